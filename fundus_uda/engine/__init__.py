@@ -1,0 +1,1 @@
+"""Training by adaptation step: settings, methods, state, batches, checkpoints, the loop."""

@@ -1,0 +1,109 @@
+"""The endless batch stream of one domain: batch t is a function of (seed, domain, t) alone."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.randomness import derive_seed
+
+
+class SampleKey(NamedTuple):
+    """Which sample, and the seed of its random transforms this time."""
+
+    sample: int
+    seed: int
+
+
+class SeededDataset(Protocol):
+    """What the engine asks of data: a length, and a sample by key.
+
+    A sample is {"image": (3, H, W) float32} and, where it is labelled, "label": (H, W) int64.
+    All samples of a dataset have the same size.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: SampleKey) -> dict[str, Tensor]: ...
+
+
+class Batch(NamedTuple):
+    """Images (B, 3, H, W) float32 and, for a labelled domain, labels (B, H, W) int64."""
+
+    image: Tensor
+    label: Tensor | None
+
+    def to(self, device: torch.device, memory_format: torch.memory_format) -> "Batch":
+        """On a device."""
+        image = self.image.to(device, non_blocking=True, memory_format=memory_format)
+        label = None if self.label is None else self.label.to(device, non_blocking=True)
+        return Batch(image, label)
+
+
+def batch_keys(
+    length: int, batch_size: int, seed: int, domain: str, step: int, shuffle: bool = True
+) -> list[SampleKey]:
+    """The samples of one step: a new permutation each epoch (or none), epochs laid end to end.
+
+    A batch may span two epochs, so every sample is seen equally often and a domain smaller
+    than the batch still fills it.
+    """
+    keys = []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        epoch, place = divmod(position, length)
+        index = place
+        if shuffle:
+            generator = torch.Generator().manual_seed(derive_seed(seed, domain, "order", epoch))
+            index = int(torch.randperm(length, generator=generator)[place])
+        keys.append(SampleKey(index, derive_seed(seed, domain, "sample", epoch, index)))
+    return keys
+
+
+class _StepSampler(Sampler[list[SampleKey]]):
+    def __init__(
+        self, length: int, batch_size: int, seed: int, domain: str, start: int, shuffle: bool
+    ) -> None:
+        self.arguments = (length, batch_size, seed, domain)
+        self.start, self.shuffle = start, shuffle
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        step = self.start
+        while True:
+            yield batch_keys(*self.arguments, step, self.shuffle)
+            step += 1
+
+
+def batch_stream(
+    dataset: SeededDataset,
+    *,
+    batch_size: int,
+    seed: int,
+    domain: str,
+    start: int,
+    workers: int,
+    pin_memory: bool,
+    shuffle: bool = True,
+) -> Iterator[Batch]:
+    """Batches from step `start` on, without end.
+
+    Raises:
+        InputError: the domain has no images, or one that the dataset refuses.
+    """
+    if len(dataset) == 0:
+        raise InputError(f"Expected at least one {domain} image. Got: none.")
+    loader = DataLoader(
+        cast(Dataset[dict[str, Tensor]], dataset),
+        batch_sampler=_StepSampler(len(dataset), batch_size, seed, domain, start, shuffle),
+        num_workers=workers,
+        pin_memory=pin_memory,
+        # Workers must not draw their base seed from the generator that the training step uses.
+        generator=torch.Generator(),
+    )
+    try:
+        for item in loader:
+            yield Batch(item["image"], item.get("label"))
+    except InputError as error:  # a worker's comes wrapped in the text of its traceback
+        raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None

@@ -1,0 +1,123 @@
+"""Checkpoints: written atomically, loaded strictly and safely."""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fundus_uda.engine.config import EngineSettings, differences
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.state import TrainState
+
+FORMAT = 1
+NOT_BINDING = {"workers"}
+"""Settings that may change on resume, since no result depends on them."""
+
+
+@dataclass
+class Checkpoint:
+    """What a file holds: `state` is of `TrainState.state_dict`, the rest is plain types."""
+
+    state: dict[str, Any]
+    settings: dict[str, Any]
+    data: dict[str, str]
+    """Fingerprint of the list of images of each domain."""
+    classes: int
+
+    @property
+    def step(self) -> int:
+        """Number of updates done."""
+        return int(self.state["step"])
+
+
+def save_checkpoint(
+    path: Path, state: TrainState, settings: EngineSettings, data: dict[str, str], classes: int
+) -> None:
+    """Write to a temporary file beside `path`, flush it to the disk, then rename it.
+
+    Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one.
+    """
+    contents = {
+        "format": FORMAT,
+        "state": state.state_dict(),
+        "settings": settings.model_dump(mode="json"),
+        "fingerprint": fingerprint(settings.model_dump(mode="json")),
+        "data": data,
+        "classes": classes,
+        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
+    }
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        torch.save(contents, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint without running any code that it may contain.
+
+    Raises:
+        InputError: no such file, not a checkpoint, damaged, or of another format.
+    """
+    try:
+        contents = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"Expected a checkpoint at {path}. Got: no such file.") from None
+    except Exception as error:  # damaged bytes may raise anything;
+        # torch's own text may advise to load the file unsafely; it is not repeated
+        raise InputError(
+            f"Expected a checkpoint of this program at {path}. Got: another kind of file, or a "
+            f"damaged one ({type(error).__name__}). Copy it again, or train anew."
+        ) from None
+    keys = {"format", "state", "settings", "fingerprint", "data", "classes"}
+    if not isinstance(contents, dict) or not keys <= contents.keys():
+        raise InputError(
+            f"Expected a checkpoint of this program at {path}, with {sorted(keys)}. "
+            f"Got: another kind of file."
+        )
+    if contents["format"] != FORMAT:
+        raise InputError(
+            f"Expected checkpoint format {FORMAT} at {path}. Got: {contents['format']}. "
+            f"Use the version of the program that wrote it."
+        )
+    if contents["fingerprint"] != fingerprint(contents["settings"]):
+        raise InputError(
+            f"Expected the settings in {path} to match their fingerprint. They do not."
+        )
+    return Checkpoint(
+        contents["state"], contents["settings"], contents["data"], contents["classes"]
+    )
+
+
+def resume(path: Path, state: TrainState, settings: EngineSettings, data: dict[str, str]) -> None:
+    """Fill `state` from the checkpoint of an interrupted run of the same settings and data.
+
+    Raises:
+        InputError: other settings or other data (both values are named), or see `load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(path, state.device)
+    ours = settings.model_dump(mode="json")
+    lines = differences(_binding(ours), _binding(checkpoint.settings))
+    lines += differences(data, checkpoint.data, "images of ")
+    if lines:
+        raise InputError(
+            f"Expected the settings and data with which {path} was trained. Got:\n  "
+            + "\n  ".join(lines)
+            + "\nResume with those, or start a new run in another folder."
+        )
+    state.load_state_dict(checkpoint.state)
+
+
+def fingerprint(contents: Any) -> str:
+    """SHA-256 of plain types, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _binding(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in NOT_BINDING}

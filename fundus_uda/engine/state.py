@@ -1,0 +1,134 @@
+"""All that training changes, in one object: what a checkpoint saves and a resume restores."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from fundus_uda.affinity import AffinityDiscriminator
+from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters of the segmenter, with their learning rate relative to `segmenter.lr`."""
+
+    parameters: list[nn.Parameter]
+    lr_factor: float
+
+
+@dataclass
+class TrainState:
+    """Networks, optimisers, gradient scaler, step, and the best snapshot so far."""
+
+    segmenter: nn.Module
+    segmenter_optimizer: torch.optim.Optimizer
+    discriminator: nn.Module | None
+    discriminator_optimizer: torch.optim.Optimizer | None
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    step: int = 0
+    selected_step: int | None = None
+    selected_score: float = float("-inf")
+    auxiliary_discriminator: nn.Module | None = None
+    """Of the shallower prediction; its parameters are in `discriminator_optimizer` too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {
+            **parts,
+            "step": self.step,
+            "selected_step": self.selected_step,
+            "selected_score": self.selected_score,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, strictly."""
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        self.step = saved["step"]
+        self.selected_step = saved["selected_step"]
+        self.selected_score = saved["selected_score"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "segmenter": self.segmenter,
+            "segmenter_optimizer": self.segmenter_optimizer,
+            "discriminator": self.discriminator,
+            "auxiliary_discriminator": self.auxiliary_discriminator,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "scaler": self.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def build_state(
+    segmenter: nn.Module,
+    groups: list[ParameterGroup],
+    classes: int,
+    settings: EngineSettings,
+    device: torch.device,
+) -> TrainState:
+    """The state at step 0: optimisers for the given network, discriminators if any is needed.
+
+    Args:
+        segmenter: images (B, 3, H, W) to logits (B, classes, H, W); with
+            `adaptation.auxiliary`, to (main, auxiliary) logits in training mode.
+        groups: every parameter of the segmenter that is to be trained, once.
+        classes: C.
+        settings: of the run.
+        device: where to train.
+    """
+    segmenter = _placed(segmenter, settings, device)
+    optimizer = torch.optim.SGD(
+        [
+            {"params": group.parameters, "base_lr": settings.segmenter.lr * group.lr_factor}
+            for group in groups
+        ],
+        lr=settings.segmenter.lr,
+        momentum=settings.segmenter.momentum,
+        weight_decay=settings.segmenter.weight_decay,
+    )
+    discriminators: list[nn.Module] = []
+    discriminator_optimizer = None
+    sees = METHODS[settings.method].discriminator_sees
+    if sees is not None:
+        example = sees(torch.full((1, classes, 2, 2), 1 / classes), settings.affinity)
+        seed_torch(settings.seed, "discriminator")
+        levels = 1 if settings.adaptation.auxiliary is None else 2
+        discriminators = [
+            _placed(AffinityDiscriminator(example.shape[1]), settings, device)
+            for _ in range(levels)
+        ]
+        discriminator_optimizer = torch.optim.Adam(
+            [
+                {"params": list(discriminator.parameters()), "base_lr": settings.discriminator.lr}
+                for discriminator in discriminators
+            ],
+            lr=settings.discriminator.lr,
+            betas=settings.discriminator.betas,
+        )
+    scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "float16")
+    main, auxiliary = [*discriminators, None, None][:2]
+    return TrainState(
+        segmenter,
+        optimizer,
+        main,
+        discriminator_optimizer,
+        scaler,
+        device,
+        auxiliary_discriminator=auxiliary,
+    )
+
+
+def memory_format(settings: EngineSettings) -> torch.memory_format:
+    """Of images and convolution weights."""
+    return torch.channels_last if settings.channels_last else torch.contiguous_format
+
+
+def _placed(network: nn.Module, settings: EngineSettings, device: torch.device) -> nn.Module:
+    return network.to(device).to(memory_format=memory_format(settings))

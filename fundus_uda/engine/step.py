@@ -1,0 +1,168 @@
+"""One adaptation step, reading as Section III of the paper does."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fundus_uda.affinity import adversarial_loss, discriminator_loss, segmentation_loss
+from fundus_uda.engine.batches import Batch
+from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.errors import WorkError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.schedules import adversarial_weight, poly_lr
+from fundus_uda.engine.state import TrainState, memory_format
+
+
+def adaptation_step(
+    state: TrainState, source: Batch, target: Batch | None, settings: EngineSettings
+) -> dict[str, float]:
+    """One update of the segmenter (Eq. 3 or Eq. 6), then one of the discriminators (Eq. 4).
+
+    Args:
+        state: changed in place; its step grows by one.
+        source: labelled batch.
+        target: images alone; None for a method that does not adapt.
+        settings: of the run.
+
+    Returns:
+        The unweighted losses by name.
+
+    Raises:
+        WorkError: a loss is not finite; the networks are left as they were before the step.
+    """
+    method = METHODS[settings.method]
+    sees, regulariser = method.discriminator_sees, method.regulariser
+    weights, affinity, layout = settings.adaptation, settings.affinity, memory_format(settings)
+    levels = _levels(state, settings)
+    autocast = torch.autocast(
+        state.device.type,
+        dtype=getattr(torch, settings.precision),
+        enabled=settings.precision != "float32",
+    )
+    seed_torch(settings.seed, "step", state.step)
+    for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
+        _schedule_lr(optimizer, state.step, settings)
+    losses: dict[str, Tensor] = {}
+    assert source.label is not None
+
+    # Segmenter. Each domain goes backward by itself, which halves the activations in memory.
+    state.segmenter.train()
+    with autocast:
+        logits_s = _each_level(state.segmenter(source.image))
+    probs_s = [logits.float().softmax(dim=1) for logits in logits_s]
+    objective = probs_s[0].new_zeros(())
+    for level, logits in zip(levels, logits_s, strict=True):
+        loss = segmentation_loss(logits, source.label, settings.ignore_label)
+        losses[f"segmentation{level.suffix}"] = loss
+        objective = objective + level.segmentation_weight * loss
+    if regulariser is not None and method.regularises_source:
+        losses["regulariser_source"] = regulariser(probs_s[0], affinity)
+        objective = objective + weights.regulariser_weight * losses["regulariser_source"]
+    _require_finite(losses, state.step)
+    state.scaler.scale(objective).backward()
+
+    maps_t = []
+    if target is not None:
+        with autocast:
+            logits_t = _each_level(state.segmenter(target.image))
+        probs_t = [logits.float().softmax(dim=1) for logits in logits_t]
+        objective = probs_t[0].new_zeros(())
+        if regulariser is not None:
+            losses["regulariser_target"] = regulariser(probs_t[0], affinity)
+            objective = objective + weights.regulariser_weight * losses["regulariser_target"]
+        for level, prob_t in zip(levels, probs_t, strict=True):
+            if (D := level.discriminator) is not None and sees is not None:
+                A_t = sees(prob_t, affinity).contiguous(memory_format=layout)
+                with _frozen(D), autocast:
+                    loss = adversarial_loss(D(A_t))
+                losses[f"adversarial{level.suffix}"] = loss
+                objective = objective + level.adversarial_weight * loss
+                maps_t.append(A_t.detach())
+        _require_finite(losses, state.step)
+        state.scaler.scale(objective).backward()
+
+    # Discriminators, on the same predictions, detached.
+    for level, prob_s, A_t in zip(levels, probs_s, maps_t, strict=False):
+        D = level.discriminator
+        assert D is not None
+        assert sees is not None
+        A_s = sees(prob_s.detach(), affinity).contiguous(memory_format=layout)
+        with autocast:
+            loss = (discriminator_loss(D(A_s), "source") + discriminator_loss(D(A_t), "target")) / 2
+        losses[f"discriminator{level.suffix}"] = loss
+        _require_finite(losses, state.step)
+        state.scaler.scale(loss).backward()
+
+    for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
+        if optimizer is not None:
+            state.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+    state.scaler.update()
+    state.step += 1
+    return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+class _Level(NamedTuple):
+    """One prediction of the segmenter: its discriminator, and the weights of its losses now."""
+
+    suffix: str
+    discriminator: nn.Module | None
+    segmentation_weight: float
+    adversarial_weight: float
+
+
+def _levels(state: TrainState, settings: EngineSettings) -> list[_Level]:
+    """The main prediction (Eqs. 3 and 6) and, if there is one, the auxiliary."""
+    weights, auxiliary = settings.adaptation, settings.adaptation.auxiliary
+
+    def now(weight: float) -> float:
+        damping = weights.adversarial_damping
+        return adversarial_weight(weight, state.step, settings.steps, damping)
+
+    levels = [_Level("", state.discriminator, 1.0, now(weights.adversarial_weight))]
+    if auxiliary is not None:
+        levels.append(
+            _Level(
+                "_auxiliary",
+                state.auxiliary_discriminator,
+                auxiliary.segmentation_weight,
+                now(auxiliary.adversarial_weight),
+            )
+        )
+    return levels
+
+
+def _each_level(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return output if isinstance(output, tuple) else (output,)
+
+
+def _schedule_lr(
+    optimizer: torch.optim.Optimizer | None, step: int, settings: EngineSettings
+) -> None:
+    for group in optimizer.param_groups if optimizer is not None else ():
+        group["lr"] = poly_lr(group["base_lr"], step, settings.steps, settings.poly_power)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Gradients flow through, none are kept."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def _require_finite(losses: dict[str, Tensor], step: int) -> None:
+    for name, loss in losses.items():
+        if not math.isfinite(value := float(loss.detach())):
+            raise WorkError(
+                f"Expected finite losses. Got: {name} = {value} at step {step}. "
+                f"Nothing of this step was applied. Lower segmenter.lr, or try precision=float32, "
+                f"in a new run."
+            )

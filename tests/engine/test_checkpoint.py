@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from fundus_uda.engine.checkpoint import FORMAT, load_checkpoint, resume, save_checkpoint
+from fundus_uda.engine.errors import InputError
+from tests.engine.tiny import CLASSES, assert_identical, run, settings, state
+
+
+@pytest.mark.parametrize("method", ["source", "asa", "asa_asc"])
+def test_seven_steps_equal_three_and_four(method, tmp_path, monkeypatch):
+    of = settings(method=method)
+    whole = state(of)
+    run(whole, of, tmp_path / "whole")
+
+    class StopError(Exception):
+        pass
+
+    def stop_after_three(train_state, *arguments):
+        if train_state.step == 3:
+            raise StopError
+        return step(train_state, *arguments)
+
+    from fundus_uda.engine import loop
+
+    step = loop.adaptation_step
+    monkeypatch.setattr(loop, "adaptation_step", stop_after_three)
+    with pytest.raises(StopError):
+        run(state(of), of, tmp_path / "parts")
+    monkeypatch.setattr(loop, "adaptation_step", step)
+
+    torch.rand(5)  # whatever happens in between
+    parts = state(of)
+    resume(tmp_path / "parts" / "last.pt", parts, of, {"source": "s"})
+    assert parts.step == 3
+    run(parts, of, tmp_path / "parts")
+    assert_identical(whole.state_dict(), parts.state_dict())
+    metrics = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "parts")]
+    assert metrics[0] == metrics[1]
+
+
+def test_another_setting_or_image_list_is_refused_with_both_values(tmp_path):
+    of = settings(steps=3)
+    run(state(of), of, tmp_path / "run")
+    other = settings(steps=3, segmenter={"lr": 0.5})
+    with pytest.raises(InputError) as caught:
+        resume(tmp_path / "run" / "last.pt", state(other), other, {"source": "t"})
+    assert "segmenter.lr: 0.5 here, 0.05 there" in str(caught.value)
+    assert "images of source: 't' here, 's' there" in str(caught.value)
+
+
+def test_the_number_of_workers_may_change(tmp_path):
+    of = settings(steps=3)
+    run(state(of), of, tmp_path / "run")
+    more = settings(steps=3, workers=2)
+    resumed = state(more)
+    resume(tmp_path / "run" / "last.pt", resumed, more, {"source": "s"})
+    assert resumed.step == 3
+
+
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    of = settings()
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, state(of), of, {}, CLASSES)
+    before = path.read_bytes()
+
+    def fail(contents, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, state(of), of, {}, CLASSES)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_checkpoint(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(InputError, match="Expected a checkpoint of this program.*text.pt"):
+        load_checkpoint(tmp_path / "text.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="Got: another kind of file"):
+        load_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "half.pt").write_bytes(contents[: len(contents) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        load_checkpoint(tmp_path / "half.pt")
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(InputError, match="Expected a checkpoint"):
+        load_checkpoint(tmp_path / "bomb.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_format_and_changed_settings_are_refused(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save({**contents, "format": FORMAT + 1}, tmp_path / "newer.pt")
+    with pytest.raises(InputError, match=f"format {FORMAT} .* Got: {FORMAT + 1}"):
+        load_checkpoint(tmp_path / "newer.pt")
+    contents["settings"]["seed"] = 99
+    torch.save(contents, tmp_path / "edited.pt")
+    with pytest.raises(InputError, match="match their fingerprint"):
+        load_checkpoint(tmp_path / "edited.pt")

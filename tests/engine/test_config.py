@@ -1,0 +1,87 @@
+from typing import Literal
+
+import pytest
+
+from fundus_uda.engine.config import EngineSettings, Settings, differences, load_settings
+from fundus_uda.engine.errors import InputError
+
+
+class Inner(Settings):
+    size: int = 3
+    kind: Literal["a", "b"] = "a"
+
+
+class Outer(Settings):
+    steps: int
+    path: str = ""
+    inner: Inner = Inner()
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return load_settings(Outer, path, list(overrides))
+
+
+def test_overrides_win_over_the_file_and_keep_its_other_keys(tmp_path):
+    loaded = load(tmp_path, "steps: 5\ninner: {size: 7}", "inner.kind=b", "steps=6")
+    assert loaded == Outer(steps=6, inner=Inner(size=7, kind="b"))
+
+
+def test_extends_starts_from_another_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("steps: 1\ninner: {size: 9}")
+    loaded = load(tmp_path, "extends: base.yaml\nsteps: 2")
+    assert loaded == Outer(steps=2, inner=Inner(size=9))
+
+
+def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
+    with pytest.raises(InputError, match=r"inner\.sise: unknown key\. Did you mean inner\.size\?"):
+        load(tmp_path, "steps: 1\ninner: {sise: 2}")
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, "inner: {size: x, kind: c}")
+    message = str(caught.value)
+    assert "3 problem(s)" in message
+    assert "steps: required, and missing." in message
+    assert "inner.size: Input should be a valid integer" in message
+    assert "Got: 'x'" in message
+    assert "inner.kind: Input should be 'a' or 'b'. Got: 'c'." in message
+
+
+def test_variables_of_the_environment_are_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("WHERE", "/data")
+    assert load(tmp_path, "steps: 1\npath: '${WHERE}/x'").path == "/data/x"
+
+
+def test_an_unset_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("WHERE", raising=False)
+    with pytest.raises(InputError, match="environment variable WHERE.*not set"):
+        load(tmp_path, "steps: 1\npath: '${WHERE}/x'")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("steps: [", [], "Expected YAML in"),
+        ("- 1", [], "Expected `key: value` lines.*Got: list"),
+        ("extends: none.yaml", [], "Expected a YAML settings file.*none.yaml"),
+        ("steps: 1", ["steps"], "Expected KEY=VALUE.*Got: 'steps'"),
+    ],
+)
+def test_what_is_no_settings_file_is_refused(tmp_path, text, overrides, message):
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, text, *overrides)
+
+
+def test_differences_name_both_values():
+    one = {"a": 1, "b": {"c": 2, "d": 3}}
+    other = {"a": 1, "b": {"c": 5}}
+    assert differences(one, other) == ["b.c: 2 here, 5 there", "b.d: 3 here, None there"]
+
+
+def test_settings_cannot_be_changed():
+    settings = EngineSettings(method="asa", steps=1, batch_size=1, snapshot_every=1)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.steps = 2

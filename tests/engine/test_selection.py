@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fundus_uda.affinity import mean_affinity
+from fundus_uda.engine.selection import (
+    SelectionScore,
+    competes,
+    effective_classes,
+    has_collapsed,
+    selection_score,
+)
+from tests.engine.tiny import run, segmenter, settings, state
+
+
+def test_effective_classes_by_hand():
+    assert effective_classes(torch.tensor([10, 0, 0])) == pytest.approx(1)
+    assert effective_classes(torch.tensor([5, 5, 5])) == pytest.approx(3)
+    half_quarter = math.exp(0.5 * math.log(2) + 0.5 * math.log(4))
+    assert effective_classes(torch.tensor([2, 1, 1])) == pytest.approx(half_quarter)
+
+
+def test_half_of_the_expected_variety_is_the_border():
+    assert has_collapsed(1.49, expected=2.0)
+    assert not has_collapsed(1.5, expected=2.0)
+
+
+def test_only_the_second_half_competes_and_nothing_collapsed():
+    sound, collapsed = SelectionScore(0.9, 2.0, False), SelectionScore(1.0, 1.0, True)
+    assert [competes(sound, step, 100) for step in (49, 50, 100)] == [False, True, True]
+    assert not competes(collapsed, 100, 100)
+
+
+class Constant(nn.Module):
+    def forward(self, image):
+        logits = torch.zeros(image.shape[0], 3, *image.shape[2:])
+        logits[:, 0] = 20
+        return logits
+
+
+def test_a_constant_prediction_scores_one_and_counts_as_collapsed():
+    score = selection_score(Constant(), [torch.zeros(2, 3, 8, 8)], 2.2, neighbors=8)
+    assert score.mean_affinity == pytest.approx(1)
+    assert score.effective_classes == pytest.approx(1)
+    assert score.collapsed
+
+
+def test_the_score_averages_images_and_not_batches():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 3, 8, 8, generator=generator)
+    network = segmenter()
+    split = selection_score(network, [images[:2], images[2:]], 1.0, neighbors=8)
+    prob = network.eval()(images).softmax(dim=1)
+    assert split.mean_affinity == pytest.approx(mean_affinity(prob).mean().item(), abs=1e-6)
+
+
+def test_the_best_snapshot_is_kept_and_never_a_collapsed_one(tmp_path):
+    of = settings()
+    growing = state(of)
+    folder = run(growing, of, tmp_path / "growing")
+    assert (growing.selected_step, growing.selected_score) == (7, 0.07)
+    assert folder.selected.is_file()
+
+    collapsed = state(of)
+    folder = run(collapsed, of, tmp_path / "collapsed", collapsed=True)
+    assert collapsed.selected_step is None
+    assert not folder.selected.exists()
+    assert folder.last.is_file()
+
+
+def test_scoring_consumes_no_random_numbers():
+    before = torch.get_rng_state()
+    selection_score(segmenter(), [torch.zeros(1, 3, 8, 8)], 1.0, neighbors=8)
+    expected = before.clone()
+    torch.set_rng_state(before)
+    segmenter()  # building it draws numbers; scoring must add none
+    after_building = torch.get_rng_state()
+    torch.set_rng_state(expected)
+    network = segmenter()
+    selection_score(network, [torch.zeros(1, 3, 8, 8)], 1.0, neighbors=8)
+    assert torch.equal(torch.get_rng_state(), after_building)

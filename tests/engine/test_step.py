@@ -1,0 +1,130 @@
+import copy
+from itertools import islice
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fundus_uda.affinity import (
+    adversarial_loss,
+    affinity_cleaning_loss,
+    affinity_space,
+    discriminator_loss,
+)
+from fundus_uda.engine.batches import Batch, batch_stream
+from fundus_uda.engine.errors import WorkError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.step import adaptation_step
+from tests.engine.tiny import TinyImages, settings, state
+
+
+def batches() -> tuple[Batch, Batch]:
+    def first(images, domain):
+        stream = batch_stream(
+            images, batch_size=4, seed=0, domain=domain, start=0, workers=0, pin_memory=False
+        )
+        return next(islice(stream, 1))
+
+    return first(TinyImages(5), "source"), first(TinyImages(3, 0.5, labelled=False), "target")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_updates_what_it_should(name):
+    of = settings(method=name, adaptation={"adversarial_weight": 1, "regulariser_weight": 1})
+    trained = state(of)
+    before = copy.deepcopy(trained.state_dict())
+    source, target = batches()
+    losses = adaptation_step(trained, source, target if METHODS[name].adapts else None, of)
+    assert trained.step == 1
+    assert not torch.equal(trained.segmenter[4].weight, before["segmenter"]["4.weight"])
+    expected = {"segmentation"}
+    if METHODS[name].regulariser:
+        expected.add("regulariser_target")
+    if METHODS[name].regularises_source:
+        expected.add("regulariser_source")
+    if METHODS[name].discriminator_sees:
+        expected |= {"adversarial", "discriminator"}
+        weight = "layers.0.weight"
+        after = trained.discriminator.state_dict()[weight]
+        assert not torch.equal(after, before["discriminator"][weight])
+    assert losses.keys() == expected
+
+
+def test_the_step_is_equations_6_and_4_written_out():
+    """Against autograd on the whole sum at once, for ASA with ASC (Eqs. 3, 4 and 6)."""
+    weights = {"adversarial_weight": 0.7, "regulariser_weight": 0.3}
+    of = settings(method="asa_asc", adaptation=weights, segmenter={"lr": 0.05, "weight_decay": 0})
+    trained, reference = state(of), state(of)
+    source, target = batches()
+    adaptation_step(trained, source, target, of)
+
+    G, D = reference.segmenter, reference.discriminator
+    seed_torch(of.seed, "step", 0)
+    logits_s = G(source.image)
+    prob_s, prob_t = logits_s.softmax(dim=1), G(target.image).softmax(dim=1)
+    objective = (
+        F.cross_entropy(logits_s, source.label)
+        + 0.3 * (affinity_cleaning_loss(prob_s) + affinity_cleaning_loss(prob_t))
+        + 0.7 * adversarial_loss(D(affinity_space(prob_t)))
+    )
+    gradients = torch.autograd.grad(objective, list(G.parameters()))
+    with torch.no_grad():
+        for parameter, gradient in zip(G.parameters(), gradients, strict=True):
+            parameter -= 0.05 * gradient  # the first SGD step has no momentum yet
+    for mine, theirs in zip(trained.segmenter.parameters(), G.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+    loss = (
+        discriminator_loss(D(affinity_space(prob_s.detach())), "source")
+        + discriminator_loss(D(affinity_space(prob_t.detach())), "target")
+    ) / 2
+    loss.backward()
+    reference.discriminator_optimizer.step()
+    for mine, theirs in zip(trained.discriminator.parameters(), D.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_the_target_label_is_not_used():
+    of = settings()
+    with_label, without = state(of), state(of)
+    source, target = batches()
+    adaptation_step(with_label, source, Batch(target.image, source.label), of)
+    adaptation_step(without, source, target, of)
+    for one, other in zip(
+        with_label.segmenter.parameters(), without.segmenter.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_rates_follow_the_schedule():
+    of = settings(steps=4, poly_power=1.0)
+    trained = state(of)
+    source, target = batches()
+    rates = []
+    for _ in range(4):
+        adaptation_step(trained, source, target, of)
+        rates.append(trained.segmenter_optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_step_runs_in_mixed_precision(precision):
+    of = settings(precision=precision, channels_last=True)
+    trained = state(of)
+    source, target = batches()
+    losses = adaptation_step(trained, source, target, of)
+    assert losses["segmentation"] > 0
+    assert next(trained.segmenter.parameters()).dtype == torch.float32
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update():
+    of = settings()
+    trained = state(of)
+    before = copy.deepcopy(trained.segmenter.state_dict())
+    source, target = batches()
+    with pytest.raises(WorkError, match="segmentation = nan at step 0"):
+        adaptation_step(trained, source._replace(image=source.image * float("nan")), target, of)
+    assert trained.step == 0
+    for name, parameter in trained.segmenter.named_parameters():
+        assert torch.equal(parameter, before[name])

@@ -1,0 +1,1 @@
+"""Photographs and masks: known dataset layouts, MONAI pipelines, an embedded renderer."""

@@ -1,0 +1,95 @@
+"""Mask files to classes: 0 background, 1 rim, 2 cup. The optic disc is rim and cup together."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fundus_uda.data.datasets import Sample
+from fundus_uda.engine.errors import InputError
+
+BACKGROUND, RIM, CUP = 0, 1, 2
+CLASSES = ("background", "rim", "cup")
+
+Array = NDArray[np.uint8]
+
+
+def read_mask(sample: Sample) -> tuple[Array, int]:
+    """The mask of a sample in classes, and how many cup pixels outside the disc were clipped.
+
+    Returns:
+        (H, W) uint8 in {0, 1, 2}, at the size of the mask file; the count of clipped pixels.
+
+    Raises:
+        InputError: unreadable file, unknown values, or disc and cup of different sizes.
+    """
+    files = [_read_grey(path, sample.stereo) for path in sample.masks]
+    if sample.encoding == "refuge":
+        return _from_levels(files[0], sample.masks[0], {255: BACKGROUND, 128: RIM, 0: CUP}), 0
+    if sample.encoding == "labels":
+        return _from_labels(files[0], sample.masks[0]), 0
+    threshold = {"disc_cup": 127, "soft_majority": 127, "soft_any": 0, "soft_all": 254}
+    disc, cup = (file > threshold[sample.encoding] for file in files)
+    if disc.shape != cup.shape:
+        raise InputError(
+            f"Expected masks of one size. Got: {_size(disc)} in {sample.masks[0]} and "
+            f"{_size(cup)} in {sample.masks[1]}."
+        )
+    return disc_and_cup_to_classes(disc, cup)
+
+
+def disc_and_cup_to_classes(disc: NDArray[np.bool_], cup: NDArray[np.bool_]) -> tuple[Array, int]:
+    """Two (H, W) masks to classes; the cup is clipped to the disc and the clipping counted."""
+    classes = disc.astype(np.uint8) * RIM
+    classes[disc & cup] = CUP
+    return classes, int((cup & ~disc).sum())
+
+
+def left_half(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The left photograph of a stereo pair (H, W, ...); an image that is no pair is left alone.
+
+    RIM-ONE r3 pairs are 2144x1424: wider than high, while one photograph is higher than wide.
+    """
+    height, width = image.shape[:2]
+    half: NDArray[np.generic] = image[:, : width // 2] if width > 1.2 * height else image
+    return half
+
+
+def _read_grey(path: Path, stereo: bool) -> Array:
+    try:
+        with Image.open(path) as file:
+            grey = np.asarray(file if file.mode in ("L", "P") else file.convert("L"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"Expected a mask image at {path}. Got: {error}.") from None
+    return np.asarray(left_half(grey) if stereo else grey, dtype=np.uint8)
+
+
+def _from_levels(grey: Array, path: Path, levels: dict[int, int], tolerance: int = 50) -> Array:
+    values = np.fromiter(levels, dtype=np.int16)
+    distance = np.abs(grey[..., None].astype(np.int16) - values)
+    if distance.min(axis=-1).max() > tolerance:
+        raise _unknown_values(path, grey, "about " + ", ".join(map(str, sorted(levels))))
+    classes: Array = np.asarray(list(levels.values()), dtype=np.uint8)[distance.argmin(axis=-1)]
+    return classes
+
+
+def _from_labels(grey: Array, path: Path) -> Array:
+    found = set(np.unique(grey).tolist())
+    if found <= {BACKGROUND, RIM, CUP}:
+        return grey
+    if found <= {0, 128, 255} and 128 in found:
+        return _from_levels(grey, path, {255: BACKGROUND, 128: RIM, 0: CUP})
+    raise _unknown_values(
+        path, grey, "0 background, 1 rim, 2 cup (or REFUGE's 255 background, 128 rim, 0 cup)"
+    )
+
+
+def _unknown_values(path: Path, grey: Array, expected: str) -> InputError:
+    found = np.unique(grey)
+    listed = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
+    return InputError(f"Expected mask values {expected} in {path}. Got: {listed}.")
+
+
+def _size(mask: NDArray[np.generic]) -> str:
+    return f"{mask.shape[1]}x{mask.shape[0]}"

@@ -1,0 +1,167 @@
+"""MONAI pipelines from a sample to plain tensors.
+
+Axes are (channel, row, column) throughout: MONAI's readers give width before height unless
+told otherwise, which would swap vertical and horizontal cup-to-disc ratios.
+"""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import PILReader
+from monai.transforms import (
+    CastToTyped,
+    Compose,
+    MapTransform,
+    NormalizeIntensityd,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandScaleIntensityd,
+    Resized,
+    ScaleIntensityRanged,
+    SpatialPadd,
+)
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from fundus_uda.data.datasets import Sample
+from fundus_uda.data.masks import left_half, read_mask
+from fundus_uda.engine.errors import InputError
+
+Statistic = tuple[float, ...]
+"""Per RGB channel, in [0, 1]."""
+
+
+def read_photograph(path: Path, stereo: bool = False) -> Tensor:
+    """A photograph as (3, H, W) uint8, upright by its EXIF orientation.
+
+    Raises:
+        InputError: not an image, or a truncated one.
+    """
+    reader = PILReader(converter=_upright_rgb, reverse_indexing=False)
+    try:
+        pixels, _ = reader.get_data(reader.read(path))
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"Expected a readable image at {path}. Got: {reason}. Replace or remove it."
+        ) from None
+    pixels = left_half(pixels) if stereo else pixels
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def read_sample(sample: Sample) -> dict[str, Tensor]:
+    """{"image": (3, H, W) uint8, "label": (1, H, W) uint8 if it has a mask}, checked to match.
+
+    Outside the pipelines, since MONAI wraps what is raised in them.
+
+    Raises:
+        InputError: an unreadable photograph or mask, or one of another size.
+    """
+    image = read_photograph(sample.image, sample.stereo)
+    if not sample.masks:
+        return {"image": image}
+    mask, _ = read_mask(sample)
+    require_same_size(image, mask.shape, sample)
+    return {"image": image, "label": torch.from_numpy(mask.copy())[None]}
+
+
+def fixed_transforms(size: int) -> Compose:
+    """The deterministic part: resize the longer side to `size`, pad to a square.
+
+    Takes what `read_sample` gives, at any size, to (3, size, size) and (1, size, size) uint8.
+    """
+    return Compose(
+        [
+            Resized(
+                ("image", "label"),
+                size,
+                size_mode="longest",
+                mode=("bilinear", "nearest"),
+                anti_aliasing=(True, False),
+                allow_missing_keys=True,
+            ),
+            SpatialPadd(("image", "label"), (size, size), allow_missing_keys=True),
+            CastToTyped(("image", "label"), torch.uint8, allow_missing_keys=True),
+        ]
+    )
+
+
+def random_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """Training augmentation, the same for both domains, then `normalise`."""
+    both: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
+    return Compose(
+        [
+            _scale_to_unit(),
+            RandFlipd(**both, prob=0.5, spatial_axis=1),
+            RandAffined(
+                **both,
+                prob=0.8,
+                rotate_range=0.26,
+                scale_range=0.15,
+                translate_range=10,
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            RandScaleIntensityd("image", factors=0.2, prob=0.5),
+            RandAdjustContrastd("image", gamma=(0.75, 1.33), prob=0.5),
+            *_normalise(mean, std),
+        ]
+    )
+
+
+def plain_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """What evaluation sees: no randomness, `random_transforms`' normalisation."""
+    return Compose([_scale_to_unit(), *_normalise(mean, std)])
+
+
+def content_box(height: int, width: int, size: int) -> tuple[slice, slice]:
+    """Rows and columns of the (size, size) network input that hold a (height, width) image.
+
+    The inverse of `fixed_transforms`' geometry.
+    """
+    scale = size / max(height, width)
+    rows, columns = round(height * scale), round(width * scale)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def require_same_size(image: Tensor, mask_shape: tuple[int, ...], sample: Sample) -> None:
+    """Raise an InputError unless the mask is as high and wide as its photograph."""
+    (height, width), (rows, columns) = image.shape[1:], mask_shape
+    if (height, width) != (rows, columns):
+        raise InputError(
+            f"Expected a mask of {width}x{height} for {sample.image}. "
+            f"Got: {columns}x{rows} in {sample.masks[0]}."
+        )
+
+
+class ToPlainTensors(MapTransform):
+    """Drops MONAI's metadata: "image" (3, H, W) float32, "label" (H, W) int64."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
+        """See the class."""
+        plain = {key: torch.as_tensor(np.asarray(data[key])) for key in self.key_iterator(data)}
+        if "label" in plain:
+            plain["label"] = plain["label"][0].long()
+        return plain
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _scale_to_unit() -> ScaleIntensityRanged:
+    return ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1)
+
+
+def _normalise(mean: Statistic, std: Statistic) -> list[Any]:
+    return [
+        NormalizeIntensityd(
+            "image", subtrahend=np.array(mean), divisor=np.array(std), channel_wise=True
+        ),
+        ToPlainTensors(("image", "label"), allow_missing_keys=True),
+    ]

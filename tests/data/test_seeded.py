@@ -1,0 +1,31 @@
+import torch
+
+from fundus_uda.data.datasets import load_samples, without_masks
+from fundus_uda.data.seeded import FundusImages
+from fundus_uda.data.transforms import random_transforms
+from fundus_uda.engine.batches import SampleKey
+
+AUGMENT = random_transforms((0.5,) * 3, (0.5,) * 3)
+
+
+def test_a_sample_is_a_function_of_its_key(cameras):
+    images = FundusImages(load_samples(f"folder:{cameras / 'a'}"), 64, AUGMENT)
+    first = images[SampleKey(2, 7)]
+    images[SampleKey(1, 9)]
+    again = images[SampleKey(2, 7)]
+    assert torch.equal(first["image"], again["image"])
+    assert torch.equal(first["label"], again["label"])
+    assert not torch.equal(first["image"], images[SampleKey(2, 8)]["image"])
+
+
+def test_shapes_and_types(cameras):
+    images = FundusImages(load_samples(f"folder:{cameras / 'a'}"), 96, AUGMENT)
+    sample = images[SampleKey(0, 0)]
+    assert (sample["image"].shape, sample["image"].dtype) == ((3, 96, 96), torch.float32)
+    assert (sample["label"].shape, sample["label"].dtype) == ((96, 96), torch.int64)
+    assert len(images) == 8
+
+
+def test_an_unlabelled_sample_has_no_label(cameras):
+    samples = without_masks(load_samples(f"folder:{cameras / 'b'}"))
+    assert set(FundusImages(samples, 64, AUGMENT)[SampleKey(0, 0)]) == {"image"}

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fundus_uda.data.datasets import Sample
+from fundus_uda.data.transforms import (
+    content_box,
+    fixed_transforms,
+    plain_transforms,
+    random_transforms,
+    read_photograph,
+    read_sample,
+)
+from fundus_uda.engine.errors import InputError
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
+
+
+def save(path, array):
+    Image.fromarray(np.asarray(array, dtype=np.uint8)).save(path)
+    return path
+
+
+def test_vertical_stays_vertical(tmp_path):
+    """A picture wider than high with a bright row: MONAI's W x H order would make it a column."""
+    pixels = np.zeros((20, 40, 3))
+    pixels[3] = 255
+    image = read_photograph(save(tmp_path / "wide.png", pixels))
+    assert image.shape == (3, 20, 40)
+    assert image[0, 3].min() == 255
+    assert image[:, [r for r in range(20) if r != 3]].max() == 0
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    pixels = np.zeros((16, 32, 3), dtype=np.uint8)
+    pixels[:, :16] = 255  # bright on the left as stored
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: the left becomes the top
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    image = read_photograph(tmp_path / "turned.jpg").float()
+    assert image.shape == (3, 32, 16)
+    assert image[:, :12].mean() > 240
+    assert image[:, 20:].mean() < 15
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
+def test_other_colour_modes_become_rgb(mode, tmp_path):
+    Image.new("RGB", (8, 6), (255, 255, 255)).convert(mode).save(tmp_path / "x.png")
+    image = read_photograph(tmp_path / "x.png")
+    assert image.shape == (3, 6, 8)
+    assert image.dtype == torch.uint8
+    assert image.min() == 255
+
+
+@pytest.mark.parametrize("height_width", [(30, 40), (40, 30), (50, 50), (33, 100)])
+def test_fixed_geometry_fits_the_longer_side_and_content_box_inverts_it(height_width, tmp_path):
+    height, width = height_width
+    image = save(tmp_path / "i.png", np.full((height, width, 3), 200))
+    mask = save(tmp_path / "m.png", np.ones((height, width)))
+    item = fixed_transforms(64)(read_sample(Sample("i", image, (mask,), "labels")))
+    assert item["image"].shape == (3, 64, 64)
+    rows, columns = content_box(height, width, 64)
+    inside = torch.zeros(64, 64, dtype=torch.bool)
+    inside[rows, columns] = True
+    label = torch.as_tensor(np.asarray(item["label"]))[0]
+    assert torch.equal(label == 1, inside)
+    photograph = torch.as_tensor(np.asarray(item["image"]))
+    assert (photograph[:, inside] >= 185).all()  # anti-aliasing darkens the outermost pixels
+    assert (photograph[:, ~inside] == 0).all()
+
+
+def test_plain_pipeline_normalises_each_channel(tmp_path):
+    path = save(tmp_path / "i.png", np.full((8, 8, 3), (255, 0, 51)))
+    item = plain_transforms(MEAN, STD)(fixed_transforms(64)(read_sample(Sample("i", path))))
+    assert type(item["image"]) is torch.Tensor
+    assert item["image"].dtype == torch.float32
+    expected = torch.tensor([(1 - 0.5) / 0.2, (0 - 0.4) / 0.2, (0.2 - 0.3) / 0.2])
+    torch.testing.assert_close(item["image"][:, 32, 32], expected)
+
+
+def test_image_and_label_are_augmented_together(tmp_path):
+    """The label is the thresholded image, and must stay so under flip, turn, scale and shift."""
+    structure = np.zeros((64, 64))
+    structure[10:30, 20:50] = 1
+    image = save(tmp_path / "i.png", np.repeat(structure[..., None] * 255, 3, axis=2))
+    mask = save(tmp_path / "m.png", structure)
+    item = fixed_transforms(64)(read_sample(Sample("i", image, (mask,), "labels")))
+    augment = random_transforms((0.0,) * 3, (1.0,) * 3)
+    for seed in range(8):
+        augment.set_random_state(seed=seed)
+        augmented = augment(dict(item))
+        assert augmented["label"].dtype == torch.int64
+        bright = augmented["image"][0] > augmented["image"][0].max() / 2
+        assert (bright == (augmented["label"] == 1)).float().mean() > 0.97
+
+
+def test_augmentation_is_a_function_of_its_seed(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3))
+    item = fixed_transforms(64)(read_sample(Sample("i", save(tmp_path / "i.png", pixels))))
+    augment = random_transforms(MEAN, STD)
+
+    def augmented(seed):
+        augment.set_random_state(seed=seed)
+        return augment(dict(item))["image"]
+
+    first = augmented(1)
+    augmented(2)
+    assert torch.equal(first, augmented(1))
+    assert not torch.equal(first, augmented(2))
+
+
+@pytest.mark.parametrize("contents", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_named(contents, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(contents)
+    with pytest.raises(InputError, match=r"Expected a readable image at .*broken\.png"):
+        read_photograph(path)
+
+
+def test_a_truncated_image_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3))
+    path = save(tmp_path / "whole.png", noise)
+    short = tmp_path / "short.png"
+    short.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"readable image at .*short\.png.*truncated"):
+        read_photograph(short)
+
+
+def test_a_mask_of_another_size_is_named(tmp_path):
+    image = save(tmp_path / "i.png", np.zeros((8, 10, 3)))
+    mask = save(tmp_path / "m.png", np.zeros((8, 9)))
+    with pytest.raises(InputError, match=r"mask of 10x8 for .*i\.png.* Got: 9x8 in .*m\.png"):
+        read_sample(Sample("i", image, (mask,), "labels"))

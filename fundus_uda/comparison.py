@@ -1,0 +1,112 @@
+"""Runs side by side, as the paper's Table VII."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
+
+
+def compare(runs: list[Path]) -> pd.DataFrame:
+    """One row per run and kept checkpoint.
+
+    Args:
+        runs: run folders with `evaluation/*/summary.json`, or folders with a `summary.json`.
+
+    Returns:
+        Columns run, method, checkpoint, seed, step, dice_cup, dice_disc, dice_mean, dice_mean_std
+        and gap_closed = (run - source only) / (oracle - source only) of dice_mean, where the
+        runs hold one source-only and one oracle run of the same seed and data; NaN elsewhere.
+
+    Raises:
+        InputError: a folder without a summary, or runs scored on different images.
+    """
+    rows, scored_on = [], {}
+    for run in runs:
+        files = sorted(run.glob("evaluation/*/summary.json")) or [run / "summary.json"]
+        for file in files:
+            summary = _read(file)
+            rows.append(_row(run, file, summary))
+            scored_on[str(run)] = (summary.get("data"), summary["dice_mean"]["n"])
+    if len(set(scored_on.values())) > 1:
+        lines = "\n  ".join(f"{run}: {n} images of {data}" for run, (data, n) in scored_on.items())
+        raise InputError(
+            f"Expected runs that were scored on the same images. Got:\n  {lines}\n"
+            f"Compare each set by itself."
+        )
+    table = pd.DataFrame(rows)
+    table["gap_closed"] = [_gap_closed(row, table) for _, row in table.iterrows()]
+    order = [method.title for method in METHODS.values()]
+    table["order"] = [order.index(m) if m in order else len(order) for m in table["method"]]
+    return table.sort_values(["order", "seed", "checkpoint"], ignore_index=True).drop(
+        columns="order"
+    )
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table in the paper's layout, Dice with three digits."""
+    lines = [
+        "| Method | Checkpoint | Seed | Step | Dice cup | Dice disc | Mean | Gap closed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table.to_dict("records"):
+        gap = "" if pd.isna(row["gap_closed"]) else f"{100 * row['gap_closed']:.0f} %"
+        lines.append(
+            f"| {row['method']} | {row['checkpoint']} | {row['seed']} | {row['step']} "
+            f"| {row['dice_cup']:.3f} | {row['dice_disc']:.3f} | {row['dice_mean']:.3f} | {gap} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_comparison(table: pd.DataFrame, file: Path) -> None:
+    """Write `.csv` with all columns, or `.md` as printed.
+
+    Raises:
+        InputError: another suffix.
+    """
+    if file.suffix not in (".csv", ".md"):
+        raise InputError(f"Expected --out to end in .csv or .md. Got: {file}.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = table.to_csv(index=False) if file.suffix == ".csv" else as_markdown(table)
+    file.write_text(text, encoding="utf-8")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return {**summary, "dice_mean": dict(summary["dice_mean"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Expected a summary of an evaluation at {file}. Got: {type(error).__name__}. Give "
+            f"run folders whose training had data.test, or folders that `evaluate` wrote."
+        ) from None
+
+
+def _row(run: Path, file: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    method = summary.get("method")
+    return {
+        "run": run.name,
+        "method": METHODS[method].title if method in METHODS else str(method),
+        "checkpoint": summary.get("checkpoint", file.parent.name),
+        "seed": summary.get("seed"),
+        "step": summary.get("step"),
+        "dice_cup": summary["dice_cup"]["mean"],
+        "dice_disc": summary["dice_disc"]["mean"],
+        "dice_mean": summary["dice_mean"]["mean"],
+        "dice_mean_std": summary["dice_mean"]["std"],
+    }
+
+
+def _gap_closed(row: "pd.Series[Any]", table: pd.DataFrame) -> float:
+    same_seed = table[table["seed"] == row["seed"]]
+    ends = [
+        same_seed.loc[same_seed["method"] == METHODS[name].title, "dice_mean"]
+        for name in ("source", "oracle")
+    ]
+    if any(len(end) != 1 for end in ends):
+        return float("nan")
+    source, oracle = (float(end.iloc[0]) for end in ends)
+    return (row["dice_mean"] - source) / (oracle - source) if oracle != source else float("nan")

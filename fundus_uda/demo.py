@@ -1,0 +1,78 @@
+"""The first run: embedded photographs of two cameras, source-only against ASA."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fundus_uda.comparison import compare, write_comparison
+from fundus_uda.data.datasets import images_in
+from fundus_uda.data.synthetic import write_camera
+from fundus_uda.engine.config import MethodName
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.figures import panel
+from fundus_uda.model import load_model
+from fundus_uda.prediction import predict
+from fundus_uda.settings import read_settings
+from fundus_uda.training import train
+
+SIZE = 128
+DEMO_METHODS: tuple[MethodName, ...] = ("source", "asa")
+
+
+def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
+    """Render both cameras, train source-only and ASA, score both on camera b.
+
+    Writes `data/`, a run folder per method, `comparison.csv`, the predictions of both on the
+    test photographs under `predictions/`, and `panel.png` with four of them side by side.
+
+    Args:
+        out: a new or empty folder.
+        device: where to train.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: the folder holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"Expected a new or empty folder for the demo. Got: {out}.")
+    data = out / "data"
+    write_camera(data / "camera_a", "a", count=96, size=SIZE, first_seed=0)
+    write_camera(data / "camera_b", "b", count=64, size=SIZE, first_seed=0)
+    test = data / "camera_b_test"
+    write_camera(test, "b", count=32, size=SIZE, first_seed=1000)
+    for method in DEMO_METHODS:
+        overrides = [
+            f"method={method}",
+            f"data.source=folder:{data / 'camera_a'}",
+            f"data.target=folder:{data / 'camera_b'}",
+            f"data.test=folder:{test}",
+        ]
+        train(read_settings("fundus/demo", overrides), out / method, device)
+        model = load_model(out / method, device)
+        predict(model, [test / "images"], out / "predictions" / method, device)
+    table = compare([out / method for method in DEMO_METHODS])
+    write_comparison(table, out / "comparison.csv")
+    _write_panel(out, test)
+    return table
+
+
+def _write_panel(out: Path, test: Path) -> None:
+    names = [path.name for path in images_in(test / "images")[:4]]
+
+    def read(folder: Path) -> list[NDArray[np.uint8]]:
+        return [np.asarray(Image.open(folder / name)) for name in names]
+
+    columns = {"ground truth": test / "masks"}
+    columns |= {METHODS[m].title: out / "predictions" / m / "masks" for m in DEMO_METHODS}
+    panel(
+        read(test / "images"),
+        {title: read(folder) for title, folder in columns.items()},
+        out / "panel.png",
+    )

@@ -1,0 +1,105 @@
+"""A model over a labelled split: Dice per image at the original size, and its summary."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.data.datasets import Sample, load_samples, require_masks
+from fundus_uda.data.masks import read_mask
+from fundus_uda.data.transforms import require_same_size
+from fundus_uda.metrics import dice_cup_disc, summarise
+from fundus_uda.model import load_model
+from fundus_uda.prediction import predictions
+from fundus_uda.settings import FundusSettings
+
+DICE = ("dice_cup", "dice_disc", "dice_mean")
+
+
+def evaluate(
+    segmenter: nn.Module, settings: FundusSettings, samples: list[Sample], device: torch.device
+) -> pd.DataFrame:
+    """One row per image.
+
+    Args:
+        segmenter: of `load_model` or in training.
+        settings: its settings.
+        samples: with masks.
+        device: of the segmenter.
+
+    Returns:
+        Columns image, dice_cup, dice_disc, dice_mean (of the two), vertical_cdr,
+        vertical_cdr_reference (NaN without a disc), mean_affinity.
+
+    Raises:
+        InputError: an unreadable photograph or mask, or one of another size.
+    """
+    rows = []
+    for prediction in predictions(segmenter, settings, samples, device):
+        reference, _ = read_mask(prediction.sample)
+        photograph = torch.from_numpy(prediction.photograph).permute(2, 0, 1)
+        require_same_size(photograph, reference.shape, prediction.sample)
+        cup, disc = dice_cup_disc(prediction.mask, reference)
+        rows.append(
+            {
+                "image": prediction.sample.id,
+                "dice_cup": cup,
+                "dice_disc": disc,
+                "dice_mean": (cup + disc) / 2,
+                "vertical_cdr": vertical_cup_to_disc_ratio(prediction.mask),
+                "vertical_cdr_reference": vertical_cup_to_disc_ratio(reference),
+                "mean_affinity": prediction.mean_affinity,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def evaluate_model(
+    model: Path, address: str, annotation: str | None, out: Path, device: torch.device
+) -> dict[str, Any]:
+    """Score a run folder or a checkpoint file on a labelled split, into a folder.
+
+    Returns:
+        The summary (see `write_evaluation`).
+
+    Raises:
+        InputError: see `load_model`, `load_samples` and `evaluate`.
+    """
+    samples = require_masks(load_samples(address, annotation), address)
+    loaded = load_model(model, device)
+    table = evaluate(loaded.segmenter, loaded.settings, samples, device)
+    about = {
+        "method": loaded.settings.method,
+        "seed": loaded.settings.seed,
+        "step": loaded.step,
+        "model": str(model),
+        "checkpoint": "last" if model.is_dir() else model.stem,
+        "data": address,
+    }
+    return write_evaluation(table, out, about)
+
+
+def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Write `dice.csv` and `summary.json` into a folder, made if need be.
+
+    Args:
+        table: of `evaluate`.
+        out: the folder.
+        about: what else the summary should say: method, seed, data.
+
+    Returns:
+        The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
+        `vertical_cdr_error`, the mean absolute error over the images with both; and `about`.
+    """
+    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
+    summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
+    summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
+    summary |= about
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "dice.csv", index=False)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary

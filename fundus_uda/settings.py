@@ -1,0 +1,47 @@
+"""Settings of a fundus run."""
+
+from pydantic import Field
+
+from fundus_uda.engine.config import EngineSettings, Settings, find_config, load_settings
+
+
+class DataSettings(Settings):
+    """Addresses are `KIND:PATH` or `KIND:PATH#SPLIT` (see `fundus_uda.data.datasets`)."""
+
+    source: str
+    """Labelled. Not read by the method `oracle`, which trains on the target's labels."""
+    target: str | None = None
+    """Unlabelled; masks that may be there are not read, but by `oracle`."""
+    test: str | None = None
+    """Labelled; scored after training, never before."""
+    source_annotation: str | None = None
+    target_annotation: str | None = None
+    """Whose masks, where a dataset has several; None for its default."""
+    size: int = Field(512, ge=64, multiple_of=16)
+    """Side of the square network input in pixels."""
+
+
+class NetworkSettings(Settings):
+    """DeepLabv3+ (see `fundus_uda.networks.deeplab_v3plus`)."""
+
+    encoder: str = "resnet101"
+    weights: str = "imagenet"
+    output_stride: int = 16
+
+
+class FundusSettings(EngineSettings):
+    """All of a run."""
+
+    batch_size: int = Field(ge=2)
+    """At least 2: DeepLabv3+ normalises its image pooling over the batch alone."""
+    data: DataSettings
+    network: NetworkSettings = NetworkSettings()
+
+
+def read_settings(name_or_path: str, overrides: list[str]) -> FundusSettings:
+    """Settings from a file, or from a shipped one by name, with `key=value` overrides.
+
+    Raises:
+        InputError: no such file or name, or a problem in it.
+    """
+    return load_settings(FundusSettings, find_config(name_or_path, "fundus"), overrides)

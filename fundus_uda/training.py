@@ -1,0 +1,169 @@
+"""The composition root: settings to data, network and state, to `engine.loop.run`, to scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
+from fundus_uda.data.masks import CLASSES
+from fundus_uda.data.seeded import FundusImages
+from fundus_uda.data.transforms import plain_transforms, random_transforms
+from fundus_uda.engine import loop
+from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
+from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
+from fundus_uda.evaluation import evaluate, write_evaluation
+from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.settings import FundusSettings
+
+
+def train(
+    settings: FundusSettings, out: Path, device: torch.device, continue_run: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Train one run into a folder, then score what it kept on the test split, if one is set.
+
+    Args:
+        settings: of the run.
+        out: a new or empty folder, or that of the run to continue.
+        device: where to train.
+        continue_run: resume from the last checkpoint; the result equals an unbroken run's.
+
+    Returns:
+        The evaluation summaries of "last" and, with a target, of "selected".
+
+    Raises:
+        InputError: wrong data, settings or folder.
+        WorkError: a loss is not finite.
+    """
+    folder = RunFolder(out)
+    if continue_run:
+        folder.require_checkpoint()
+    source, target = _training_samples(settings)
+    test = _test_samples(settings)
+    data = {"source": _list_fingerprint(source), "target": _list_fingerprint(target)}
+
+    state = initial_state(settings, device)
+    if continue_run:
+        resume(folder.last, state, settings, data)
+        folder.rewind(state.step)
+
+    statistics = input_statistics(settings.network.encoder)
+    augment, plain = random_transforms(*statistics), plain_transforms(*statistics)
+    source_images = FundusImages(source, settings.data.size, augment)
+    target_images = FundusImages(target, settings.data.size, augment) if target else None
+    if not continue_run:
+        folder.begin(settings, device)  # only now that all input was readable
+
+    def score() -> SelectionScore:
+        images = _plain_batches(target_images, plain, settings, device)
+        return selection_score(state.segmenter, images, expected, settings.affinity.neighbors)
+
+    expected = _effective_classes(source_images, plain) if target_images is not None else 0.0
+    loop.run(
+        state,
+        source_images,
+        target_images,
+        settings,
+        folder,
+        score if target_images is not None else None,
+        data,
+        len(CLASSES),
+    )
+    return _score_run(state.segmenter, settings, test, folder, device) if test else {}
+
+
+def initial_state(settings: FundusSettings, device: torch.device) -> TrainState:
+    """Network, discriminator and optimisers at step 0, as functions of the seed.
+
+    Raises:
+        InputError: see `deeplab_v3plus`.
+    """
+    network = settings.network
+    seed_torch(settings.seed, "network")
+    segmenter = deeplab_v3plus(
+        network.encoder, network.weights, len(CLASSES), network.output_stride
+    )
+    groups = _parameter_groups(segmenter, settings)
+    return build_state(segmenter, groups, len(CLASSES), settings, device)
+
+
+def _training_samples(settings: FundusSettings) -> tuple[list[Sample], list[Sample]]:
+    """(labelled, unlabelled): for the oracle, the labelled ones are the target's."""
+    data, method = settings.data, METHODS[settings.method]
+    if data.target is None and (method.adapts or settings.method == "oracle"):
+        raise InputError(f"Expected data.target for the method {settings.method}. Got: none.")
+    if settings.method == "oracle":
+        assert data.target is not None
+        return require_masks(load_samples(data.target, data.target_annotation), data.target), []
+    source = require_masks(load_samples(data.source, data.source_annotation), data.source)
+    if not method.adapts:
+        return source, []
+    assert data.target is not None
+    return source, without_masks(load_samples(data.target))
+
+
+def _test_samples(settings: FundusSettings) -> list[Sample]:
+    data = settings.data
+    if data.test is None:
+        return []
+    return require_masks(load_samples(data.test, data.target_annotation), data.test)
+
+
+def _list_fingerprint(samples: list[Sample]) -> str:
+    return fingerprint([(s.id, s.image.stat().st_size) for s in samples]) if samples else ""
+
+
+def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:
+    encoder = list(segmenter.encoder.parameters())  # type: ignore[union-attr]
+    inside = set(map(id, encoder))
+    head = [p for p in segmenter.parameters() if id(p) not in inside]
+    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, settings.segmenter.head_lr_factor)]
+
+
+def _plain_batches(
+    images: FundusImages | None, plain: Any, settings: FundusSettings, device: torch.device
+) -> Iterator[Tensor]:
+    assert images is not None
+    for start in range(0, len(images), settings.batch_size):
+        stop = min(start + settings.batch_size, len(images))
+        batch = torch.stack([plain(dict(images.cached[i]))["image"] for i in range(start, stop)])
+        yield batch.to(device, memory_format=memory_format(settings))
+
+
+def _effective_classes(images: FundusImages, plain: Any) -> float:
+    """Of the source labels, without augmentation."""
+    counts = torch.zeros(len(CLASSES), dtype=torch.int64)
+    for index in range(len(images)):
+        label = plain(dict(images.cached[index]))["label"]
+        counts += torch.bincount(label.flatten(), minlength=len(CLASSES))
+    return effective_classes(counts)
+
+
+def _score_run(
+    segmenter: nn.Module,
+    settings: FundusSettings,
+    test: list[Sample],
+    folder: RunFolder,
+    device: torch.device,
+) -> dict[str, dict[str, Any]]:
+    summaries = {}
+    for name, file in (("last", folder.last), ("selected", folder.selected)):
+        if file.is_file():
+            checkpoint = load_checkpoint(file, device)
+            segmenter.load_state_dict(checkpoint.state["segmenter"])
+            about = {
+                "method": settings.method,
+                "seed": settings.seed,
+                "step": checkpoint.step,
+                "data": settings.data.test,
+            }
+            table = evaluate(segmenter, settings, test, device)
+            summaries[name] = write_evaluation(table, folder.path / "evaluation" / name, about)
+    return summaries

@@ -1,0 +1,48 @@
+"""What keeps the code as its layout says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    for package in ("fundus_uda", "roadscene", "cli")
+    for path in (ROOT / package).rglob("*.py")
+)
+
+
+def imported_by(module: str) -> set[str]:
+    """Top-level packages that a fresh interpreter loads for a module."""
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(run.stdout.split())
+
+
+def test_the_affinity_core_needs_torch_alone():
+    loaded = imported_by("fundus_uda.affinity")
+    assert "torch" in loaded
+    assert not loaded & {"monai", "pydantic", "pandas", "PIL", "yaml", "rich", "skimage"}
+
+
+def test_the_engine_does_without_monai():
+    assert not imported_by("fundus_uda.engine.loop") & {"monai", "pandas", "PIL", "skimage"}
+
+
+def test_the_package_itself_is_light():
+    assert not imported_by("fundus_uda") & {"torch", "monai", "numpy"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_longer_than_one_sitting(module):
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert len(path.read_text().splitlines()) <= 350, f"Is there a seam in {path.name}?"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_say_what_is_inside(module):
+    assert module.split(".")[-1] not in {"utils", "util", "common", "helpers", "misc", "base"}

@@ -1,0 +1,65 @@
+import json
+import math
+
+import pytest
+
+from fundus_uda.comparison import as_markdown, compare, write_comparison
+from fundus_uda.engine.errors import InputError
+
+
+def write_run(root, method, mean, seed=0, data="set", checkpoint="last", n=5):
+    folder = root / f"{method}_{seed}" / "evaluation" / checkpoint
+    folder.mkdir(parents=True)
+    dice = {"mean": mean, "std": 0.1, "ci95": [mean, mean], "n": n}
+    summary = {"dice_cup": dice, "dice_disc": dice, "dice_mean": dice}
+    summary |= {"method": method, "seed": seed, "step": 9, "data": data}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return root / f"{method}_{seed}"
+
+
+def test_rows_are_in_the_papers_order_with_the_gap_closed(tmp_path):
+    runs = [
+        write_run(tmp_path, "asa", 0.853),
+        write_run(tmp_path, "oracle", 0.914),
+        write_run(tmp_path, "source", 0.772),
+    ]
+    table = compare(runs)
+    assert table["method"].tolist() == ["Source only", "Oracle", "ASA"]
+    assert table["gap_closed"].tolist() == pytest.approx([0, 1, 0.081 / 0.142])
+    assert "| ASA | last | 0 | 9 | 0.853 | 0.853 | 0.853 | 57 % |" in as_markdown(table)
+
+
+def test_the_gap_is_that_of_the_same_seed(tmp_path):
+    runs = [write_run(tmp_path, m, 0.5 + i / 10, seed=0) for i, m in enumerate(("source", "asa"))]
+    runs += [write_run(tmp_path, "oracle", 0.9, seed=1)]
+    assert all(math.isnan(gap) for gap in compare(runs)["gap_closed"])
+
+
+def test_both_checkpoints_of_a_run_are_rows(tmp_path):
+    run = write_run(tmp_path, "asa", 0.8)
+    write_run(tmp_path / "other", "asa", 0.7, checkpoint="selected")
+    (tmp_path / "other" / "asa_0" / "evaluation" / "selected").rename(
+        run / "evaluation" / "selected"
+    )
+    assert compare([run])["checkpoint"].tolist() == ["last", "selected"]
+
+
+def test_runs_on_other_images_are_not_compared(tmp_path):
+    runs = [write_run(tmp_path, "asa", 0.8), write_run(tmp_path, "source", 0.7, data="other")]
+    with pytest.raises(InputError, match="5 images of set(.|\n)*5 images of other"):
+        compare(runs)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(InputError, match="Expected a summary of an evaluation at .*summary.json"):
+        compare([tmp_path])
+
+
+def test_files_by_suffix(tmp_path):
+    table = compare([write_run(tmp_path, "asa", 0.8)])
+    write_comparison(table, tmp_path / "new" / "t.csv")
+    assert (tmp_path / "new" / "t.csv").read_text().startswith("run,method,checkpoint,seed,step")
+    write_comparison(table, tmp_path / "t.md")
+    assert (tmp_path / "t.md").read_text() == as_markdown(table)
+    with pytest.raises(InputError, match="end in .csv or .md. Got: .*t.txt"):
+        write_comparison(table, tmp_path / "t.txt")

@@ -1,0 +1,32 @@
+"""The demo itself takes minutes; here with six steps."""
+
+import pandas as pd
+import pytest
+import torch
+
+from fundus_uda import demo
+from fundus_uda.engine.errors import InputError
+from fundus_uda.settings import read_settings
+
+
+@pytest.mark.slow
+def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
+    def few_steps(name, overrides):
+        small = ["steps=2", "snapshot_every=2", "data.size=64", "batch_size=2"]
+        return read_settings(name, [*overrides, *small])
+
+    monkeypatch.setattr(demo, "read_settings", few_steps)
+    table = demo.run_demo(tmp_path / "demo", torch.device("cpu"))
+    assert {"Source only", "ASA"} == set(table["method"])
+    written = pd.read_csv(tmp_path / "demo" / "comparison.csv")
+    assert written["dice_mean"].tolist() == pytest.approx(table["dice_mean"].tolist())
+    for method in ("source", "asa"):
+        predictions = tmp_path / "demo" / "predictions" / method
+        assert len(list((predictions / "overlays").iterdir())) == 32
+        assert (predictions / "measurements.csv").is_file()
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    (tmp_path / "x").touch()
+    with pytest.raises(InputError, match="new or empty folder for the demo"):
+        demo.run_demo(tmp_path, torch.device("cpu"))

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from fundus_uda import networks
+from fundus_uda.engine.errors import InputError
+from fundus_uda.networks import (
+    LITE0_ENCODER,
+    LITE0_PACKAGE,
+    deeplab_v3plus,
+    input_statistics,
+    lite0_package_file,
+    load_encoder,
+)
+
+
+def test_logits_are_as_large_as_the_image():
+    network = deeplab_v3plus("resnet18", "random", classes=3).eval()
+    assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_output_stride_of_the_encoder(stride):
+    network = deeplab_v3plus("resnet18", "random", classes=3, output_stride=stride).eval()
+    deepest = network.encoder(torch.zeros(1, 3, 64, 64))[-1]
+    assert deepest.shape[-1] == 64 // stride
+
+
+def test_the_package_fills_every_tensor_of_its_encoder():
+    network = deeplab_v3plus(LITE0_ENCODER, LITE0_PACKAGE, classes=3)
+    weights = torch.load(lite0_package_file(), weights_only=True)
+    encoder = network.encoder.state_dict()
+    assert len(weights) == 296
+    assert len(encoder) == 288  # all but the classification head
+    for ours, theirs in zip(encoder.values(), weights.values(), strict=False):
+        assert torch.equal(ours, theirs)
+
+
+def test_weights_of_the_package_need_its_encoder():
+    with pytest.raises(InputError, match=f"Expected encoder {LITE0_ENCODER}.* Got: resnet18"):
+        deeplab_v3plus("resnet18", LITE0_PACKAGE, classes=3)
+
+
+def test_a_file_by_name_and_with_prefixes(tmp_path):
+    donor = deeplab_v3plus("resnet18", "random", classes=3).encoder
+    plain = donor.state_dict()
+    torch.save(plain, tmp_path / "plain.pt")
+    prefixed = {f"module.encoder.{name}": t for name, t in reversed(plain.items())}
+    torch.save({"state_dict": prefixed}, tmp_path / "prefixed.pt")
+    for name in ("plain.pt", "prefixed.pt"):
+        network = deeplab_v3plus("resnet18", str(tmp_path / name), classes=3)
+        for key, tensor in network.encoder.state_dict().items():
+            assert torch.equal(tensor, plain[key]), key
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    encoder = deeplab_v3plus("resnet18", "random", classes=3).encoder
+    torch.save({"a": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"Got: 1 tensors of another network"):
+        load_encoder(encoder, tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="Expected named tensors"):
+        load_encoder(encoder, tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("x")
+    with pytest.raises(InputError, match="another kind of file"):
+        load_encoder(encoder, tmp_path / "text.pt")
+
+
+def test_no_silent_random_start():
+    with pytest.raises(InputError, match="Expected encoder weights at nowhere.pt. Got: no such"):
+        deeplab_v3plus("resnet18", "nowhere.pt", classes=3)
+
+
+def test_a_failed_download_names_the_offline_ways(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(networks, "get_encoder", offline)
+    with pytest.raises(InputError, match=f"no route to host.*{LITE0_PACKAGE}"):
+        deeplab_v3plus("resnet18", "imagenet", classes=3)
+
+
+@pytest.mark.parametrize("encoder", ["resnet1", "vgg16"])
+def test_unknown_or_unsuited_encoders(encoder):
+    with pytest.raises(InputError, match=f"Got: '{encoder}'"):
+        deeplab_v3plus(encoder, "random", classes=3)
+
+
+def test_input_statistics_are_those_of_the_pretraining():
+    assert input_statistics("resnet18")[0] == (0.485, 0.456, 0.406)
+    assert input_statistics(LITE0_ENCODER) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

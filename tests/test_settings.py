@@ -1,0 +1,55 @@
+import pytest
+
+from fundus_uda.engine.config import shipped_configs
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.settings import read_settings
+
+
+@pytest.mark.parametrize("name", shipped_configs("fundus"))
+def test_every_shipped_config_loads(name, monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    settings = read_settings(name, [])
+    assert settings.steps % settings.snapshot_every == 0
+
+
+def test_each_method_has_the_papers_experiment_and_a_cpu_profile(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    for method in METHODS:
+        paper, cpu = (
+            read_settings(f"fundus/{method}", []),
+            read_settings(f"fundus/{method}_cpu", []),
+        )
+        assert paper.method == cpu.method == method
+        assert (paper.data.size, cpu.data.size) == (512, 256)
+
+
+def test_the_papers_settings_are_those_of_section_4b(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    settings = read_settings("fundus/asa", [])
+    assert settings.segmenter.lr == 2.5e-4
+    assert (settings.segmenter.momentum, settings.segmenter.weight_decay) == (0.9, 5e-4)
+    assert (settings.discriminator.lr, settings.discriminator.betas) == (1e-4, (0.9, 0.99))
+    assert settings.poly_power == 0.9
+    assert settings.adaptation.adversarial_weight == 0.001
+    assert settings.adaptation.regulariser_weight == 0.001
+    assert settings.affinity.neighbors == 8
+    assert settings.data.source == "refuge:/data/refuge#train"
+    assert settings.data.test == "rim-one-r3:/data/rim_one_r3#test"
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"fundus/asa, .*Got: 'fundus/asb'"):
+        read_settings("fundus/asb", [])
+
+
+def test_a_batch_of_one_cannot_be_normalised(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    with pytest.raises(InputError, match="batch_size: Input should be greater than or equal to 2"):
+        read_settings("fundus/asa", ["batch_size=1"])
+
+
+def test_a_size_that_the_network_cannot_take(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    with pytest.raises(InputError, match="data.size: Input should be a multiple of 16. Got: 100"):
+        read_settings("fundus/asa_cpu", ["data.size=100"])

@@ -1,0 +1,33 @@
+"""The two bounds on time that the README states; `pytest tests/test_speed.py -s` prints them."""
+
+import time
+
+import pytest
+import torch
+
+from fundus_uda.engine.batches import Batch
+from fundus_uda.engine.step import adaptation_step
+from fundus_uda.settings import read_settings
+from fundus_uda.training import initial_state
+
+
+@pytest.mark.slow
+def test_an_asa_step_costs_at_most_15_percent_more_than_an_adaptsegnet_step(monkeypatch):
+    """At the CPU profile; the fastest of eight steps each, taken in turn."""
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    names = ("adaptsegnet", "asa")
+    settings = {name: read_settings(f"fundus/{name}_cpu", []) for name in names}
+    states = {name: initial_state(settings[name], torch.device("cpu")) for name in names}
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(8, 3, 256, 256, generator=generator)
+    image = image.contiguous(memory_format=torch.channels_last)
+    label = torch.randint(0, 3, (8, 256, 256), generator=generator)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(8):
+        for name in names:
+            start = time.perf_counter()
+            adaptation_step(states[name], Batch(image, label), Batch(image, None), settings[name])
+            seconds[name].append(time.perf_counter() - start)
+    ratio = min(seconds["asa"]) / min(seconds["adaptsegnet"])
+    print({name: round(min(times), 2) for name, times in seconds.items()}, round(ratio, 3))
+    assert ratio <= 1.15

@@ -1,0 +1,160 @@
+"""The composition root, on embedded photographs with the real network."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.errors import InputError
+from fundus_uda.training import train
+from tests.engine.tiny import assert_identical
+from tests.small_run import small_settings
+
+CPU = torch.device("cpu")
+
+
+def test_a_run_leaves_checkpoints_logs_and_scores(cameras, tmp_path):
+    settings = small_settings(cameras, "method=asa", f"data.test=folder:{cameras / 'b'}")
+    summaries = train(settings, tmp_path / "run", CPU)
+    run = tmp_path / "run"
+    steps = [row["step"] for row in csv.DictReader((run / "metrics.csv").open())]
+    assert steps == ["1", "2", "3", "4", "5", "6"]
+    assert [r["step"] for r in csv.DictReader((run / "snapshots.csv").open())] == ["3", "6"]
+    checkpoint = load_checkpoint(run / "last.pt")
+    assert (checkpoint.step, checkpoint.classes) == (6, 3)
+    assert summaries.keys() <= {"last", "selected"}
+    for name, summary in summaries.items():
+        stored = json.loads((run / "evaluation" / name / "summary.json").read_text())
+        assert stored == summary
+        assert {"mean", "std", "ci95", "n"} == stored["dice_cup"].keys()
+        rows = list(csv.DictReader((run / "evaluation" / name / "dice.csv").open()))
+        assert len(rows) == stored["dice_disc"]["n"] == 6
+        mean = sum(float(row["dice_mean"]) for row in rows) / 6
+        assert mean == pytest.approx(stored["dice_mean"]["mean"])
+
+
+def test_target_masks_are_never_read(cameras, tmp_path):
+    """Adaptation gives the same with no target masks, and with broken ones."""
+    without, broken = tmp_path / "without", tmp_path / "broken"
+    shutil.copytree(cameras / "b" / "images", without / "images")
+    shutil.copytree(cameras / "b", broken)
+    for mask in (broken / "masks").iterdir():
+        mask.write_bytes(b"junk")
+    results = []
+    for target in (cameras / "b", without, broken):
+        out = tmp_path / f"run_{len(results)}"
+        settings = small_settings(
+            cameras, "method=asa_asc", f"data.target=folder:{target}", "steps=2", "snapshot_every=2"
+        )
+        train(settings, out, CPU)
+        results.append(load_checkpoint(out / "last.pt").state)
+    assert_identical(results[0], results[1])
+    assert_identical(results[0], results[2])
+
+
+def test_source_only_reads_no_target_at_all(cameras, tmp_path):
+    settings = small_settings(
+        cameras, "method=source", "data.target=folder:/nowhere", "steps=1", "snapshot_every=1"
+    )
+    train(settings, tmp_path / "run", CPU)
+    assert not (tmp_path / "run" / "selected.pt").exists()
+
+
+def test_the_oracle_trains_on_the_target_labels(cameras, tmp_path):
+    settings = small_settings(
+        cameras, "method=oracle", "data.source=folder:/nowhere", "steps=1", "snapshot_every=1"
+    )
+    train(settings, tmp_path / "run", CPU)
+    oracle = load_checkpoint(tmp_path / "run" / "last.pt")
+    swapped = small_settings(
+        cameras, "method=source", f"data.source=folder:{cameras / 'b'}", "steps=1",
+        "snapshot_every=1",
+    )  # fmt: skip
+    train(swapped, tmp_path / "swapped", CPU)
+    assert oracle.data["source"] == load_checkpoint(tmp_path / "swapped" / "last.pt").data["source"]
+
+
+@pytest.mark.slow
+def test_seven_steps_equal_three_a_fresh_process_and_four(cameras, tmp_path):
+    """Bit for bit, for ASA, with augmentation, dropout and momentum; as a user would do it."""
+    code = """
+        import sys
+        from pathlib import Path
+        import torch
+        from fundus_uda.engine import loop
+        from fundus_uda.training import train
+        from tests.small_run import small_settings
+
+        cameras, out, stop, resume = sys.argv[1:]
+        step = loop.adaptation_step
+
+        def step_or_stop(state, *arguments):
+            if state.step == int(stop):
+                sys.exit(9)
+            return step(state, *arguments)
+
+        loop.adaptation_step = step_or_stop
+        settings = small_settings(Path(cameras), "method=asa", "steps=7", "snapshot_every=3")
+        train(settings, Path(out), torch.device("cpu"), continue_run=resume == "resume")
+    """
+
+    def process(out, stop, resume):
+        arguments = [str(cameras), str(tmp_path / out), str(stop), resume]
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), *arguments],
+            cwd=Path(__file__).parent.parent,
+            check=False,
+        ).returncode
+
+    assert process("whole", -1, "new") == 0
+    assert process("parts", 3, "new") == 9
+    assert load_checkpoint(tmp_path / "parts" / "last.pt").step == 3
+    assert process("parts", -1, "resume") == 0
+    whole, parts = (load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    assert whole.step == parts.step == 7
+    assert_identical(whole.state, parts.state)
+    for log in ("metrics.csv", "snapshots.csv"):
+        assert (tmp_path / "whole" / log).read_text() == (tmp_path / "parts" / log).read_text()
+
+
+def test_bad_input_leaves_no_run_folder(cameras, tmp_path):
+    shutil.copytree(cameras / "a", tmp_path / "a")
+    (tmp_path / "a" / "images" / "a0003.png").write_bytes(b"junk")
+    settings = small_settings(cameras, f"data.source=folder:{tmp_path / 'a'}")
+    with pytest.raises(InputError, match=r"readable image at .*a0003\.png"):
+        train(settings, tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.target="], r"Expected data\.target for the method asa"),
+        (["data.target=folder:/nowhere"], "Expected folder data at /nowhere"),
+        (["data.test=folder:{images}"], "Expected a mask for each of the 6 photographs"),
+    ],
+)
+def test_missing_data_is_named_before_training(overrides, message, cameras, tmp_path):
+    overrides = [o.format(images=cameras / "b" / "images") for o in overrides]
+    with pytest.raises(InputError, match=message):
+        train(small_settings(cameras, "method=asa", *overrides), tmp_path / "run", CPU)
+
+
+def test_a_folder_with_another_run_is_left_alone(cameras, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="new or empty output folder"):
+        train(small_settings(cameras, "method=source"), tmp_path / "run", CPU)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_resume_without_a_run(cameras, tmp_path):
+    with pytest.raises(InputError, match="Expected a checkpoint to resume"):
+        train(small_settings(cameras), tmp_path / "run", CPU, continue_run=True)

@@ -1,0 +1,44 @@
+"""The built wheel, installed away from the checkout, runs with its shipped settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_and_finds_its_configs(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(tmp_path)]
+    subprocess.run([*pip, *build, str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("fundus_uda-*.whl")
+    site = tmp_path / "site"
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True
+    )
+    code = """
+import fundus_uda, roadscene
+from cli.main import app
+from fundus_uda.engine.config import shipped_configs
+from fundus_uda.settings import read_settings
+print(fundus_uda.__file__)
+print(read_settings("fundus/asa", []).method)
+print(*shipped_configs("fundus"), *shipped_configs("roadscene"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(site), "FUNDUS_UDA_DATA": "/data"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert Path(printed[0]).is_relative_to(site)
+    assert printed[1] == "asa"
+    on_disk = {p.relative_to(ROOT / "configs") for p in (ROOT / "configs").rglob("*.yaml")}
+    assert set(printed[2].split()) == {p.with_suffix("").as_posix() for p in on_disk}

@@ -14,7 +14,7 @@ def command(out: OutFolder = Path("runs/demo"), device: Device = "auto") -> None
     """
     from fundus_uda.comparison import as_markdown
     from fundus_uda.demo import run_demo
-    from fundus_uda.model import pick_device
+    from fundus_uda.engine.device import pick_device
 
     table = run_demo(out, pick_device(device))
     typer.echo(as_markdown(table))

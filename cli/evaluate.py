@@ -16,8 +16,8 @@ def command(
 ) -> None:
     """Dice of cup and disc per image (dice.csv) and over all (summary.json)."""
     from fundus_uda.comparison import as_markdown, compare
+    from fundus_uda.engine.device import pick_device
     from fundus_uda.evaluation import evaluate_model
-    from fundus_uda.model import pick_device
 
     evaluate_model(model, address, annotation, out, pick_device(device))
     typer.echo(as_markdown(compare([out])))

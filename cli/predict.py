@@ -14,7 +14,8 @@ def command(
     device: Device = "auto",
 ) -> None:
     """Masks (0 background, 1 rim, 2 cup), overlays, and the vertical cup-to-disc ratio."""
-    from fundus_uda.model import load_model, pick_device
+    from fundus_uda.engine.device import pick_device
+    from fundus_uda.model import load_model
     from fundus_uda.prediction import predict
 
     where = pick_device(device)

@@ -22,7 +22,7 @@ def command(
     An interrupted and resumed run equals an unbroken one bit for bit.
     """
     from fundus_uda.comparison import as_markdown, compare
-    from fundus_uda.model import pick_device
+    from fundus_uda.engine.device import pick_device
     from fundus_uda.settings import read_settings
     from fundus_uda.training import train
 

@@ -4,7 +4,7 @@ import torch
 from fundus_uda.engine.checkpoint import save_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.state import ParameterGroup, build_state
-from fundus_uda.model import load_model, pick_device
+from fundus_uda.model import load_model
 from fundus_uda.networks import deeplab_v3plus
 from tests.small_run import small_settings
 
@@ -47,17 +47,3 @@ def test_weights_that_do_not_fit_are_named(cameras, tmp_path):
 def test_a_folder_without_a_checkpoint(tmp_path):
     with pytest.raises(InputError, match="run folder with last.pt"):
         load_model(tmp_path, CPU)
-
-
-def test_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto") == pick_device("cpu") == CPU
-    with pytest.raises(InputError, match="Expected a CUDA device for 'cuda'. Got: 0"):
-        pick_device("cuda")
-    with pytest.raises(InputError, match="auto, cpu or cuda. Got: 'gpu'"):
-        pick_device("gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert pick_device("auto").type == "cuda"
-    with pytest.raises(InputError, match="'cuda:1'. Got: 1"):
-        pick_device("cuda:1")

@@ -10,7 +10,7 @@ from torch import nn
 
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.data.datasets import Sample, load_samples, require_masks
-from fundus_uda.data.masks import read_mask
+from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
 from fundus_uda.data.transforms import require_same_size
 from fundus_uda.metrics import dice_cup_disc, summarise
 from fundus_uda.model import load_model
@@ -33,7 +33,8 @@ def evaluate(
 
     Returns:
         Columns image, dice_cup, dice_disc, dice_mean (of the two), vertical_cdr,
-        vertical_cdr_reference (NaN without a disc), mean_affinity.
+        vertical_cdr_reference (NaN without a disc), cup_area, cup_area_reference, disc_area,
+        disc_area_reference (shares of the image, in [0, 1]) and mean_affinity.
 
     Raises:
         InputError: an unreadable photograph or mask, or one of another size.
@@ -52,6 +53,10 @@ def evaluate(
                 "dice_mean": (cup + disc) / 2,
                 "vertical_cdr": vertical_cup_to_disc_ratio(prediction.mask),
                 "vertical_cdr_reference": vertical_cup_to_disc_ratio(reference),
+                "cup_area": float((prediction.mask == CUP).mean()),
+                "cup_area_reference": float((reference == CUP).mean()),
+                "disc_area": float((prediction.mask != BACKGROUND).mean()),
+                "disc_area_reference": float((reference != BACKGROUND).mean()),
                 "mean_affinity": prediction.mean_affinity,
             }
         )
@@ -93,11 +98,17 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
 
     Returns:
         The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
-        `vertical_cdr_error`, the mean absolute error over the images with both; and `about`.
+        `vertical_cdr_error`, the mean absolute error over the images with both;
+        `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
+        (below 1: too small; None without a reference); and `about`.
     """
     errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
     summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
+    for structure in ("cup", "disc"):
+        reference = table[f"{structure}_area_reference"].mean()
+        ratio = table[f"{structure}_area"].mean() / reference if reference else None
+        summary[f"{structure}_area_ratio"] = ratio
     summary |= about
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "dice.csv", index=False)

@@ -119,9 +119,15 @@ def test_evaluation_scores_at_the_original_size(model, tmp_path):
     summary = write_evaluation(table, tmp_path / "out", {"method": "asa"})
     assert summary["vertical_cdr_error"] == pytest.approx(abs(table["vertical_cdr"][0] - 0.5))
     assert summary["method"] == "asa"
+    assert table["disc_area_reference"][0] == pytest.approx((truth > 0).mean())
+    assert summary["cup_area_ratio"] == pytest.approx(1, abs=0.1)
 
 
 def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
-    row = {"dice_cup": 0.0, "dice_disc": 0.0, "dice_mean": 0.0}
-    table = pd.DataFrame([{**row, "vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}])
-    assert write_evaluation(table, tmp_path, {})["vertical_cdr_error"] is None
+    row = {"dice_cup": 0.0, "dice_disc": 0.0, "dice_mean": 0.0, "disc_area": 0.1, "cup_area": 0.0}
+    row |= {"vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}
+    row |= {"disc_area_reference": 0.2, "cup_area_reference": 0.0}
+    summary = write_evaluation(pd.DataFrame([row]), tmp_path, {})
+    assert summary["vertical_cdr_error"] is None
+    assert summary["disc_area_ratio"] == pytest.approx(0.5)
+    assert summary["cup_area_ratio"] is None

@@ -1,0 +1,1 @@
+"""Road-scene benchmarks (GTA5, SYNTHIA, Cityscapes, Cross-City) on the shared affinity core."""

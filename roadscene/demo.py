@@ -1,0 +1,55 @@
+"""The first run: embedded streets in two styles, source-only against ASC and ASA."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from fundus_uda.engine.errors import InputError
+from roadscene.comparison import compare, write_comparison
+from roadscene.model import load_model
+from roadscene.prediction import predict
+from roadscene.settings import read_settings
+from roadscene.synthetic import write_split
+from roadscene.training import train
+
+SIZE = (128, 256)
+METHODS = ("source", "asc", "asa")
+
+
+def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
+    """Render both styles, train source-only, ASC and ASA, score each on dusk.
+
+    Writes `data/`, a run folder per method, `comparison.csv`, and the predictions of each method
+    on the test streets under `predictions/`.
+
+    Args:
+        out: a new or empty folder.
+        device: where to train.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: the folder holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"Expected a new or empty folder for the demo. Got: {out}.")
+    data = out / "data"
+    write_split(data / "source", "train", "day", count=96, size=SIZE, first_seed=0)
+    write_split(data / "target", "train", "dusk", count=64, size=SIZE, first_seed=0)
+    write_split(data / "target", "val", "dusk", count=32, size=SIZE, first_seed=1000)
+    for method in METHODS:
+        overrides = [
+            f"method={method}",
+            f"data.source=cityscapes:{data / 'source'}#train",
+            f"data.target=cityscapes:{data / 'target'}#train",
+            f"data.test=cityscapes:{data / 'target'}#val",
+        ]
+        train(read_settings("roadscene/demo", overrides), out / method, device)
+        loaded = load_model(out / method, device)
+        streets = data / "target" / "leftImg8bit" / "val" / "dusk"
+        predict(loaded.network, loaded.settings, [streets], out / "predictions" / method, device)
+    table = compare([out / method for method in METHODS])
+    write_comparison(table, out / "comparison.csv")
+    return table

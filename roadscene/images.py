@@ -1,0 +1,99 @@
+"""Frames as network input: resized whole, in the channel order and scale of the weights."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.errors import InputError
+from roadscene.data import Frame, read_image, read_label
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(pixel - mean) / std, per channel, of pixels in [0, 255]."""
+
+    channels: Literal["RGB", "BGR"]
+    mean: tuple[float, ...]
+    """In the order of `channels`."""
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+class RoadImages:
+    """Implements `engine.batches.SeededDataset`. Nothing is random, and nothing is cached.
+
+    Args:
+        frames: labelled or not.
+        size: (height, width) to which images (bicubic) and labels (nearest) are resized.
+        classes: 19, 16 or 13.
+        normalisation: of the network.
+    """
+
+    def __init__(
+        self, frames: list[Frame], size: tuple[int, int], classes: int, normalisation: Normalisation
+    ) -> None:
+        self.frames, self.size, self.classes = frames, size, classes
+        self.normalisation = normalisation
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
+        """{"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
+        index, _ = key
+        frame = self.frames[index]
+        image = read_image(frame.image)
+        sample = {"image": network_input(image, self.size, self.normalisation)}
+        if frame.label is not None:
+            label = read_label(frame, self.classes)
+            require_same_shape(image, label, frame)
+            resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
+            sample["label"] = torch.from_numpy(np.array(resized)).long()
+        return sample
+
+
+def network_input(
+    image: Image.Image,
+    size: tuple[int, int],
+    normalisation: Normalisation,
+    resize: Literal["bicubic", "bilinear"] = "bicubic",
+) -> Tensor:
+    """An RGB image as (3, height, width) float32.
+
+    Args:
+        image: of any size.
+        size: (height, width) to resize to.
+        normalisation: of the network.
+        resize: "bicubic" by Pillow, which smooths as it shrinks; "bilinear" with aligned
+            corners, which does not.
+    """
+    if resize == "bicubic":
+        image = image.resize(size[::-1], Image.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+    if normalisation.channels == "BGR":
+        pixels = pixels.flip(0)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (normalisation.mean, normalisation.std))
+    pixels = (pixels - mean) / std
+    if resize == "bilinear":
+        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    return pixels
+
+
+def require_same_shape(image: Image.Image, label: NDArray[np.uint8], frame: Frame) -> None:
+    """Raise an InputError unless the label is as high and wide as its image.
+
+    GTA5 has pairs that differ by a few rows; there, one percent is let pass.
+    """
+    (width, height), (rows, columns) = image.size, label.shape
+    tolerance = 0.01 if frame.encoding == "gta5" else 0
+    if abs(rows - height) > tolerance * height or abs(columns - width) > tolerance * width:
+        raise InputError(
+            f"Expected a label of {width}x{height} for {frame.image}. "
+            f"Got: {columns}x{rows} in {frame.label}."
+        )

@@ -1,0 +1,59 @@
+"""What is in a dataset and what is wrong with it, before any training."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fundus_uda.engine.errors import InputError
+from roadscene.classes import CLASSES, IGNORE
+from roadscene.data import load_frames, read_image, read_label
+from roadscene.images import require_same_shape
+
+
+@dataclass
+class Inspection:
+    """Of all frames at one address."""
+
+    images: int
+    labelled: int = 0
+    """With a readable label of the right size."""
+    sizes: Counter[str] = field(default_factory=Counter)
+    """Images by "WIDTHxHEIGHT"."""
+    class_shares: dict[str, float] = field(default_factory=dict)
+    """Of each of the 19 classes that occurs, its share of the labelled pixels."""
+    ignored_share: float = 0.0
+    """Pixels of no class, of all pixels of the labels."""
+    problems: list[str] = field(default_factory=list)
+
+
+def inspect(address: str) -> Inspection:
+    """Read every image and label at an address once.
+
+    Raises:
+        InputError: there is nothing to read; a problem of one file is listed instead.
+    """
+    frames = load_frames(address)
+    found = Inspection(len(frames))
+    pixels = np.zeros(256, np.int64)
+    for frame in frames:
+        try:
+            image = read_image(frame.image)
+            found.sizes[f"{image.width}x{image.height}"] += 1
+            if frame.label is None:
+                continue
+            if not frame.label.is_file():
+                raise InputError(f"Expected a label of {frame.image} at {frame.label}. Got: none.")
+            label = read_label(frame, len(CLASSES))
+            require_same_shape(image, label, frame)
+        except InputError as error:
+            found.problems.append(str(error))
+        else:
+            found.labelled += 1
+            pixels += np.bincount(label.ravel(), minlength=256)
+    classes = pixels[: len(CLASSES)]
+    if classes.any():
+        shares = dict(zip((c.name for c in CLASSES), classes / classes.sum(), strict=True))
+        found.class_shares = {name: float(share) for name, share in shares.items() if share}
+        found.ignored_share = float(pixels[IGNORE] / pixels.sum())
+    return found

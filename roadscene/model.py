@@ -1,0 +1,173 @@
+"""From settings to a network, and from a checkpoint to a network and its settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import ResNet101_Weights, VGG16_Weights
+
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.state import ParameterGroup
+from fundus_uda.networks import deeplab_v3plus, input_statistics
+from roadscene.deeplab_v2 import DeepLabV2, DeepLabV2ResNet101, DeepLabV2VGG16
+from roadscene.images import Normalisation
+from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, RoadSettings
+from roadscene.weights import LoadReport, load_file, load_tensors
+
+_CAFFE_BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
+
+NORMALISATIONS = {
+    # Caffe's ImageNet convention, of the DeepLab weights (AdaptSegNet, ADVENT, MaxSquare, BDL)
+    "bgr": Normalisation("BGR", _CAFFE_BGR_MEAN),
+    # ASANet as released: the same mean, but in the order of RGB
+    "bgr_minus_rgb_mean": Normalisation("BGR", _CAFFE_BGR_MEAN[::-1]),
+    # torchvision's ImageNet weights: mean and deviation of RGB in [0, 1], here in [0, 255]
+    "torchvision": Normalisation(
+        "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    ),
+}  # fmt: skip
+
+
+def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]:
+    """The network of a run with its initial weights, and what became of the weight file, if any.
+
+    Raises:
+        InputError: an option that the architecture does not have, or weights that do not fit.
+    """
+    network, classes = settings.network, settings.data.classes
+    if isinstance(network, DeepLabV3PlusSettings):
+        if settings.adaptation.auxiliary is not None:
+            raise _no_auxiliary("deeplab_v3plus")
+        encoder, weights, stride = network.encoder, network.weights, network.output_stride
+        return deeplab_v3plus(encoder, weights, classes, stride), None
+    deeplab = _deeplab_v2(settings, network)
+    if network.weights == "random":
+        return deeplab, None
+    if network.weights == "imagenet":
+        return deeplab, load_tensors(deeplab, _imagenet(network), "ImageNet weights of torchvision")
+    return deeplab, load_file(deeplab, Path(network.weights).expanduser())
+
+
+def parameter_groups(network: nn.Module, settings: RoadSettings) -> list[ParameterGroup]:
+    """Every parameter to train, once, in groups by relative learning rate."""
+    factor = settings.segmenter.head_lr_factor
+    if isinstance(network, DeepLabV2):
+        assert isinstance(settings.network, DeepLabV2Settings)
+        return network.parameter_groups(factor, settings.network.backbone_lr)
+    encoder: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (encoder if name.startswith("encoder.") else head).append(parameter)
+    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, factor)]
+
+
+def normalisation(settings: RoadSettings) -> Normalisation:
+    """What the network expects of its images."""
+    network = settings.network
+    if isinstance(network, DeepLabV2Settings):
+        return NORMALISATIONS[network.normalisation]
+    mean, std = input_statistics(network.encoder)
+    return Normalisation("RGB", tuple(255 * v for v in mean), tuple(255 * v for v in std))
+
+
+def logits_at(network: nn.Module, image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits (B, C, *size) of a network in evaluation mode, upsampled as the network does it."""
+    if isinstance(network, DeepLabV2):
+        logits: Tensor = network(image, size)
+    else:
+        logits = F.interpolate(network(image), size=size, mode="bilinear", align_corners=False)
+    return logits.float()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained network in evaluation mode, and what is known of it."""
+
+    network: nn.Module
+    settings: RoadSettings
+    step: int | None = None
+    """Updates done; None for a published checkpoint, which does not say."""
+    report: LoadReport | None = None
+    """Of a published checkpoint."""
+
+
+def load_model(
+    path: Path, device: torch.device, settings: RoadSettings | None = None
+) -> LoadedModel:
+    """The network of a run or of a published checkpoint.
+
+    Args:
+        path: a run folder (its last checkpoint), a checkpoint of this program or, with
+            `settings`, a published checkpoint.
+        device: where to put it.
+        settings: what a published checkpoint cannot say of itself; None for one's own.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or one of another network or class count.
+    """
+    file = path / "last.pt" if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise InputError(
+            f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
+        )
+    if settings is not None:
+        if not isinstance(settings.network, DeepLabV2Settings):
+            raise InputError(
+                f"Expected settings of deeplab_v2 to read {file} with. "
+                f"Got: {settings.network.architecture}, which has no published checkpoint."
+            )
+        deeplab = _deeplab_v2(settings, settings.network)
+        report = load_file(deeplab, file, require_main_head=True)
+        return LoadedModel(deeplab.to(device).eval(), settings, report=report)
+    checkpoint = load_checkpoint(file, device)
+    if "network" not in checkpoint.settings or "architecture" not in checkpoint.settings["network"]:
+        raise InputError(f"Expected a road-scene model in {file}. Got: one of another program.")
+    settings = RoadSettings.model_validate(checkpoint.settings)
+    random = settings.network.model_copy(update={"weights": "random"})
+    network, _ = build_network(settings.model_copy(update={"network": random}))
+    try:
+        network.load_state_dict(checkpoint.state["segmenter"])
+    except RuntimeError as error:
+        raise InputError(
+            f"Expected the weights of {random.architecture} with {settings.data.classes} classes "
+            f"in {file}. Got: {str(error).splitlines()[1].strip()}"
+        ) from None
+    return LoadedModel(network.to(device).eval(), settings, checkpoint.step)
+
+
+def _deeplab_v2(settings: RoadSettings, network: DeepLabV2Settings) -> DeepLabV2:
+    classes, auxiliary = settings.data.classes, settings.adaptation.auxiliary is not None
+    if network.weights == "imagenet" and network.normalisation != "torchvision":
+        raise InputError(
+            f"Expected network.normalisation=torchvision with network.weights=imagenet, since "
+            f"those are torchvision's. Got: {network.normalisation}."
+        )
+    if network.backbone == "resnet101":
+        return DeepLabV2ResNet101(classes, network.aspp_branches, auxiliary)
+    if auxiliary:
+        raise _no_auxiliary("vgg16")
+    return DeepLabV2VGG16(classes, network.aspp_branches)
+
+
+def _no_auxiliary(where: str) -> InputError:
+    return InputError(
+        f"Expected network.backbone=resnet101 of deeplab_v2 with adaptation.auxiliary, the only "
+        f"one with an auxiliary head. Got: {where}."
+    )
+
+
+def _imagenet(network: DeepLabV2Settings) -> dict[str, Tensor]:
+    models = {
+        "resnet101": ResNet101_Weights.IMAGENET1K_V1,
+        "vgg16": VGG16_Weights.IMAGENET1K_V1,
+    }
+    try:
+        return dict(models[network.backbone].get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"Expected to download ImageNet weights for {network.backbone}. Got: {error}. "
+            f"Without a network, set network.weights to a file."
+        ) from None

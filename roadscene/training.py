@@ -1,0 +1,152 @@
+"""The composition root: settings to data, network and state, to `engine.loop.run`, to scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fundus_uda.engine import loop
+from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
+from fundus_uda.engine.state import build_state, memory_format
+from roadscene.data import Frame, load_frames, read_label, require_labels, without_labels
+from roadscene.evaluation import evaluate, write_evaluation
+from roadscene.images import RoadImages
+from roadscene.model import build_network, normalisation, parameter_groups
+from roadscene.settings import RoadSettings
+
+LABELS_TO_COUNT = 500
+"""Enough of the source labels, evenly spread, to know how many classes to expect."""
+
+
+def train(
+    settings: RoadSettings, out: Path, device: torch.device, continue_run: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Train one run into a folder, then score what it kept on the test split, if one is set.
+
+    Args:
+        settings: of the run.
+        out: a new or empty folder, or that of the run to continue.
+        device: where to train.
+        continue_run: resume from the last checkpoint; the result equals an unbroken run's.
+
+    Returns:
+        The evaluation summaries of "last" and, with a target, of "selected".
+
+    Raises:
+        InputError: wrong data, settings, weights or folder.
+        WorkError: a loss is not finite.
+    """
+    folder, data = RunFolder(out), settings.data
+    if continue_run:
+        folder.require_checkpoint()
+    source, target = _training_frames(settings)
+    test = require_labels(load_frames(data.test), data.test) if data.test else []
+    lists = {"source": _list_fingerprint(source), "target": _list_fingerprint(target)}
+
+    seed_torch(settings.seed, "network")
+    network, report = build_network(settings)
+    state = build_state(
+        network, parameter_groups(network, settings), data.classes, settings, device
+    )
+    if continue_run:
+        resume(folder.last, state, settings, lists)
+        folder.rewind(state.step)
+
+    expected_input = normalisation(settings)
+    # The oracle's labelled images are the target's, and have its size.
+    size = data.target_size if settings.method == "oracle" else data.source_size
+    sources = RoadImages(source, size, data.classes, expected_input)
+    targets = RoadImages(target, data.target_size, data.classes, expected_input) if target else None
+    expected_classes = _effective_classes(source, data.classes) if target else 0.0
+    if not continue_run:
+        folder.begin(settings, device)  # only now that all input was readable
+        if report is not None:
+            (out / "weights.txt").write_text(f"{report}\n", encoding="utf-8")
+
+    def score() -> SelectionScore:
+        assert targets is not None
+        images = _batches(targets, settings, device)
+        return selection_score(network, images, expected_classes, settings.affinity.neighbors)
+
+    loop.run(
+        state,
+        sources,
+        targets,
+        settings,
+        folder,
+        score if targets is not None else None,
+        lists,
+        data.classes,
+    )
+    return _score_run(network, settings, test, folder, device) if test else {}
+
+
+def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:
+    """(labelled, unlabelled): for the oracle, the labelled ones are the target's."""
+    data, method = settings.data, METHODS[settings.method]
+    if data.target is None and (method.adapts or settings.method == "oracle"):
+        raise InputError(f"Expected data.target for the method {settings.method}. Got: none.")
+    labelled = data.target if settings.method == "oracle" else data.source
+    assert labelled is not None
+    source = require_labels(load_frames(labelled), labelled)
+    if not method.adapts:
+        return source, []
+    assert data.target is not None
+    return source, without_labels(load_frames(data.target))
+
+
+def _list_fingerprint(frames: list[Frame]) -> str:
+    return fingerprint([(f.id, f.image.stat().st_size) for f in frames]) if frames else ""
+
+
+def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -> Iterator[Tensor]:
+    for start in range(0, len(images), settings.batch_size):
+        stop = min(start + settings.batch_size, len(images))
+        batch = torch.stack([images[SampleKey(index, 0)]["image"] for index in range(start, stop)])
+        yield batch.to(device, memory_format=memory_format(settings))
+
+
+def _effective_classes(frames: list[Frame], classes: int) -> float:
+    counts = torch.zeros(256, dtype=torch.int64)
+    for frame in frames[:: max(1, len(frames) // LABELS_TO_COUNT)]:
+        label = torch.from_numpy(read_label(frame, classes))
+        counts += torch.bincount(label.flatten(), minlength=256)
+    if not counts[:classes].any():
+        raise InputError(
+            f"Expected pixels of the {classes} classes in the source labels. Got: none; the "
+            f"first is {frames[0].label}."
+        )
+    return effective_classes(counts[:classes])
+
+
+def _score_run(
+    network: nn.Module,
+    settings: RoadSettings,
+    test: list[Frame],
+    folder: RunFolder,
+    device: torch.device,
+) -> dict[str, dict[str, Any]]:
+    summaries = {}
+    for name, file in (("last", folder.last), ("selected", folder.selected)):
+        if file.is_file():
+            checkpoint = load_checkpoint(file, device)
+            network.load_state_dict(checkpoint.state["segmenter"])
+            confusion = evaluate(network, settings, test, device)
+            about = {
+                "method": settings.method,
+                "seed": settings.seed,
+                "step": checkpoint.step,
+                "images": len(test),
+                "data": settings.data.test,
+            }
+            out = folder.path / "evaluation" / name
+            summaries[name] = write_evaluation(confusion, settings.data.classes, out, about)
+    return summaries

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.errors import InputError
+from roadscene.data import Frame
+from roadscene.images import Normalisation, RoadImages, network_input
+from roadscene.model import NORMALISATIONS
+from tests.roadscene.tiny import ids_of, write_ids, write_image
+
+PLAIN = Normalisation("RGB", (0.0, 0.0, 0.0))
+RED, GREEN, BLUE = 200.0, 100.0, 50.0
+PIXEL = Image.new("RGB", (4, 2), (200, 100, 50))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bgr", (BLUE - 104.00698793, GREEN - 116.66876762, RED - 122.67891434)),
+        ("bgr_minus_rgb_mean", (BLUE - 122.67891434, GREEN - 116.66876762, RED - 104.00698793)),
+        (
+            "torchvision",
+            ((RED / 255 - 0.485) / 0.229, (GREEN / 255 - 0.456) / 0.224,
+             (BLUE / 255 - 0.406) / 0.225),
+        ),
+    ],
+)  # fmt: skip
+def test_channel_and_mean_order(name, expected):
+    image = network_input(PIXEL, (2, 4), NORMALISATIONS[name])
+    assert image.shape == (3, 2, 4)
+    assert image.dtype == torch.float32
+    torch.testing.assert_close(image[:, 1, 3], torch.tensor(expected), rtol=0, atol=2e-4)
+
+
+def test_bicubic_smooths_as_it_shrinks_and_bilinear_keeps_the_corners():
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[0, 0] = 255
+    corner = [
+        network_input(Image.fromarray(pixels), (2, 4), PLAIN, how)[0, 0, 0].item()
+        for how in ("bicubic", "bilinear")
+    ]
+    assert corner[0] < 128
+    assert corner[1] == 255
+
+
+def test_sample_has_the_network_size_and_its_own_ids(tmp_path):
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+    write_image(image)
+    write_ids(label, np.repeat([[7], [8]], [3, 3], axis=0).repeat(8, axis=1))
+    dataset = RoadImages([Frame("x", image, label, "gta5"), Frame("y", image)], (4, 10), 19, PLAIN)
+    sample = dataset[SampleKey(0, 123)]
+    assert len(dataset) == 2
+    assert sample["image"].shape == (3, 4, 10)
+    assert sample["label"].dtype == torch.int64
+    assert sample["label"].tolist() == [[0] * 10] * 2 + [[1] * 10] * 2
+    assert dataset[SampleKey(1, 0)].keys() == {"image"}
+    assert torch.equal(dataset[SampleKey(0, 5)]["image"], sample["image"])  # nothing is random
+
+
+def test_label_of_another_size_is_refused(tmp_path):
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+    write_image(image)
+    write_ids(label, ids_of([7], (6, 9)))
+    dataset = RoadImages([Frame("x", image, label, "cityscapes")], (4, 4), 19, PLAIN)
+    with pytest.raises(InputError, match="label of 8x6 for .*image.png. Got: 9x6 in .*label.png"):
+        dataset[SampleKey(0, 0)]
+
+
+def test_gta5_label_may_differ_by_a_few_rows(tmp_path):
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+    write_image(image, (200, 300))
+    write_ids(label, ids_of([7], (199, 300)))
+    dataset = RoadImages([Frame("x", image, label, "gta5")], (4, 4), 19, PLAIN)
+    assert not dataset[SampleKey(0, 0)]["label"].any()

@@ -1,0 +1,114 @@
+import pytest
+
+from fundus_uda.engine.config import config_folder, shipped_configs
+from fundus_uda.engine.errors import InputError
+from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS
+from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, read_settings
+
+SHIPPED = shipped_configs("roadscene")
+
+
+@pytest.fixture(autouse=True)
+def _data_folder(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_config_loads(name):
+    settings = read_settings(name, [])
+    stem = name.rpartition("/")[2]
+    if stem not in ("cpu", "demo"):
+        method = stem.removesuffix("_multi").rpartition("_")[2]
+        assert settings.method == method
+        assert (settings.adaptation.auxiliary is not None) == stem.endswith("_multi")
+        assert settings.network.architecture == "deeplab_v2"
+        assert (settings.steps, settings.batch_size) == (100_000, 1)
+        assert settings.data.target_size == (512, 1024)
+
+
+def test_the_authors_own_rows_are_all_there():
+    for benchmark in ("gta5", "synthia"):
+        for backbone in ("resnet101", "vgg16"):
+            for method in ("source", "asc", "asa"):
+                assert f"roadscene/{benchmark}/{backbone}_{method}" in SHIPPED
+    for city in ("rome", "rio", "tokyo", "taipei"):
+        for method in ("source", "asa"):
+            assert f"roadscene/cross_city/{city}_{method}" in SHIPPED
+
+
+def test_sizes_and_classes_of_the_three_benchmarks():
+    def of(name):
+        data = read_settings(f"roadscene/{name}", []).data
+        return data.source_size, data.classes, data.source
+
+    assert of("gta5/vgg16_asa") == ((720, 1280), 19, "gta5:/data/gta5")
+    assert of("synthia/resnet101_asc") == ((760, 1280), 16, "synthia:/data/synthia")
+    assert of("cross_city/rio_asa") == ((512, 1024), 13, "cityscapes:/data/cityscapes#train")
+
+
+def test_head_learns_ten_times_faster_on_resnet_alone():
+    assert read_settings("roadscene/gta5/resnet101_asa", []).segmenter.head_lr_factor == 10
+    assert read_settings("roadscene/gta5/vgg16_asa", []).segmenter.head_lr_factor == 1
+
+
+def test_presets_change_every_item_and_explicit_settings_win():
+    paper = read_settings("roadscene/gta5/resnet101_asa", [])
+    released = read_settings("roadscene/gta5/resnet101_asa", ["preset=released"])
+    assert (paper.affinity.measure, released.affinity.measure) == ("bernoulli_kl", "released")
+    assert (paper.affinity.similarity, released.affinity.similarity) == ("cosine", "dot")
+    assert (paper.shuffle, released.shuffle) == (True, False)
+    damping = [s.adaptation.adversarial_damping for s in (paper, released)]
+    assert damping == [False, True]
+    assert (paper.data.test_resize, released.data.test_resize) == ("bicubic", "bilinear")
+    assert isinstance(paper.network, DeepLabV2Settings)
+    assert isinstance(released.network, DeepLabV2Settings)
+    for name in DEEPLAB_V2_PRESETS["paper"]:
+        assert getattr(paper.network, name) != getattr(released.network, name)
+    assert paper.adaptation.adversarial_weight == released.adaptation.adversarial_weight == 0.001
+
+    mixed = read_settings(
+        "roadscene/gta5/resnet101_asa", ["preset=released", "network.aspp_branches=4"]
+    )
+    assert isinstance(mixed.network, DeepLabV2Settings)
+    assert mixed.network.aspp_branches == 4
+    assert mixed.network.normalisation == "bgr_minus_rgb_mean"
+
+
+def test_no_shipped_config_overrides_an_item_of_the_presets():
+    items = {
+        key for values in PRESETS["paper"].values() if isinstance(values, dict) for key in values
+    }
+    items |= {*DEEPLAB_V2_PRESETS["paper"], "shuffle"}
+    for path in (config_folder() / "roadscene").rglob("*.yaml"):
+        keys = {line.split(":")[0].strip() for line in path.read_text().splitlines()}
+        assert not keys & items, path
+
+
+def test_resolved_settings_read_back_alike():
+    settings = read_settings("roadscene/gta5/resnet101_asa", ["preset=released"])
+    assert type(settings).model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_options_of_the_other_architecture_are_refused():
+    assert isinstance(read_settings("roadscene/cpu", []).network, DeepLabV3PlusSettings)
+    with pytest.raises(InputError, match="aspp_branches"):
+        read_settings("roadscene/cpu", ["network.aspp_branches=2"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("preset=authors", "preset: Input should be 'paper' or 'released'"),
+        ("data.classes=20", "data.classes: Input should be 19, 16 or 13"),
+        ("data.source_size=[720]", "data.source_size"),
+        ("network.architecture=unet", "architecture"),
+    ],
+)
+def test_wrong_values_are_named(override, message):
+    with pytest.raises(InputError, match=message):
+        read_settings("roadscene/gta5/resnet101_asa", [override])
+
+
+def test_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(InputError, match="roadscene/gta5/resnet101_asa.*Got: 'roadscene/gta'"):
+        read_settings("roadscene/gta", [])

@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from fundus_uda.engine import loop
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.errors import InputError
+from roadscene.deeplab_v2 import DeepLabV2VGG16
+from roadscene.evaluation import evaluate_model
+from roadscene.settings import read_settings
+from roadscene.training import train
+from tests.roadscene.tiny import settings, streets
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return streets(tmp_path_factory.mktemp("streets"))
+
+
+@pytest.fixture(scope="module")
+def run(root) -> Path:
+    train(settings(root), root / "run", CPU)
+    return root / "run"
+
+
+def segmenter_of(run):
+    return load_checkpoint(run / "last.pt").state["segmenter"]
+
+
+def test_a_run_is_trained_and_scored(run):
+    summary = json.loads((run / "evaluation" / "last" / "summary.json").read_text())
+    assert (summary["method"], summary["step"], summary["images"]) == ("asa", 3, 2)
+    assert 0 < summary["19"]["miou"] < 1
+    header, *rows = (run / "metrics.csv").read_text().splitlines()
+    assert header == "step,segmentation,adversarial,discriminator"
+    assert len(rows) == 3
+    assert len((run / "snapshots.csv").read_text().splitlines()) == 3
+
+
+def test_an_interrupted_run_continues_bit_for_bit(root, run, monkeypatch):
+    of, out, step = settings(root), root / "interrupted", loop.adaptation_step
+
+    def until_the_power_fails(state, *arguments):
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return step(state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "adaptation_step", until_the_power_fails)
+        with pytest.raises(KeyboardInterrupt):
+            train(of, out, CPU)
+    train(of, out, CPU, continue_run=True)
+    unbroken, continued = segmenter_of(run), segmenter_of(out)
+    assert all(torch.equal(unbroken[key], continued[key]) for key in unbroken)
+    assert (out / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
+
+
+def test_evaluate_reproduces_the_score_of_training(root, run, tmp_path):
+    address = f"cityscapes:{root / 'target'}#val"
+    assert evaluate_model(run, address, tmp_path, CPU) == ""
+    ours = json.loads((tmp_path / "summary.json").read_text())
+    theirs = json.loads((run / "evaluation" / "last" / "summary.json").read_text())
+    assert ours["19"] == theirs["19"]
+    assert ours["checkpoint"] == "last"
+
+
+@pytest.mark.parametrize("method", ["source", "oracle", "asc"])
+def test_other_methods(root, tmp_path, method):
+    of = settings(root, method=method, steps=1)
+    summaries = train(of, tmp_path / "run", CPU)
+    assert summaries["last"]["method"] == method
+    lists = load_checkpoint(tmp_path / "run" / "last.pt").data
+    assert (lists["target"] != "") == (method == "asc")
+    target_list = load_checkpoint(root / "run" / "last.pt").data["target"]
+    assert (lists["source"] == target_list) == (method == "oracle")
+
+
+def test_initial_weights_are_reported(root, tmp_path):
+    network = {"architecture": "deeplab_v2", "backbone": "vgg16", "weights": str(tmp_path / "w")}
+    torch.save(DeepLabV2VGG16(21).state_dict(), tmp_path / "w")
+    train(settings(root, method="source", network=network, steps=1), tmp_path / "run", CPU)
+    report = (tmp_path / "run" / "weights.txt").read_text()
+    assert "30 tensors loaded" in report
+    assert "a head of 21 classes, not 19" in report
+
+
+def test_nothing_is_written_for_wrong_data(root, tmp_path):
+    of = settings(root)
+    data = of.data.model_copy(update={"target": f"cityscapes:{root / 'source'}#val"})
+    with pytest.raises(InputError, match="Expected cityscapes images at"):
+        train(of.model_copy(update={"data": data}), tmp_path / "run", CPU)
+    without = of.data.model_copy(update={"target": None})
+    with pytest.raises(InputError, match=r"Expected data.target for the method asa"):
+        train(of.model_copy(update={"data": without}), tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_real_photographs_by_day_and_at_dusk(real_data, tmp_path):
+    overrides = ["method=asa", "steps=1", "batch_size=2", "snapshot_every=1"]
+    summaries = train(read_settings("roadscene/cpu", overrides), tmp_path / "run", CPU)
+    assert summaries["last"]["images"] == 62
+    table = pd.read_csv(tmp_path / "run" / "evaluation" / "last" / "iou.csv", index_col="class")
+    labelled = set(table.index[table["labelled_pixels"] > 0])
+    assert labelled == {"road", "sidewalk", "building", "fence", "pole", "sign", "veg", "sky",
+                        "person", "car", "bike"}  # fmt: skip

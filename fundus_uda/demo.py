@@ -12,8 +12,8 @@ from fundus_uda.comparison import compare, write_comparison
 from fundus_uda.data.datasets import images_in
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.config import MethodName
-from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.runlog import require_empty
 from fundus_uda.figures import panel
 from fundus_uda.model import load_model
 from fundus_uda.prediction import predict
@@ -40,8 +40,7 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     Raises:
         InputError: the folder holds something already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"Expected a new or empty folder for the demo. Got: {out}.")
+    require_empty(out)
     data = out / "data"
     write_camera(data / "camera_a", "a", count=96, size=SIZE, first_seed=0)
     write_camera(data / "camera_b", "b", count=64, size=SIZE, first_seed=0)

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
 
+from fundus_uda.engine.addresses import parse_address
 from fundus_uda.engine.errors import InputError
 from roadscene.classes import train_ids
 
@@ -46,7 +47,8 @@ def load_frames(address: str) -> list[Frame]:
     Raises:
         InputError: unknown kind or split, missing folder or city, no image found.
     """
-    kind, root, split = _parse(address)
+    splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
+    kind, root, split = parse_address(address, splits)
     if kind == "cross-city":
         _require_city(root)
     if not root.is_dir():
@@ -179,22 +181,6 @@ def _synthia_ids(path: Path) -> NDArray[np.int64]:
 def _unreadable_label(path: Path, error: Exception) -> InputError:
     reason = (str(error).splitlines() or [type(error).__name__])[-1]
     return InputError(f"Expected a readable label at {path}. Got: {reason}.")
-
-
-def _parse(address: str) -> tuple[str, Path, str]:
-    kind, colon, rest = address.partition(":")
-    if not colon or not rest or kind not in LAYOUTS:
-        raise InputError(
-            f"Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of {', '.join(LAYOUTS)}. "
-            f"Got: {address!r}."
-        )
-    path, _, split = rest.partition("#")
-    if split and split not in LAYOUTS[kind].splits:
-        raise InputError(
-            f"Expected the split of {kind} to be one of {', '.join(LAYOUTS[kind].splits)}. "
-            f"Got: {split!r} in {address!r}."
-        )
-    return kind, Path(path).expanduser(), split
 
 
 # --- GTA5 (Richter et al., ECCV 2016; images of 1914x1052 and other sizes) -------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import require_empty
 from roadscene.comparison import compare, write_comparison
 from roadscene.model import load_model
 from roadscene.prediction import predict
@@ -33,8 +33,7 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     Raises:
         InputError: the folder holds something already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"Expected a new or empty folder for the demo. Got: {out}.")
+    require_empty(out)
     data = out / "data"
     write_split(data / "source", "train", "day", count=96, size=SIZE, first_seed=0)
     write_split(data / "target", "train", "dusk", count=64, size=SIZE, first_seed=0)

@@ -28,5 +28,5 @@ def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
 
 def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "x").touch()
-    with pytest.raises(InputError, match="new or empty folder for the demo"):
+    with pytest.raises(InputError, match="new or empty output folder"):
         demo.run_demo(tmp_path, torch.device("cpu"))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fundus_uda.engine.addresses import parse_address
 from fundus_uda.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -48,7 +49,8 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
     Raises:
         InputError: unknown kind, split or annotation; missing folder; no image found.
     """
-    kind, root, split = parse_address(address)
+    splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
+    kind, root, split = parse_address(address, splits)
     layout = LAYOUTS[kind]
     annotation = annotation or layout.annotations[0]
     if annotation not in layout.annotations:
@@ -78,27 +80,6 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
         )
     _require_unique_ids(samples, address)
     return sorted(samples, key=lambda sample: sample.id)
-
-
-def parse_address(address: str) -> tuple[str, Path, str]:
-    """`KIND:PATH#SPLIT` to (kind, path, split or ""), checked against `LAYOUTS`.
-
-    Raises:
-        InputError: not of that form, or an unknown kind or split.
-    """
-    kind, colon, rest = address.partition(":")
-    if not colon or not rest or kind not in LAYOUTS:
-        raise InputError(
-            f"Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of {', '.join(LAYOUTS)}. "
-            f"Got: {address!r}."
-        )
-    path, _, split = rest.partition("#")
-    if split and split not in LAYOUTS[kind].splits:
-        raise InputError(
-            f"Expected the split of {kind} to be one of {', '.join(LAYOUTS[kind].splits)}. "
-            f"Got: {split!r} in {address!r}."
-        )
-    return kind, Path(path).expanduser(), split
 
 
 def require_masks(samples: list[Sample], address: str) -> list[Sample]:

@@ -36,11 +36,7 @@ class RunFolder:
         Raises:
             InputError: it holds something already.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(
-                f"Expected a new or empty output folder. Got: {self.path}, which holds "
-                f"something already. Choose another --out, or continue that run with --resume."
-            )
+        require_empty(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         (self.path / "config.yaml").write_text(text, encoding="utf-8")
@@ -73,6 +69,15 @@ class RunFolder:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def require_empty(folder: Path) -> None:
+    """Raise an InputError unless the folder is new or empty, so that nothing is overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"Expected a new or empty output folder. Got: {folder}, which holds something "
+            f"already. Choose another --out, or continue a run of `train` with --resume."
+        )
 
 
 def progress_bar() -> Progress:

@@ -112,7 +112,7 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
         (["evaluate", "/nowhere", "folder:/nowhere"], "Expected folder data at /nowhere"),
         (["predict", "/nowhere", "/nowhere"], "Expected a checkpoint at /nowhere"),
         (["compare", "/nowhere"], "Expected a summary of an evaluation"),
-        (["demo", "--out", "."], "Expected a new or empty folder"),
+        (["demo", "--out", "."], "Expected a new or empty output folder"),
         (["predict", "/nowhere", "/nowhere", "--device", "tpu"], "Expected the device auto"),
     ],
 )

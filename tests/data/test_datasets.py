@@ -10,7 +10,6 @@ from PIL import Image
 from fundus_uda.data.datasets import (
     LAYOUTS,
     load_samples,
-    parse_address,
     require_masks,
     without_masks,
 )
@@ -172,11 +171,6 @@ def test_the_target_list_has_no_trace_of_masks(tmp_path):
     save(tmp_path / "masks" / "one.png", CLASSES)
     (sample,) = without_masks(load_samples(f"folder:{tmp_path}"))
     assert (sample.masks, sample.encoding) == ((), "")
-
-
-def test_a_windows_path_keeps_its_colon():
-    kind, path, split = parse_address(r"folder:C:\clinic\photos#all")
-    assert (kind, str(path), split) == ("folder", r"C:\clinic\photos", "all")
 
 
 @pytest.mark.parametrize(

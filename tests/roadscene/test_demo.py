@@ -22,5 +22,5 @@ def test_demo_trains_and_compares_its_three_methods(tmp_path, monkeypatch):
     for method in ("source", "asc", "asa"):
         pictures = tmp_path / "demo" / "predictions" / method / "colour"
         assert len(list(pictures.glob("*.png"))) == 32
-    with pytest.raises(InputError, match="Expected a new or empty folder for the demo"):
+    with pytest.raises(InputError, match="Expected a new or empty output folder"):
         demo.run_demo(tmp_path / "demo", torch.device("cpu"))

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from fundus_uda.engine.addresses import parse_address
+from fundus_uda.engine.errors import InputError
+
+SPLITS = {"refuge": ("train", "test"), "folder": ("all",)}
+
+
+def test_kind_path_and_split():
+    assert parse_address("refuge:/data/x#test", SPLITS) == ("refuge", Path("/data/x"), "test")
+    assert parse_address("folder:x", SPLITS) == ("folder", Path("x"), "")
+
+
+def test_a_windows_path_keeps_its_colon():
+    _, path, split = parse_address(r"folder:C:\clinic\photos#all", SPLITS)
+    assert (str(path), split) == (r"C:\clinic\photos", "all")
+
+
+def test_the_home_folder_is_expanded():
+    assert parse_address("folder:~/x", SPLITS)[1] == Path.home() / "x"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge, folder"),
+        ("refuge:", "Got: 'refuge:'"),
+        ("refuse:/x", "Got: 'refuse:/x'"),
+        ("refuge:/x#val", "split of refuge to be one of train, test. Got: 'val'"),
+    ],
+)
+def test_wrong_addresses_are_explained(address, message):
+    with pytest.raises(InputError, match=message):
+        parse_address(address, SPLITS)

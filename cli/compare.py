@@ -13,7 +13,6 @@ def command(
     from fundus_uda.comparison import as_markdown, compare, write_comparison
 
     table = compare(runs)
-    typer.echo(as_markdown(table))
     if out is not None:
         write_comparison(table, out)
-        typer.echo(f"Wrote {out}.")
+    typer.echo(as_markdown(table))

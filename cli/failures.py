@@ -17,6 +17,11 @@ def run_app(app: typer.Typer) -> None:
     except InputError as error:
         typer.secho(f"Error: {error}", err=True, fg="red")
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.secho(f"Error: {error.strerror}: {error.filename}", err=True, fg="red")
+        sys.exit(2)
     except WorkError as error:
         typer.secho(f"Failed: {error}", err=True, fg="red")
         sys.exit(1)

@@ -163,10 +163,9 @@ def compare(
     from roadscene.comparison import as_markdown, compare, write_comparison
 
     table = compare(runs)
-    typer.echo(as_markdown(table))
     if out is not None:
         write_comparison(table, out)
-        typer.echo(f"Wrote {out}.")
+    typer.echo(as_markdown(table))
 
 
 @app.command()

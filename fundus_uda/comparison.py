@@ -24,17 +24,18 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     Raises:
         InputError: a folder without a summary, or runs scored on different images.
     """
-    rows, scored_on = [], {}
+    rows, scored_on, told = [], {}, {}
     for run in runs:
         files = sorted(run.glob("evaluation/*/summary.json")) or [run / "summary.json"]
         for file in files:
             summary = _read(file)
             rows.append(_row(run, file, summary))
-            scored_on[str(run)] = (summary.get("data"), summary["dice_mean"]["n"])
+            scored_on[str(run)] = (summary.get("images"), summary.get("annotation"))
+            told[str(run)] = f"{summary['dice_mean']['n']} images of {summary.get('data')}"
     if len(set(scored_on.values())) > 1:
-        lines = "\n  ".join(f"{run}: {n} images of {data}" for run, (data, n) in scored_on.items())
+        lines = "\n  ".join(f"{run}: {told[run]}, {scored_on[run][1]}" for run in told)
         raise InputError(
-            f"Expected runs that were scored on the same images. Got:\n  {lines}\n"
+            f"Expected runs that were scored on the same images and annotation. Got:\n  {lines}\n"
             f"Compare each set by itself."
         )
     table = pd.DataFrame(rows)

@@ -12,6 +12,8 @@ from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.data.datasets import Sample, load_samples, require_masks
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
 from fundus_uda.data.transforms import require_same_size
+from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.runlog import require_empty
 from fundus_uda.metrics import dice_cup_disc, summarise
 from fundus_uda.model import load_model
 from fundus_uda.prediction import predictions
@@ -74,6 +76,7 @@ def evaluate_model(
     Raises:
         InputError: see `load_model`, `load_samples` and `evaluate`.
     """
+    require_empty(out)
     samples = require_masks(load_samples(address, annotation), address)
     loaded = load_model(model, device)
     table = evaluate(loaded.segmenter, loaded.settings, samples, device)
@@ -84,6 +87,7 @@ def evaluate_model(
         "model": str(model),
         "checkpoint": "last" if model.is_dir() else model.stem,
         "data": address,
+        "annotation": annotation,
     }
     return write_evaluation(table, out, about)
 
@@ -100,10 +104,12 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
         The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
         `vertical_cdr_error`, the mean absolute error over the images with both;
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
-        (below 1: too small; None without a reference); and `about`.
+        (below 1: too small; None without a reference); `images`, a fingerprint of their names;
+        and `about`.
     """
     errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
+    summary["images"] = fingerprint(table["image"].tolist())
     summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
     for structure in ("cup", "disc"):
         reference = table[f"{structure}_area_reference"].mean()

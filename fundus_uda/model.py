@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from fundus_uda.data.masks import CLASSES
@@ -32,13 +33,19 @@ def load_model(path: Path, device: torch.device) -> Model:
         raise InputError(
             f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
         )
-    checkpoint = load_checkpoint(file, device)
+    checkpoint = load_checkpoint(file)
     if checkpoint.classes != len(CLASSES):
         raise InputError(
             f"Expected a model of {len(CLASSES)} classes ({', '.join(CLASSES)}) at {file}. "
             f"Got: {checkpoint.classes} classes."
         )
-    settings = FundusSettings.model_validate(checkpoint.settings)
+    try:
+        settings = FundusSettings.model_validate(checkpoint.settings)
+    except ValidationError as error:
+        raise InputError(
+            f"Expected settings of a fundus model of this version in {file}. Got: "
+            f"{error.error_count()} that it does not know. Use the version that trained it."
+        ) from None
     network = deeplab_v3plus(
         settings.network.encoder, "random", len(CLASSES), settings.network.output_stride
     )

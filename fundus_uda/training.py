@@ -1,6 +1,7 @@
 """The composition root: settings to data, network and state, to `engine.loop.run`, to scores."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,13 @@ def _test_samples(settings: FundusSettings) -> list[Sample]:
 
 
 def _list_fingerprint(samples: list[Sample]) -> str:
-    return fingerprint([(s.id, s.image.stat().st_size) for s in samples]) if samples else ""
+    """Of ids, image sizes and the contents of masks; the target's list has no masks."""
+    return fingerprint(
+        [
+            (s.id, s.image.stat().st_size, [sha256(m.read_bytes()).hexdigest() for m in s.masks])
+            for s in samples
+        ]
+    )
 
 
 def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:
@@ -156,13 +163,14 @@ def _score_run(
     summaries = {}
     for name, file in (("last", folder.last), ("selected", folder.selected)):
         if file.is_file():
-            checkpoint = load_checkpoint(file, device)
+            checkpoint = load_checkpoint(file)
             segmenter.load_state_dict(checkpoint.state["segmenter"])
             about = {
                 "method": settings.method,
                 "seed": settings.seed,
                 "step": checkpoint.step,
                 "data": settings.data.test,
+                "annotation": settings.data.target_annotation,
             }
             table = evaluate(segmenter, settings, test, device)
             summaries[name] = write_evaluation(table, folder.path / "evaluation" / name, about)

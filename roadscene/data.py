@@ -96,8 +96,10 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # Pillow would cut 16 bits down to white
+                raise ValueError(f"pixels of mode {image.mode}, not 8 bits; save it as 8-bit RGB")
             return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a decoder may raise anything on damaged bytes
         raise InputError(
             f"Expected a readable image at {path}. Got: {error}. Replace or remove it."
         ) from None
@@ -140,14 +142,18 @@ def images_in(folder: Path) -> list[Path]:
     suffixes = (".png", ".jpg", ".jpeg")
     if not folder.is_dir():
         return []
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    ]
 
 
 def _plain_ids(path: Path) -> NDArray[np.int64]:
     try:
         with Image.open(path) as image:
             mode, ids = image.mode, np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a decoder may raise anything on damaged bytes
         raise _unreadable_label(path, error) from None
     if ids.ndim != 2 or mode == "1":  # palette files (mode P) hold ids
         raise InputError(
@@ -210,7 +216,7 @@ def _synthia(root: Path, _: str) -> list[Frame]:
 
 def _cityscapes(root: Path, split: str) -> list[Frame]:
     frames = []
-    for image in sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png")):
+    for image in sorted((root / "leftImg8bit" / split).glob("*/[!.]*_leftImg8bit.png")):
         name, folder = image.name.removesuffix("_leftImg8bit.png"), image.parent.name
         labels = root / "gtFine" / split / folder
         label, encoding = labels / f"{name}_gtFine_labelIds.png", "cityscapes"

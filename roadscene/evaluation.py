@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import require_empty
 from roadscene.classes import CLASSES, IGNORE, class_table
 from roadscene.data import Frame, load_frames, require_labels
 from roadscene.model import load_model
@@ -167,6 +168,7 @@ def evaluate_model(
     Raises:
         InputError: wrong model, data or settings.
     """
+    require_empty(out)
     frames = require_labels(load_frames(address), address)
     loaded = load_model(model, device, published)
     settings = loaded.settings

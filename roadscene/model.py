@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet101_Weights, VGG16_Weights
@@ -122,10 +123,21 @@ def load_model(
         deeplab = _deeplab_v2(settings, settings.network)
         report = load_file(deeplab, file, require_main_head=True)
         return LoadedModel(deeplab.to(device).eval(), settings, report=report)
-    checkpoint = load_checkpoint(file, device)
+    try:
+        checkpoint = load_checkpoint(file)
+    except InputError as error:
+        raise InputError(
+            f"{error} For a checkpoint of another project, name its settings with --published."
+        ) from None
     if "network" not in checkpoint.settings or "architecture" not in checkpoint.settings["network"]:
         raise InputError(f"Expected a road-scene model in {file}. Got: one of another program.")
-    settings = RoadSettings.model_validate(checkpoint.settings)
+    try:
+        settings = RoadSettings.model_validate(checkpoint.settings)
+    except ValidationError as error:
+        raise InputError(
+            f"Expected settings of a road-scene model of this version in {file}. Got: "
+            f"{error.error_count()} that it does not know. Use the version that trained it."
+        ) from None
     random = settings.network.model_copy(update={"weights": "random"})
     network, _ = build_network(settings.model_copy(update={"network": random}))
     try:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import require_empty
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in, read_image, read_label
 from roadscene.images import network_input, require_same_shape
@@ -78,6 +79,7 @@ def predict(
     Raises:
         InputError: nothing to read, two images of one name, or an unreadable one.
     """
+    require_empty(out)
     frames = _collect(paths)
     for prediction in predictions(network, settings, frames, device):
         name = f"{prediction.frame.id}.png"

@@ -68,11 +68,21 @@ class RoadSettings(EngineSettings):
         DeepLabV2Settings | DeepLabV3PlusSettings, Field(discriminator="architecture")
     ]
 
+    @model_validator(mode="after")
+    def _deeplab_v3plus_takes(self) -> "RoadSettings":
+        if self.network.architecture == "deeplab_v3plus":
+            if self.batch_size < 2:
+                raise ValueError("deeplab_v3plus needs batch_size of at least 2")
+            sizes = (*self.data.source_size, *self.data.target_size)
+            if any(length % 16 for length in sizes):
+                raise ValueError(f"deeplab_v3plus needs sizes divisible by 16, not {sizes}")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in_the_preset(cls, raw: dict[str, Any]) -> dict[str, Any]:
         name = raw.get("preset", "paper")
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             return raw  # the type of `preset` rejects it
         below = dict(PRESETS[name])
         network = raw.get("network")

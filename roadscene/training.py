@@ -104,7 +104,10 @@ def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:
 
 
 def _list_fingerprint(frames: list[Frame]) -> str:
-    return fingerprint([(f.id, f.image.stat().st_size) for f in frames]) if frames else ""
+    """Of ids and the sizes of images and labels; the target's list has no labels."""
+    return fingerprint(
+        [(f.id, f.image.stat().st_size, f.label.stat().st_size if f.label else 0) for f in frames]
+    )
 
 
 def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -> Iterator[Tensor]:
@@ -137,7 +140,7 @@ def _score_run(
     summaries = {}
     for name, file in (("last", folder.last), ("selected", folder.selected)):
         if file.is_file():
-            checkpoint = load_checkpoint(file, device)
+            checkpoint = load_checkpoint(file)
             network.load_state_dict(checkpoint.state["segmenter"])
             confusion = evaluate(network, settings, test, device)
             about = {

@@ -7,12 +7,13 @@ from fundus_uda.comparison import as_markdown, compare, write_comparison
 from fundus_uda.engine.errors import InputError
 
 
-def write_run(root, method, mean, seed=0, data="set", checkpoint="last", n=5):
+def write_run(root, method, mean, seed=0, data="set", checkpoint="last", n=5, annotation=None):
     folder = root / f"{method}_{seed}" / "evaluation" / checkpoint
     folder.mkdir(parents=True)
     dice = {"mean": mean, "std": 0.1, "ci95": [mean, mean], "n": n}
     summary = {"dice_cup": dice, "dice_disc": dice, "dice_mean": dice}
-    summary |= {"method": method, "seed": seed, "step": 9, "data": data}
+    summary |= {"method": method, "seed": seed, "step": 9, "data": f"folder:{data}"}
+    summary |= {"images": data, "annotation": annotation}
     (folder / "summary.json").write_text(json.dumps(summary))
     return root / f"{method}_{seed}"
 
@@ -46,7 +47,16 @@ def test_both_checkpoints_of_a_run_are_rows(tmp_path):
 
 def test_runs_on_other_images_are_not_compared(tmp_path):
     runs = [write_run(tmp_path, "asa", 0.8), write_run(tmp_path, "source", 0.7, data="other")]
-    with pytest.raises(InputError, match="5 images of set(.|\n)*5 images of other"):
+    with pytest.raises(InputError, match="5 images of folder:set(.|\n)*5 images of folder:other"):
+        compare(runs)
+
+
+def test_runs_on_another_annotation_are_not_compared(tmp_path):
+    runs = [
+        write_run(tmp_path, "asa", 0.8, annotation="expert1"),
+        write_run(tmp_path, "source", 0.7, annotation="expert2"),
+    ]
+    with pytest.raises(InputError, match="expert1(.|\n)*expert2"):
         compare(runs)
 
 

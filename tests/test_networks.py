@@ -46,7 +46,9 @@ def test_a_file_by_name_and_with_prefixes(tmp_path):
     torch.save(plain, tmp_path / "plain.pt")
     prefixed = {f"module.encoder.{name}": t for name, t in reversed(plain.items())}
     torch.save({"state_dict": prefixed}, tmp_path / "prefixed.pt")
-    for name in ("plain.pt", "prefixed.pt"):
+    old = {name: t for name, t in plain.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "old.pt")
+    for name in ("plain.pt", "prefixed.pt", "old.pt"):
         network = deeplab_v3plus("resnet18", str(tmp_path / name), classes=3)
         for key, tensor in network.encoder.state_dict().items():
             assert torch.equal(tensor, plain[key]), key

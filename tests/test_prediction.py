@@ -124,7 +124,14 @@ def test_evaluation_scores_at_the_original_size(model, tmp_path):
 
 
 def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
-    row = {"dice_cup": 0.0, "dice_disc": 0.0, "dice_mean": 0.0, "disc_area": 0.1, "cup_area": 0.0}
+    row = {
+        "image": "x",
+        "dice_cup": 0.0,
+        "dice_disc": 0.0,
+        "dice_mean": 0.0,
+        "disc_area": 0.1,
+        "cup_area": 0.0,
+    }
     row |= {"vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}
     row |= {"disc_area_reference": 0.2, "cup_area_reference": 0.0}
     summary = write_evaluation(pd.DataFrame([row]), tmp_path, {})

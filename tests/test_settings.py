@@ -49,6 +49,13 @@ def test_a_batch_of_one_cannot_be_normalised(monkeypatch):
         read_settings("fundus/asa", ["batch_size=1"])
 
 
+def test_an_auxiliary_head_is_refused(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    auxiliary = ["segmentation_weight=0.1", "adversarial_weight=0.1"]
+    with pytest.raises(InputError, match="settings: .*auxiliary head, which DeepLabv3.* lacks"):
+        read_settings("fundus/asa", [f"adaptation.auxiliary.{line}" for line in auxiliary])
+
+
 def test_a_size_that_the_network_cannot_take(monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     with pytest.raises(InputError, match="data.size: Input should be a multiple of 16. Got: 100"):

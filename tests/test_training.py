@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fundus_uda.engine import loop
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.training import train
@@ -153,6 +154,30 @@ def test_a_folder_with_another_run_is_left_alone(cameras, tmp_path):
     with pytest.raises(InputError, match="new or empty output folder"):
         train(small_settings(cameras, "method=source"), tmp_path / "run", CPU)
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_another_mask_of_the_source_is_another_data_list(cameras, tmp_path):
+    shutil.copytree(cameras / "a", tmp_path / "a")
+    source = f"data.source=folder:{tmp_path / 'a'}"
+    settings = small_settings(cameras, "method=source", source, "steps=1", "snapshot_every=1")
+    train(settings, tmp_path / "run", CPU)
+    shutil.copy(cameras / "a" / "masks" / "a0000.png", tmp_path / "a" / "masks" / "a0001.png")
+    with pytest.raises(InputError, match="images of source: .* here, .* there"):
+        train(settings, tmp_path / "run", CPU, continue_run=True)
+
+
+def test_a_run_can_be_resumed_from_its_very_start(cameras, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    step = loop.adaptation_step
+    monkeypatch.setattr(loop, "adaptation_step", fail)
+    settings = small_settings(cameras, "method=source", "steps=1", "snapshot_every=1")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "run", CPU)
+    monkeypatch.setattr(loop, "adaptation_step", step)
+    train(settings, tmp_path / "run", CPU, continue_run=True)
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step == 1
 
 
 def test_resume_without_a_run(cameras, tmp_path):

@@ -181,7 +181,10 @@ def entropy_loss(prob: Tensor) -> Tensor:
 
 
 def maximum_squares_loss(prob: Tensor) -> Tensor:
-    """-1/2 of the mean squared probability (MaxSquare, Chen et al., ICCV 2019, Eq. 5)."""
+    """-1/2 of the mean squared probability (MaxSquare, Chen et al., ICCV 2019, Eq. 5).
+
+    The mean is also over the classes, as in that method's public code.
+    """
     return -_checked(prob).square().mean() / 2
 
 
@@ -237,8 +240,8 @@ class _BernoulliKL(torch.autograd.Function):
     r"""KL(Bernoulli(p_x) || Bernoulli(p_n)) for every neighbour n, with a closed-form gradient.
 
     With u = logit p and v = log(1 - p), a_n = (p_x u_x + v_x) - p_x u_n - v_n: two logarithms per
-    pixel instead of two per pair. The gradients need no logarithm at all:
-    da_n/dp_x = u_x - u_n and da_n/dp_n = (p_n - p_x) / (p_n (1 - p_n)).
+    pixel instead of two per pair. The gradients are da_n/dp_x = u_x - u_n and
+    da_n/dp_n = (p_n - p_x) / (p_n (1 - p_n)).
     """
 
     @staticmethod
@@ -253,13 +256,14 @@ class _BernoulliKL(torch.autograd.Function):
             a_n = affinity[:, index]
             torch.sub(negative_entropy, at_neighbor(v_padded, offset), out=a_n)
             a_n.addcmul_(p, at_neighbor(u_padded, offset), value=-1)
-        ctx.save_for_backward(p, u)
+        ctx.save_for_backward(p)
         ctx.offsets = offsets
         return affinity
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        p, u = ctx.saved_tensors
+        (p,) = ctx.saved_tensors
+        u = p.log() - torch.log1p(-p)  # anew, so that this can be differentiated in turn
         p_padded, u_padded = pad_edges(p), pad_edges(u)
         at_x = torch.zeros_like(p)
         for_n = torch.zeros_like(p_padded)

@@ -6,7 +6,8 @@ unpacks. What the mask files mean is `data.masks`' concern.
 
 import csv
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Layout:
 
     find: Callable[[Path, str, str], list[Sample]]
     splits: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+    """The splits that make up the dataset, if not all."""
     annotations: tuple[str, ...] = ("default",)
     """Whose masks to use; the first is the default."""
 
@@ -58,11 +61,13 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
             f"Expected the annotation of {kind} to be one of {', '.join(layout.annotations)}. "
             f"Got: {annotation}."
         )
-    if not root.exists():
-        raise InputError(f"Expected {kind} data at {root}. Got: no such folder or file.")
+    if not (root.is_file() if kind == "manifest" else root.is_dir()):
+        wanted = "a file" if kind == "manifest" else "a folder"
+        found = f"a {'folder' if root.is_dir() else 'file'}" if root.exists() else "nothing"
+        raise InputError(f"Expected {kind} data at {root}, {wanted}. Got: {found}.")
     samples: list[Sample] = []
     missing: list[str] = []
-    for name in [split] if split else layout.splits:
+    for name in [split] if split else layout.whole or layout.splits:
         try:
             samples += layout.find(root, name, annotation)
         except _MissingError as error:
@@ -107,9 +112,13 @@ def without_masks(samples: list[Sample]) -> list[Sample]:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder, sorted; hidden files are passed over."""
+    return _images(folder.iterdir())
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         path
-        for path in folder.iterdir()
+        for path in paths
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
 
@@ -150,12 +159,11 @@ def _refuge(root: Path, split: str, _: str) -> list[Sample]:
     images, annotations = _REFUGE_FOLDERS[split]
     folder = _folder(root, images, f"REFUGE-{images}")
     masks = root / annotations / "Disc_Cup_Masks"
-    by_stem = {path.stem: path for path in masks.rglob("*.bmp")}
+    by_stem = {path.stem: path for path in _images(masks.rglob("*.bmp"))}
     samples = []
-    for image in sorted(folder.rglob("*")):
-        if image.suffix.lower() in IMAGE_SUFFIXES:
-            mask = by_stem.get(image.stem, masks / f"{image.stem}.bmp")
-            samples.append(Sample(image.stem, image, (mask,), "refuge"))
+    for image in _images(folder.rglob("*")):
+        mask = by_stem.get(image.stem, masks / f"{image.stem}.bmp")
+        samples.append(Sample(image.stem, image, (mask,), "refuge"))
     return samples
 
 
@@ -174,8 +182,13 @@ def _rim_one_r3(root: Path, split: str, annotation: str) -> list[Sample]:
     for group in ("Healthy", "Glaucoma and suspects"):
         folder = _folder(root, group)
         for image in images_in(_folder(folder, "Stereo Images")):
-            letter, number = image.stem.split("-")[:2]
-            if (int(number) in _RIM_ONE_TEST[letter]) == (split == "test"):
+            eye = re.fullmatch(r"([NGS])-(\d+)-[LR]", image.stem)
+            if eye is None:
+                raise InputError(
+                    f"Expected names such as N-10-R.jpg in {image.parent}. Got: {image.name}. "
+                    f"Remove what is not of the dataset."
+                )
+            if (int(eye[2]) in _RIM_ONE_TEST[eye[1]]) == (split == "test"):
                 disc = _rim_one_mask(folder, image.stem, "Disc", annotation)
                 cup = _rim_one_mask(folder, image.stem, "Cup", annotation)
                 samples.append(Sample(image.stem, image, (disc, cup), "disc_cup", stereo=True))
@@ -201,13 +214,12 @@ def _rim_one_dl(root: Path, split: str, _: str) -> list[Sample]:
     images = _folder(root, f"RIM-ONE_DL_images/{partition}", partition)
     masks = root / "RIM-ONE_DL_reference_segmentations"
     samples = []
-    for image in sorted(_folder(images, names[part]).rglob("*")):
-        if image.suffix.lower() in IMAGE_SUFFIXES:
-            pair = tuple(
-                masks / image.parent.name / f"{image.stem}-1-{structure}-T.png"
-                for structure in ("Disc", "Cup")
-            )
-            samples.append(Sample(image.stem, image, pair, "disc_cup"))
+    for image in _images(_folder(images, names[part]).rglob("*")):
+        pair = tuple(
+            masks / image.parent.name / f"{image.stem}-1-{structure}-T.png"
+            for structure in ("Disc", "Cup")
+        )
+        samples.append(Sample(image.stem, image, pair, "disc_cup"))
     return samples
 
 
@@ -243,21 +255,29 @@ def _own_folder(root: Path, _: str, __: str) -> list[Sample]:
     ]
 
 
+_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_SPLIT_NAMES |= {"val": "validation", "valid": "validation", "validation": "validation"}
+
+
+def _split_named(name: str) -> str:
+    if name.strip().lower() not in _SPLIT_NAMES:
+        raise ValueError(f"a split {name!r}, not train, validation or test")
+    return _SPLIT_NAMES[name.strip().lower()]
+
+
 def _manifest(path: Path, split: str, _: str) -> list[Sample]:
     """A CSV with the columns image, mask (optional) and split (optional), or a MONAI datalist.
 
     Paths are relative to the file. A datalist has lists of {"image": ..., "label": ...} under
-    "training", "validation" and "test" (or "testing").
+    the names of splits: train or training, val or validation, test or testing.
     """
     rows: list[dict[str, str]] = []
     try:
         if path.suffix.lower() == ".json":
-            names = {"training": "train", "validation": "validation", "test": "test"}
-            names["testing"] = "test"
             for key, entries in json.loads(path.read_text(encoding="utf-8-sig")).items():
-                if key in names:
+                if key.lower() in _SPLIT_NAMES:  # a datalist may say more than its splits
                     rows += [
-                        {"image": e["image"], "mask": e.get("label", ""), "split": names[key]}
+                        {"image": e["image"], "mask": e.get("label", ""), "split": key}
                         for e in entries
                     ]
         else:
@@ -271,7 +291,7 @@ def _manifest(path: Path, split: str, _: str) -> list[Sample]:
                 "labels",
             )
             for row in rows
-            if (row.get("split") or "train") == split
+            if _split_named(row.get("split") or "train") == split
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -289,9 +309,15 @@ def _manifest(path: Path, split: str, _: str) -> list[Sample]:
 
 LAYOUTS: dict[str, Layout] = {
     "refuge": Layout(_refuge, ("train", "validation", "test")),
-    "rim-one-r3": Layout(_rim_one_r3, ("train", "test"), ("average", "expert1", "expert2")),
-    "rim-one-dl": Layout(_rim_one_dl, ("train", "test", "train-by_hospital", "test-by_hospital")),
-    "drishti-gs": Layout(_drishti_gs, ("train", "test"), ("majority", "any", "all")),
+    "rim-one-r3": Layout(
+        _rim_one_r3, ("train", "test"), annotations=("average", "expert1", "expert2")
+    ),
+    "rim-one-dl": Layout(
+        _rim_one_dl,
+        ("train", "test", "train-by_hospital", "test-by_hospital"),
+        whole=("train", "test"),
+    ),
+    "drishti-gs": Layout(_drishti_gs, ("train", "test"), annotations=("majority", "any", "all")),
     "folder": Layout(_own_folder, ("all",)),
     "manifest": Layout(_manifest, ("train", "validation", "test")),
 }

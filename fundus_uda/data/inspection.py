@@ -2,11 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
-from fundus_uda.data.datasets import Sample, load_samples
+from fundus_uda.data.datasets import Sample, images_in, load_samples
 from fundus_uda.data.masks import BACKGROUND, read_mask
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.engine.errors import InputError
@@ -49,7 +50,23 @@ def inspect(address: str, annotation: str | None = None) -> Inspection:
             _inspect_one(sample, found)
         except InputError as problem:
             found.problems.append(str(problem))
+    found.problems += _masks_without_image(address, samples)
     return found
+
+
+def _masks_without_image(address: str, samples: list[Sample]) -> list[str]:
+    """Problems of `folder:` addresses, where a mask belongs to the image of its stem."""
+    kind, _, path = address.partition(":")
+    masks = Path(path.removesuffix("#all")) / "masks"
+    if kind != "folder" or not masks.is_dir():
+        return []
+    used = {mask for sample in samples for mask in sample.masks[:1]}
+    return [
+        f"Expected one image for each mask, with its stem. Got: none, or another mask of that "
+        f"stem, for {mask}."
+        for mask in images_in(masks)
+        if mask not in used
+    ]
 
 
 def _inspect_one(sample: Sample, found: Inspection) -> None:

@@ -24,11 +24,14 @@ def read_mask(sample: Sample) -> tuple[Array, int]:
     Raises:
         InputError: unreadable file, unknown values, or disc and cup of different sizes.
     """
-    files = [_read_grey(path, sample.stereo) for path in sample.masks]
+    by_index = sample.encoding == "labels"
+    files = [_read_grey(path, sample.stereo, by_index) for path in sample.masks]
     if sample.encoding == "refuge":
         return _from_levels(files[0], sample.masks[0], {255: BACKGROUND, 128: RIM, 0: CUP}), 0
     if sample.encoding == "labels":
         return _from_labels(files[0], sample.masks[0]), 0
+    for file, path in zip(files, sample.masks, strict=True):
+        _require_white(file, path, binary=sample.encoding == "disc_cup")
     threshold = {"disc_cup": 127, "soft_majority": 127, "soft_any": 0, "soft_all": 254}
     disc, cup = (file > threshold[sample.encoding] for file in files)
     if disc.shape != cup.shape:
@@ -56,13 +59,22 @@ def left_half(image: NDArray[np.generic]) -> NDArray[np.generic]:
     return half
 
 
-def _read_grey(path: Path, stereo: bool) -> Array:
+def _read_grey(path: Path, stereo: bool, by_index: bool) -> Array:
+    """Grey values; for class labels, the indices of a palette file and not its colours."""
     try:
         with Image.open(path) as file:
-            grey = np.asarray(file if file.mode in ("L", "P") else file.convert("L"))
-    except (OSError, ValueError, SyntaxError) as error:
+            as_stored = file.mode == "L" or (by_index and file.mode == "P")
+            grey = np.asarray(file if as_stored else file.convert("L"))
+    except Exception as error:  # a decoder may raise anything on damaged bytes
         raise InputError(f"Expected a mask image at {path}. Got: {error}.") from None
     return np.asarray(left_half(grey) if stereo else grey, dtype=np.uint8)
+
+
+def _require_white(grey: Array, path: Path, binary: bool) -> None:
+    """A structure is white: dim values alone are another encoding, and would read as empty."""
+    between = (grey > 50) & (grey < 205)
+    if 0 < grey.max() <= 50 or (binary and between.any()):
+        raise _unknown_values(path, grey, "0 and 255" if binary else "from 0 to 255")
 
 
 def _from_levels(grey: Array, path: Path, levels: dict[int, int], tolerance: int = 50) -> Array:

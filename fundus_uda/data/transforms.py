@@ -45,7 +45,7 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     try:
         pixels, _ = reader.get_data(reader.read(path))
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        reason = str(error).splitlines()[0][:200]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"Expected a readable image at {path}. Got: {reason}. Replace or remove it."
         ) from None
@@ -151,6 +151,8 @@ class ToPlainTensors(MapTransform):
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # Pillow would cut 16 bits down to white
+        raise ValueError(f"pixels of mode {image.mode}, not 8 bits; save it as 8-bit RGB")
     return ImageOps.exif_transpose(image).convert("RGB")
 
 

@@ -10,7 +10,7 @@ def parse_address(address: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[
     """An address to (kind, path, split or "").
 
     Args:
-        address: as above; the path may hold colons, as on Windows.
+        address: as above; the path may hold colons, as on Windows, and "#" in folders.
         splits: the known kinds, and the splits of each.
 
     Raises:
@@ -22,7 +22,9 @@ def parse_address(address: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[
             f"Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of {', '.join(splits)}. "
             f"Got: {address!r}."
         )
-    path, _, split = rest.partition("#")
+    path, _, split = rest.rpartition("#")
+    if not path or "/" in split or "\\" in split:  # the "#" is part of a folder's name
+        path, split = rest, ""
     if split and split not in splits[kind]:
         raise InputError(
             f"Expected the split of {kind} to be one of {', '.join(splits[kind])}. "

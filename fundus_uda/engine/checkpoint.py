@@ -59,14 +59,14 @@ def save_checkpoint(
     os.replace(temporary, path)
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint without running any code that it may contain.
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, on the CPU, without running any code that it may contain.
 
     Raises:
         InputError: no such file, not a checkpoint, damaged, or of another format.
     """
     try:
-        contents = torch.load(path, map_location=device, weights_only=True)
+        contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"Expected a checkpoint at {path}. Got: no such file.") from None
     except Exception as error:  # damaged bytes may raise anything;
@@ -101,7 +101,7 @@ def resume(path: Path, state: TrainState, settings: EngineSettings, data: dict[s
     Raises:
         InputError: other settings or other data (both values are named), or see `load_checkpoint`.
     """
-    checkpoint = load_checkpoint(path, state.device)
+    checkpoint = load_checkpoint(path)
     ours = settings.model_dump(mode="json")
     lines = differences(_binding(ours), _binding(checkpoint.settings))
     lines += differences(data, checkpoint.data, "images of ")

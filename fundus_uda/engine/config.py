@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,11 +23,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
 class SegmenterOptimizer(Settings):
     """SGD on the segmentation network."""
 
     lr: float = Field(2.5e-4, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: Momentum = 0.9
     weight_decay: float = Field(5e-4, ge=0)
     head_lr_factor: float = Field(1.0, gt=0)
     """Learning rate of everything but the encoder, relative to `lr`."""
@@ -37,7 +40,7 @@ class DiscriminatorOptimizer(Settings):
     """Adam on the discriminator."""
 
     lr: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
 
 
 class AffinitySettings(Settings):
@@ -114,7 +117,8 @@ def load_settings(model: type[SettingsT], path: Path, overrides: list[str]) -> S
         key, separator, value = override.partition("=")
         if not separator or not key:
             raise InputError(f"Expected KEY=VALUE, for example steps=100. Got: {override!r}.")
-        nested: Any = _parse(value, f"the value of {override!r}")
+        # in YAML, " #" would begin a comment; on the command line it is part of a path
+        nested: Any = value if " #" in value else _parse(value, f"the value of {override!r}")
         for part in reversed(key.split(".")):
             nested = {part: nested}
         raw = merge(raw, nested)
@@ -169,7 +173,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -178,7 +182,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise InputError(f"Expected `key: value` lines in {path}. Got: {type(raw).__name__}.")
     base = raw.pop("extends", None)
-    return raw if base is None else merge(_read_yaml(path.parent / base), raw)
+    if base is not None and (not isinstance(base, str) or path.resolve() in above):
+        raise InputError(
+            f"Expected `extends` in {path} to name another settings file that does not lead back "
+            f"here. Got: {base!r}."
+        )
+    return (
+        raw
+        if base is None
+        else merge(_read_yaml(path.parent / base, (*above, path.resolve())), raw)
+    )
 
 
 def _parse(text: str, where: str) -> Any:
@@ -217,13 +230,14 @@ def _expand_variables(value: Any) -> Any:
 
 
 def _explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
+    known = _known_keys(model)
     lines = [f"{error.error_count()} problem(s) in the settings of {path}:"]
     for problem in error.errors():
-        key = ".".join(map(str, problem["loc"]))
+        key = _as_written(problem["loc"], known)
         if problem["type"] == "extra_forbidden":
-            known = _known_keys(model)
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            lines.append(f"  {key}: unknown key. Did you mean {nearest}?")
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"Did you mean {nearest[0]}?" if nearest else f"Known are {', '.join(known)}."
+            lines.append(f"  {key}: unknown key. {hint}")
         elif problem["type"] == "missing":
             lines.append(f"  {key}: required, and missing.")
         else:
@@ -231,10 +245,23 @@ def _explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
     return "\n".join(lines)
 
 
-def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def _as_written(loc: tuple[int | str, ...], known: list[str]) -> str:
+    """A key without the tags by which pydantic tells apart the kinds of a section."""
+    if not loc:
+        return "settings"
+    key = ""
+    for part in loc[:-1]:
+        longer = f"{key}.{part}" if key else str(part)
+        key = longer if longer in known or not key else key
+    return f"{key}.{loc[-1]}" if key else ".".join(map(str, loc[-1:]))
+
+
+def _known_keys(annotation: Any, prefix: str = "") -> list[str]:
+    """Dotted names of all settings, those of optional sections and of each kind included."""
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = [_known_keys(argument, prefix) for argument in get_args(annotation)]
+        return list(dict.fromkeys(key for keys in inner for key in keys))
     keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _known_keys(field.annotation, f"{prefix}{name}.")
+    for name, field in annotation.model_fields.items():
+        keys += [prefix + name, *_known_keys(field.annotation, f"{prefix}{name}.")]
     return keys

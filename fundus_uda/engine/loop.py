@@ -51,6 +51,8 @@ def run(
         for domain, dataset in (("source", source), ("target", target))
     )
     assert sources is not None
+    if state.step == 0:
+        save_checkpoint(folder.last, state, settings, data, classes)  # resumable from the start
     with progress_bar() as progress:
         task = progress.add_task(
             settings.method, total=settings.steps, completed=state.step, losses=""

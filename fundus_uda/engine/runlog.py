@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -55,20 +57,27 @@ class RunFolder:
         """Drop the rows that were logged after the checkpoint at `step`."""
         for name in ("metrics.csv", "snapshots.csv"):
             path = self.path / name
-            if path.is_file():
-                header, *rows = path.read_text().splitlines()
-                kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
-                path.write_text("\n".join([header, *kept]) + "\n")
+            lines = path.read_text().splitlines() if path.is_file() else []
+            kept = [row for row in lines[1:] if _step_of(row) <= step]
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text("".join(f"{line}\n" for line in [*lines[:1], *kept]))
+            os.replace(temporary, path)
 
     def log(self, name: str, row: dict[str, Any]) -> None:
         """Append a row to `NAME.csv`, with a header if it is the first."""
         path = self.path / f"{name}.csv"
-        new = not path.is_file()
+        new = not path.is_file() or path.stat().st_size == 0
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _step_of(row: str) -> float:
+    """The first cell; infinity for a row that was cut off as the machine stopped."""
+    first, comma, _ = row.partition(",")
+    return int(first) if comma and first.isdigit() else math.inf
 
 
 def require_empty(folder: Path) -> None:

@@ -33,7 +33,7 @@ def adaptation_step(
         The unweighted losses by name.
 
     Raises:
-        WorkError: a loss is not finite; the networks are left as they were before the step.
+        WorkError: a loss is not finite; no weight was updated (batch-norm statistics may be).
     """
     method = METHODS[settings.method]
     sees, regulariser = method.discriminator_sees, method.regulariser
@@ -163,6 +163,6 @@ def _require_finite(losses: dict[str, Tensor], step: int) -> None:
         if not math.isfinite(value := float(loss.detach())):
             raise WorkError(
                 f"Expected finite losses. Got: {name} = {value} at step {step}. "
-                f"Nothing of this step was applied. Lower segmenter.lr, or try precision=float32, "
-                f"in a new run."
+                f"No weight was updated by this step. In a new run, lower segmenter.lr, or try "
+                f"precision=float32."
             )

@@ -259,6 +259,11 @@ def test_domain_losses_are_equations_4_and_5():
     torch.testing.assert_close(adversarial_loss(logits), -D.log().mean())
 
 
+def test_affinity_space_can_be_differentiated_twice():
+    prob = random_logits(1, 2, 3, 3).softmax(dim=1).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda prob: affinity_space(prob), (prob,))
+
+
 def test_domain_losses_stay_finite_for_a_certain_discriminator():
     assert adversarial_loss(torch.tensor([-500.0])).item() == pytest.approx(500)
     assert discriminator_loss(torch.tensor([500.0]), "source").item() == 0

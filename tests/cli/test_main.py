@@ -16,9 +16,8 @@ from fundus_uda.engine.errors import InputError, WorkError
 
 
 def run(*arguments):
-    return subprocess.run(
-        ["fundus-uda", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", "from cli.main import run; run()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +106,15 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
     [
         (["train", "fundus/none", "--out", "x"], "Expected a settings file or one of"),
         (["train", "fundus/demo", "sead=1", "--out", "x"], "Did you mean seed?"),
-        (["inspect", "refuge:/nowhere"], "Expected refuge data at /nowhere"),
+        (
+            ["inspect", "refuge:/nowhere"],
+            "Expected refuge data at /nowhere, a folder. Got: nothing",
+        ),
         (["inspect", "nowhere"], "Expected KIND:PATH"),
         (["evaluate", "/nowhere", "folder:/nowhere"], "Expected folder data at /nowhere"),
         (["predict", "/nowhere", "/nowhere"], "Expected a checkpoint at /nowhere"),
         (["compare", "/nowhere"], "Expected a summary of an evaluation"),
+        (["demo", "--out", f"{__file__}/x"], "Not a directory"),
         (["demo", "--out", "."], "Expected a new or empty output folder"),
         (["predict", "/nowhere", "/nowhere", "--device", "tpu"], "Expected the device auto"),
     ],

@@ -166,6 +166,35 @@ def test_manifest_csv_and_monai_datalist(tmp_path):
         assert (test.id, test.masks) == ("two", ())
 
 
+def test_splits_of_a_manifest_go_by_their_usual_names(tmp_path):
+    for stem in ("a", "b", "c"):
+        photograph(tmp_path / f"{stem}.png")
+    (tmp_path / "list.csv").write_text("image,split\na.png,Training\nb.png,val\nc.png,Test\n")
+    found = [ids(load_samples(f"manifest:{tmp_path / 'list.csv'}#{s}"))
+             for s in ("train", "validation", "test")]  # fmt: skip
+    assert found == [["a"], ["b"], ["c"]]
+
+
+def test_rim_one_dl_without_a_split_is_its_random_partition(tmp_path):
+    for partition in ("partitioned_randomly", "partitioned_by_hospital"):
+        for part, stem in (("training_set", "r1_Im001"), ("test_set", "r1_Im002")):
+            photograph(tmp_path / "RIM-ONE_DL_images" / partition / part / "normal" / f"{stem}.png")
+    assert ids(load_samples(f"rim-one-dl:{tmp_path}")) == ["r1_Im001", "r1_Im002"]
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    photograph(tmp_path / "Training400" / "Glaucoma" / "g0001.jpg")
+    photograph(tmp_path / "Training400" / "Glaucoma" / "._g0001.jpg")
+    assert ids(load_samples(f"refuge:{tmp_path}#train")) == ["g0001"]
+
+
+def test_a_stray_image_among_rim_ones_is_named(tmp_path):
+    for group in ("Healthy", "Glaucoma and suspects"):
+        photograph(tmp_path / group / "Stereo Images" / "thumb.png")
+    with pytest.raises(InputError, match="names such as N-10-R.jpg .* Got: thumb.png"):
+        load_samples(f"rim-one-r3:{tmp_path}")
+
+
 def test_the_target_list_has_no_trace_of_masks(tmp_path):
     photograph(tmp_path / "images" / "one.png")
     save(tmp_path / "masks" / "one.png", CLASSES)
@@ -179,7 +208,9 @@ def test_the_target_list_has_no_trace_of_masks(tmp_path):
         ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge"),
         ("refuse:/x", "Got: 'refuse:/x'"),
         ("refuge:/x#val", "split of refuge to be one of train, validation, test. Got: 'val'"),
-        ("refuge:/no/such", "Expected refuge data at /no/such. Got: no such folder"),
+        ("refuge:/no/such", "Expected refuge data at /no/such, a folder. Got: nothing"),
+        (f"folder:{__file__}", "a folder. Got: a file"),
+        ("manifest:/tmp", "Expected manifest data at /tmp, a file. Got: a folder"),
     ],
 )
 def test_wrong_addresses_are_explained(address, message):
@@ -220,6 +251,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         ("list.json", "{", "MONAI datalist"),
         ("list.json", '{"training": [{"img": "x"}]}', "KeyError"),
         ("list.csv", "image\nnone.png\n", "1 that are not there.*none.png"),
+        ("list.csv", "image,split\nx.png,Trian\n", "a split 'Trian', not train"),
     ],
 )
 def test_a_broken_manifest_is_explained(name, text, message, tmp_path):

@@ -20,11 +20,12 @@ def test_all_problems_are_found_at_once(tmp_path):
     (images / "a0001.png").write_bytes(b"junk")
     Image.fromarray(np.zeros((64, 32), dtype=np.uint8)).save(masks / "a0002.png")
     Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(masks / "a0003.png")
+    Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(masks / "a0004_mask.png")
     found = inspect(f"folder:{tmp_path}")
     assert (found.images, found.with_mask) == (5, 2)
-    wanted = ["a0000", "a0001", "a0002", "a0003"]
-    reasons = ["Got: none", "readable image", "mask of 64x64", "an empty mask"]
-    assert len(found.problems) == 4
+    wanted = ["a0000", "a0001", "a0002", "a0003", "a0004_mask"]
+    reasons = ["Got: none", "readable image", "mask of 64x64", "an empty mask", "for each mask"]
+    assert len(found.problems) == 5
     for problem, stem, reason in zip(found.problems, wanted, reasons, strict=True):
         assert stem in problem
         assert reason in problem

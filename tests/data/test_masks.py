@@ -53,14 +53,31 @@ def test_left_half_of_a_pair_and_nothing_of_a_single_photograph():
 @pytest.mark.parametrize(
     ("array", "encoding", "message"),
     [
+        ([[0, 1]], "soft_majority", "from 0 to 255 .* Got: 0, 1"),
         ([[0, 3]], "labels", "0 background, 1 rim, 2 cup .* Got: 0, 3"),
         ([[0, 255]], "labels", "Got: 0, 255"),
         ([[0, 64, 190]], "refuge", "about 0, 128, 255 .* Got: 0, 64, 190"),
     ],
 )
 def test_unknown_values_are_listed(array, encoding, message, tmp_path):
+    arrays = [array, array] if encoding.startswith("soft") else [array]
     with pytest.raises(InputError, match=message):
-        read_mask(sample(tmp_path, array, encoding=encoding))
+        read_mask(sample(tmp_path, *arrays, encoding=encoding))
+
+
+@pytest.mark.parametrize("grey", [[[0, 1]], [[0, 128]], [[10, 255, 77]]])
+def test_a_structure_that_is_not_black_and_white_is_refused(grey, tmp_path):
+    with pytest.raises(InputError, match="Expected mask values 0 and 255"):
+        read_mask(sample(tmp_path, grey, grey, encoding="disc_cup"))
+
+
+def test_a_white_palette_colour_counts_and_not_its_index(tmp_path):
+    path = tmp_path / "palette.png"
+    image = Image.new("P", (2, 1))
+    image.putdata([0, 1])
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(path)
+    assert read_mask(Sample("x", path, (path, path), "disc_cup"))[0].tolist() == [[0, 2]]
 
 
 def test_disc_and_cup_of_two_sizes(tmp_path):

@@ -127,6 +127,13 @@ def test_a_truncated_image_is_named(tmp_path):
         read_photograph(short)
 
 
+def test_a_16_bit_grey_image_is_refused_rather_than_white(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(path)
+    with pytest.raises(InputError, match=r"deep\.png.*not 8 bits; save it as 8-bit RGB"):
+        read_photograph(path)
+
+
 def test_a_mask_of_another_size_is_named(tmp_path):
     image = save(tmp_path / "i.png", np.zeros((8, 10, 3)))
     mask = save(tmp_path / "m.png", np.zeros((8, 9)))

@@ -18,6 +18,11 @@ def test_a_windows_path_keeps_its_colon():
     assert (str(path), split) == (r"C:\clinic\photos", "all")
 
 
+def test_a_hash_in_a_folder_is_not_a_split():
+    assert parse_address("folder:/eyes #1/a", SPLITS)[1:] == (Path("/eyes #1/a"), "")
+    assert parse_address("folder:/eyes #1/a#all", SPLITS)[1:] == (Path("/eyes #1/a"), "all")
+
+
 def test_the_home_folder_is_expanded():
     assert parse_address("folder:~/x", SPLITS)[1] == Path.home() / "x"
 

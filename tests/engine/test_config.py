@@ -1,6 +1,7 @@
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
 from fundus_uda.engine.config import EngineSettings, Settings, differences, load_settings
 from fundus_uda.engine.errors import InputError
@@ -37,6 +38,40 @@ def test_extends_starts_from_another_file(tmp_path):
 def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
     with pytest.raises(InputError, match=r"inner\.sise: unknown key\. Did you mean inner\.size\?"):
         load(tmp_path, "steps: 1\ninner: {sise: 2}")
+
+
+@pytest.mark.parametrize("base", ["run.yaml", "5", "[a]"])
+def test_extends_that_leads_nowhere_is_named(base, tmp_path):
+    with pytest.raises(InputError, match="Expected `extends` in .*run.yaml to name another"):
+        load(tmp_path, f"extends: {base}\nsteps: 1")
+
+
+def test_the_nearest_key_is_found_in_optional_and_tagged_sections(tmp_path):
+    class Left(Settings):
+        kind: Literal["left"]
+        encoder: str = ""
+
+    class Right(Settings):
+        kind: Literal["right"]
+
+    class Nested(Settings):
+        side: Annotated[Left | Right, Field(discriminator="kind")]
+        extra: Inner | None = None
+
+    (tmp_path / "run.yaml").write_text("side: {kind: left, encodr: x}\nextra: {sice: 1}")
+    with pytest.raises(InputError) as caught:
+        load_settings(Nested, tmp_path / "run.yaml", [])
+    assert "side.encodr: unknown key. Did you mean side.encoder?" in str(caught.value)
+    assert "extra.sice: unknown key. Did you mean extra.size?" in str(caught.value)
+
+
+def test_a_key_like_no_other_lists_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match=r"zzz: unknown key\. Known are steps, path, inner, "):
+        load(tmp_path, "steps: 1\nzzz: 2")
+
+
+def test_a_path_with_a_hash_is_not_cut(tmp_path):
+    assert load(tmp_path, "steps: 1", "path=/eyes #1/a").path == "/eyes #1/a"
 
 
 def test_all_problems_are_told_at_once(tmp_path):

@@ -126,5 +126,5 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     with pytest.raises(WorkError, match="segmentation = nan at step 0"):
         adaptation_step(trained, source._replace(image=source.image * float("nan")), target, of)
     assert trained.step == 0
-    for name, parameter in trained.segmenter.named_parameters():
-        assert torch.equal(parameter, before[name])
+    for name, weight in trained.segmenter.named_parameters():
+        assert torch.equal(weight, before[name])

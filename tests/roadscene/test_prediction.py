@@ -47,12 +47,12 @@ def test_files_and_folders_may_be_mixed_but_names_must_differ(tmp_path):
     paths = [tmp_path / "one" / "b.jpg", tmp_path / "two"]
     assert predict(network, of, paths, tmp_path / "out", CPU) == 2
     with pytest.raises(InputError, match="different names.*one/a.png and .*two/a.png"):
-        predict(network, of, [tmp_path / "one", tmp_path / "two"], tmp_path / "out", CPU)
+        predict(network, of, [tmp_path / "one", tmp_path / "two"], tmp_path / "new", CPU)
     with pytest.raises(InputError, match="Expected an image or a folder of images. Got: .*three"):
-        predict(network, of, [tmp_path / "three"], tmp_path / "out", CPU)
+        predict(network, of, [tmp_path / "three"], tmp_path / "new", CPU)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="Expected images in .*empty. Got: none"):
-        predict(network, of, [tmp_path / "empty"], tmp_path / "out", CPU)
+        predict(network, of, [tmp_path / "empty"], tmp_path / "new", CPU)
 
 
 def test_prediction_draws_no_random_numbers(tmp_path):

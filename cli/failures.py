@@ -1,4 +1,4 @@
-"""How commands end: 0 done, 1 the work failed, 2 wrong usage or input."""
+"""How commands end: 0 done, 1 the work failed, 2 wrong usage or input, 3 done in part."""
 
 import sys
 

@@ -2,19 +2,20 @@
 
 import typer
 
-from cli import compare, configs, demo, evaluate, inspect, predict, train
+from cli import compare, configs, demo, evaluate, inspect, measure, predict, train
 from cli.failures import run_app
 from fundus_uda import __version__
 
 app = typer.Typer(
     name="fundus-uda",
     help="Optic disc and cup segmentation on another camera's photographs, without target "
-    "labels.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage or input.\n\n"
+    "labels.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage or input, 3 done but for some "
+    "images.\n\n"
     "For research. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (demo, inspect, train, evaluate, predict, compare, configs):
+for command in (demo, inspect, train, evaluate, predict, measure, compare, configs):
     app.command(name=command.__name__.rpartition(".")[2])(command.command)
 
 

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.affinity import mean_affinity
-from fundus_uda.clinic.measurements import (
-    refuge_vertical_cup_to_disc_ratio,
-    vertical_cup_to_disc_ratio,
-)
+from fundus_uda.clinic.measurements import measure
 from fundus_uda.data.datasets import Sample, images_in
 from fundus_uda.data.masks import BACKGROUND, CUP
 from fundus_uda.data.transforms import (
@@ -80,8 +77,8 @@ def predict(model: Model, paths: list[Path], out: Path, device: torch.device) ->
         device: of the model.
 
     Returns:
-        The rows of `measurements.csv`: image, vertical_cdr (extent), vertical_cdr_refuge
-        (largest column counts), disc_pixels, cup_pixels, mean_affinity.
+        The rows of `measurements.csv`: image, all of `clinic.measurements.measure` (of which
+        vertical_cdr comes first), mean_affinity.
 
     Raises:
         InputError: nothing to read, two images of one name, or an unreadable one.
@@ -95,16 +92,7 @@ def predict(model: Model, paths: list[Path], out: Path, device: torch.device) ->
         name, mask = prediction.sample.id, prediction.mask
         Image.fromarray(mask).save(out / "masks" / f"{name}.png")
         Image.fromarray(overlay(prediction.photograph, mask)).save(out / "overlays" / f"{name}.png")
-        rows.append(
-            {
-                "image": name,
-                "vertical_cdr": vertical_cup_to_disc_ratio(mask),
-                "vertical_cdr_refuge": refuge_vertical_cup_to_disc_ratio(mask),
-                "disc_pixels": int((mask != BACKGROUND).sum()),
-                "cup_pixels": int((mask == CUP).sum()),
-                "mean_affinity": prediction.mean_affinity,
-            }
-        )
+        rows.append({"image": name, **measure(mask), "mean_affinity": prediction.mean_affinity})
     table = pd.DataFrame(rows)
     table.to_csv(out / "measurements.csv", index=False)
     return table

@@ -37,7 +37,16 @@ def test_help_imports_nothing_heavy_and_is_fast():
     result = run("--help")
     seconds = time.perf_counter() - start
     assert result.returncode == 0
-    for command in ("demo", "inspect", "train", "evaluate", "predict", "compare", "configs"):
+    for command in (
+        "demo",
+        "inspect",
+        "train",
+        "evaluate",
+        "predict",
+        "measure",
+        "compare",
+        "configs",
+    ):
         assert command in result.stdout
     code = "import sys, cli.main; print(*{'torch', 'monai', 'pandas', 'numpy'} & set(sys.modules))"
     loaded = subprocess.run(

@@ -1,0 +1,32 @@
+"""`fundus-uda measure`."""
+
+from pathlib import Path
+
+import typer
+
+
+def command(
+    masks: list[Path] = typer.Argument(help="Mask images, or folders of them."),
+    out: Path = typer.Option(..., help="CSV file to write."),
+    spacing: tuple[float, float] | None = typer.Option(
+        None, metavar="ROW COLUMN", help="Millimetres on the retina between rows, and columns."
+    ),
+    laterality: str | None = typer.Option(None, help="R or L eye, of all masks."),
+) -> None:
+    """Cup-to-disc ratios, sizes, rim, ISNT and disc damage scale of masks made elsewhere.
+
+    Masks have 0 background, 1 rim, 2 cup, or REFUGE's 255 background, 128 rim, 0 cup. A mask that
+    cannot be measured gets a row with the reason, and the command ends with exit code 3.
+    """
+    from fundus_uda.clinic.mask_files import measure_files
+
+    table = measure_files(masks, spacing, laterality)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    failed = table[table["status"] != "ok"]
+    typer.echo(f"Wrote the measurements of {len(table) - len(failed)} masks to {out}.")
+    if len(failed):
+        typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")
+        for row in failed.itertuples():
+            typer.echo(f"  {row.image}: {row.reason}", err=True)
+        raise typer.Exit(3)

@@ -1,0 +1,50 @@
+"""Mask files made elsewhere to a table of measurements."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_uda.clinic.measurements import check_arguments, measure
+from fundus_uda.data.datasets import Sample, images_in
+from fundus_uda.data.masks import read_mask
+from fundus_uda.engine.errors import InputError
+
+
+def measure_files(
+    paths: list[Path],
+    spacing_mm: tuple[float, float] | None = None,
+    laterality: str | None = None,
+) -> pd.DataFrame:
+    """One row per mask file: image, status, reason, and the keys of `measurements.measure`.
+
+    Args:
+        paths: mask images with the values of `folder:` datasets (0, 1, 2 or REFUGE's), and folders
+            whose images are taken.
+        spacing_mm: of rows and of columns of all masks.
+        laterality: of all masks, "R" or "L".
+
+    Returns:
+        `image` is the file's name without its suffix. An unreadable mask has the status
+        "unreadable", the reason, and blanks; of others the status is "ok".
+
+    Raises:
+        InputError: nothing to read, a wrong spacing or laterality.
+    """
+    check_arguments(spacing_mm, laterality)
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"Expected a mask or a folder of masks at {path}. Got: nothing.")
+        files += images_in(path) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"Expected masks in {', '.join(map(str, paths))}. Got: none.")
+    rows = []
+    for file in files:
+        row: dict[str, object] = {"image": file.stem, "status": "ok", "reason": ""}
+        try:
+            mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
+            row |= measure(mask, spacing_mm, laterality)
+        except InputError as error:
+            row |= {"status": "unreadable", "reason": str(error)}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -105,6 +105,8 @@ def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:
 
 def _list_fingerprint(frames: list[Frame]) -> str:
     """Of ids and the sizes of images and labels; the target's list has no labels."""
+    if not frames:
+        return ""
     return fingerprint(
         [(f.id, f.image.stat().st_size, f.label.stat().st_size if f.label else 0) for f in frames]
     )

@@ -106,7 +106,7 @@ def test_published_checkpoint_is_read_with_settings(tmp_path, monkeypatch):
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "published.pth: 38 tensors loaded" in result.output
-    sixteen = [*arguments, "--set", "data.classes=16"]
+    sixteen = [*arguments, "--set", "data.classes=16", "--out", str(tmp_path / "new")]
     alone = ["evaluate", "x", "cityscapes:x", "--set", "preset=released"]
     with pytest.raises(InputError, match="--published CONFIG with --set"):
         runner.invoke(app, alone, catch_exceptions=False)

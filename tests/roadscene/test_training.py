@@ -76,8 +76,8 @@ def test_other_methods(root, tmp_path, method):
     assert summaries["last"]["method"] == method
     lists = load_checkpoint(tmp_path / "run" / "last.pt").data
     assert (lists["target"] != "") == (method == "asc")
-    target_list = load_checkpoint(root / "run" / "last.pt").data["target"]
-    assert (lists["source"] == target_list) == (method == "oracle")
+    source_list = load_checkpoint(root / "run" / "last.pt").data["source"]
+    assert (lists["source"] != source_list) == (method == "oracle")
 
 
 def test_initial_weights_are_reported(root, tmp_path):

@@ -1,0 +1,214 @@
+"""Where the optic disc is in a whole photograph, and the square around it.
+
+The photograph is shown at several sizes to a detector of discs of one size (`disc_evidence`), so
+that a model trained on crops around the disc can read whole photographs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage.feature import peak_local_max
+
+from fundus_uda.clinic.disc_evidence import DISC, disc_evidence
+from fundus_uda.data.masks import BACKGROUND
+
+Photograph = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+DISC_SHARE = 0.6
+"""Diameter of the disc over the side of its square: that of the REFUGE crops."""
+
+SIZE_STEP = 1.2
+SMALLEST, LARGEST = 0.09, 0.30
+"""Disc diameter over the diameter of the field: fields from about 60 down to 25 degrees."""
+SMALLEST_IN_CUT, LARGEST_IN_CUT = 0.15, 0.85
+"""Disc diameter over the frame's shorter side, where the frame cuts the field off."""
+CROP_FROM, CENTRED = 0.3, 0.1
+"""Such a photograph is a crop around the disc where the disc is this large or this near to the
+frame's centre, in shares of the frame's shorter side."""
+
+
+@dataclass(frozen=True)
+class DiscRegion:
+    """A disc in a photograph, and the square around it. All in pixels of the photograph."""
+
+    centre: tuple[float, float]
+    """Row, column."""
+    diameter: float
+    rows: tuple[int, int]
+    """First, and one past the last; the square may reach beyond the photograph."""
+    columns: tuple[int, int]
+    is_crop: bool
+    """The photograph is a crop around the disc already: the region is all of it, square or not."""
+
+    def crop(self, photograph: Photograph) -> Photograph:
+        """The region of a photograph (H, W, 3); black beyond its borders."""
+        inside, placed = self._overlap(photograph.shape)
+        size = (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
+        cropped = np.zeros((*size, *photograph.shape[2:]), photograph.dtype)
+        cropped[placed] = photograph[inside]
+        return cropped
+
+    def paste(self, mask: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """The inverse of `crop` for a mask of the region: (H, W) of `shape`, background around."""
+        inside, placed = self._overlap(shape)
+        whole = np.full(shape, BACKGROUND, np.uint8)
+        whole[inside] = mask[placed]
+        return whole
+
+    def _overlap(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """What the region and a photograph share: in the photograph, in the region."""
+        inside, placed = [], []
+        for (first, last), length in zip((self.rows, self.columns), shape[:2], strict=True):
+            start, stop = max(first, 0), min(last, length)
+            inside.append(slice(start, stop))
+            placed.append(slice(start - first, stop - first))
+        return (inside[0], inside[1]), (placed[0], placed[1])
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    score: float
+    centre: tuple[float, float]
+    diameter: float
+
+
+def locate_disc(
+    photograph: Photograph,
+    segment: Callable[[Photograph], NDArray[np.uint8]] | None = None,
+    disc_share: float = DISC_SHARE,
+) -> DiscRegion | None:
+    """The optic disc of a photograph, or None where there is too little evidence of one.
+
+    A frame of fewer than 32 pixels on a side shows none.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB, any size; a whole field, or a crop around the disc.
+        segment: from a crop (h, w, 3) uint8 to its mask (h, w) of 0 background, 1 rim, 2 cup.
+            Given one, a candidate in which it sees no disc is passed over, and the region is
+            centred on and scaled by the disc that it sees.
+        disc_share: wanted disc diameter over the side of the region, in (0, 1).
+    """
+    frame, scale = _reduced(photograph, 512)
+    field = field_of_view(frame)
+    if min(photograph.shape[:2]) < DISC or not _may_be_retina(frame, field):
+        return None
+    height, width = photograph.shape[:2]
+    side = min(height, width)
+    whole_field = _shows_round_field(field)
+    for found in _candidates(frame, field, whole_field):
+        row, column = found.centre[0] / scale, found.centre[1] / scale
+        diameter = found.diameter / scale
+        off_centre = np.hypot(row - height / 2, column - width / 2)
+        close_up = diameter >= CROP_FROM * side or off_centre <= CENTRED * side
+        if close_up and not whole_field:
+            return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
+        region = _around((row, column), diameter, disc_share)
+        if segment is None:
+            return region
+        refined = _refine(photograph, region, segment, disc_share)
+        if refined is not None:
+            return refined
+    return None
+
+
+def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
+    """(H, W): where the photograph shows the eye and not the black border around it."""
+    brightness = photograph.max(axis=2)
+    dark = brightness < max(8.0, 0.15 * float(np.percentile(brightness, 90)))
+    dark = ndimage.binary_opening(dark, iterations=2)
+    regions, _ = ndimage.label(dark)
+    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    border = np.isin(regions, at_edge[at_edge > 0])
+    field: NDArray[np.bool_] = ndimage.binary_fill_holes(~border)
+    return field
+
+
+def _reduced(photograph: Photograph, longest: int) -> tuple[Photograph, float]:
+    height, width = photograph.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = Image.fromarray(photograph).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(image), scale
+
+
+def _may_be_retina(frame: Photograph, field: NDArray[np.bool_]) -> bool:
+    """Redder than blue; a picture without colour must show a round field instead."""
+    pixels = frame[field].astype(np.float64) + 1
+    if pixels.shape[0] < 0.1 * field.size:
+        return False
+    if (np.ptp(pixels, axis=1) < 3).mean() > 0.99:
+        return _shows_round_field(field)
+    red, green, blue = pixels.T
+    return bool(np.median(red / blue) > 1.2 and np.median(red / green) > 1.02)
+
+
+def _shows_round_field(field: NDArray[np.bool_]) -> bool:
+    """At least three corners of the frame are dark."""
+    height, width = field.shape
+    k = max(2, min(height, width) // 20)
+    corners = [field[rows, columns] for rows in (slice(k), slice(height - k, None))
+               for columns in (slice(k), slice(width - k, None))]  # fmt: skip
+    return sum(bool(corner.mean() < 0.5) for corner in corners) >= 3
+
+
+def _candidates(frame: Photograph, field: NDArray[np.bool_], whole_field: bool) -> list[_Candidate]:
+    """Up to three discs with enough evidence, best first, none within another."""
+    extent = [np.ptp(np.flatnonzero(field.any(axis=axis))) + 1 for axis in (0, 1)]
+    found: list[_Candidate] = []
+    diameter, largest = (
+        (SMALLEST * max(extent), LARGEST * max(extent))
+        if whole_field
+        else (SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
+    )
+    while diameter <= largest:
+        scale = DISC / diameter
+        size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+        resized = Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR)
+        inside = Image.fromarray(field).convert("L").resize(size, Image.Resampling.BOX)
+        score = disc_evidence(np.asarray(resized), np.asarray(inside) == 255)
+        for row, column in peak_local_max(
+            score, min_distance=6, threshold_abs=0.0, num_peaks=5, exclude_border=False
+        ):
+            centre = (float(row + 0.5) / scale, float(column + 0.5) / scale)
+            found.append(_Candidate(float(score[row, column]), centre, diameter))
+        diameter *= SIZE_STEP
+    best: list[_Candidate] = []
+    for candidate in sorted(found, key=lambda candidate: -candidate.score):
+        if len(best) < 3 and all(_apart(candidate, other) for other in best):
+            best.append(candidate)
+    return best
+
+
+def _apart(a: _Candidate, b: _Candidate) -> bool:
+    distance = np.hypot(a.centre[0] - b.centre[0], a.centre[1] - b.centre[1])
+    return bool(distance > 0.5 * max(a.diameter, b.diameter))
+
+
+def _around(centre: tuple[float, float], diameter: float, disc_share: float) -> DiscRegion:
+    side = max(1, round(diameter / disc_share))
+    top, left = (round(middle - side / 2) for middle in centre)
+    return DiscRegion(centre, diameter, (top, top + side), (left, left + side), is_crop=False)
+
+
+def _refine(
+    photograph: Photograph,
+    region: DiscRegion,
+    segment: Callable[[Photograph], NDArray[np.uint8]],
+    disc_share: float,
+) -> DiscRegion | None:
+    """The region around the disc that the segmenter sees, looked at twice; None if it sees none."""
+    for _ in range(2):
+        regions, count = ndimage.label(segment(region.crop(photograph)) != BACKGROUND)
+        if count == 0:
+            return None
+        areas = np.bincount(regions.ravel())[1:]
+        disc = ndimage.find_objects(regions)[areas.argmax()]
+        (top, bottom), (left, right) = ((part.start, part.stop) for part in disc)
+        centre = (region.rows[0] + (top + bottom) / 2, region.columns[0] + (left + right) / 2)
+        region = _around(centre, float(max(bottom - top, right - left)), disc_share)
+    return region

@@ -1,0 +1,213 @@
+"""A clinic's photographs, in image files and DICOM, to pixels without the patient.
+
+Nothing of a file but its pixels, pixel spacing, and which eye it shows is passed on: no DICOM or
+EXIF value, and no path, also not in the reasons of failures. Only the id is, which may be hashed.
+"""
+
+import csv
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import pixel_array
+
+from fundus_uda.data.datasets import IMAGE_SUFFIXES
+from fundus_uda.data.transforms import read_photograph
+from fundus_uda.engine.errors import InputError
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+# Its warnings about odd values would print them, and they may be a patient's.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one photograph is."""
+
+    id: str
+    """Fit for a file name."""
+    path: Path
+    frame: int = 0
+    """Of a DICOM file with several."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One photograph as read; of a failed one, status and reason alone."""
+
+    id: str
+    status: Literal["ok", "unreadable"]
+    reason: str = ""
+    """Of the failure: what was expected and what was found."""
+    pixels: NDArray[np.uint8] | None = None
+    """(H, W, 3) RGB, upright by its EXIF orientation."""
+    spacing_mm: tuple[float, float] | None = None
+    """Of rows and of columns on the retina, as DICOM states it (nominal); else None."""
+    laterality: Literal["R", "L"] | None = None
+    """Which eye, as DICOM states it; else None."""
+    burned_in_text: bool = False
+    """DICOM says that the pixels show text, which may name the patient."""
+
+
+def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source]:
+    """The photographs of image files, DICOM files, folders, and CSV files.
+
+    A folder gives what is directly in it: image suffixes, `.dcm`, `.dicom`, and DICOM files
+    without a suffix; hidden files are passed over. A CSV has the columns `id` and `path`, paths
+    relative to it; files that are not there fail when read. Elsewhere the id is the file name
+    without its suffix. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>`
+    from 1.
+
+    Args:
+        paths: in this order.
+        key: replaces each id by the first 16 hex digits of its HMAC-SHA256 with this key.
+
+    Raises:
+        InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
+            for two photographs.
+    """
+    files: list[Source] = []
+    for path in paths:
+        if path.is_dir():
+            files += [Source(file.stem, file) for file in sorted(path.iterdir()) if _is_image(file)]
+        elif not path.is_file():
+            raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
+        elif path.suffix.lower() == ".csv":
+            files += _listed(path)
+        else:
+            files.append(Source(path.stem, path))
+    if not files:
+        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
+    sources = [source for file in files for source in _frames(file)]
+    seen: dict[str, Path] = {}
+    for source in sources:
+        if source.id in seen:
+            raise InputError(
+                f"Expected images of different names, since results are named after them. "
+                f"Got: {seen[source.id]} and {source.path}. Rename one, or give a CSV with the "
+                "columns id and path."
+            )
+        seen[source.id] = source.path
+    if key is None:
+        return sources
+    return [replace(source, id=_hashed(source.id, key)) for source in sources]
+
+
+def read(source: Source) -> Photograph:
+    """One photograph; a failure is a status and a reason, not an exception."""
+    try:
+        if not source.path.is_file():
+            raise InputError("Expected a file. Got: nothing at its path.")
+        if source.path.suffix.lower() in IMAGE_SUFFIXES:
+            pixels = read_photograph(source.path).permute(1, 2, 0).numpy()
+            return Photograph(source.id, "ok", pixels=pixels)
+        return _read_dicom(source)
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        # Only our own words: those of a library may quote the path or a tag.
+        ours = isinstance(error, InputError) and str(source.path) not in str(error)
+        kind = "DICOM file" if _is_dicom(source.path) else "image"
+        reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
+        return Photograph(source.id, "unreadable", str(error) if ours else reason)
+
+
+def _read_dicom(source: Source) -> Photograph:
+    data = pydicom.dcmread(source.path)
+    if "PixelData" not in data:
+        raise InputError("Expected a DICOM photograph. Got: a DICOM file without pixels.")
+    colours = str(data.PhotometricInterpretation)
+    if colours != "RGB" and not colours.startswith(("YBR", "MONOCHROME")):
+        raise InputError(f"Expected RGB, YBR or MONOCHROME pixels. Got: {colours[:20]}.")
+    stored = pixel_array(data, index=source.frame).astype(np.float64)  # YBR comes as RGB
+    levels = 2 ** int(data.BitsStored) - 1
+    if data.PixelRepresentation == 1:
+        stored += (levels + 1) // 2
+    pixels = (stored * (255 / levels)).round().clip(0, 255).astype(np.uint8)
+    if colours == "MONOCHROME1":
+        pixels = 255 - pixels
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return Photograph(
+        source.id,
+        "ok",
+        pixels=pixels,
+        spacing_mm=_spacing(data),
+        laterality=_laterality(data),
+        burned_in_text=str(data.get("BurnedInAnnotation", "")).upper() == "YES",
+    )
+
+
+def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
+    """Pixel Spacing (0028,0030): row, column; None unless both are above 0."""
+    try:
+        rows, columns = (float(value) for value in data.PixelSpacing)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else None
+
+
+def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
+    """Image Laterality (0020,0062), else Laterality (0020,0060); None for both eyes or neither."""
+    stated = str(data.get("ImageLaterality") or data.get("Laterality") or "").strip().upper()
+    return "R" if stated == "R" else "L" if stated == "L" else None
+
+
+def _is_image(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    suffix = path.suffix.lower()
+    return suffix in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES) or (not suffix and _is_dicom(path))
+
+
+def _is_dicom(path: Path) -> bool:
+    """By its suffix, or by the magic word after the preamble (PS3.10, 7.1)."""
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _frames(file: Source) -> list[Source]:
+    if not _is_dicom(file.path) or not file.path.is_file():
+        return [file]
+    try:
+        header = pydicom.dcmread(
+            file.path, specific_tags=["NumberOfFrames"], stop_before_pixels=True
+        )
+        count = int(header.get("NumberOfFrames") or 1)
+    except (InvalidDicomError, ValueError, OSError, EOFError):
+        return [file]  # `read` says what is wrong with it
+    if count <= 1:
+        return [file]
+    return [replace(file, id=f"{file.id}-frame{n + 1}", frame=n) for n in range(count)]
+
+
+def _listed(path: Path) -> list[Source]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        sources = [Source(row["id"].strip(), path.parent / row["path"]) for row in rows]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"Expected {path} to be a CSV with the columns id and path. "
+            f"Got: {type(error).__name__}: {error}."
+        ) from None
+    for source in sources:
+        if source.id in ("", ".", "..") or set(source.id) & set('/\\:*?"<>|\0'):
+            raise InputError(
+                f"Expected ids in {path} that can be file names. Got: {source.id!r}. "
+                "Use letters, digits, - and _."
+            )
+    return sources
+
+
+def _hashed(name: str, key: bytes) -> str:
+    return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:16]

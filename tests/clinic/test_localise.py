@@ -1,0 +1,208 @@
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from fundus_uda.clinic.localise import DiscRegion, field_of_view, locate_disc
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.masks import read_mask
+from fundus_uda.data.synthetic import render
+from tests.clinic.fields import retina, whole_field
+
+PLACES = [(190, 400), (230, 160), (110, 290), (200, 280)]
+
+
+def error(found: DiscRegion, centre, diameter) -> float:
+    """In disc diameters."""
+    return float(np.hypot(found.centre[0] - centre[0], found.centre[1] - centre[1])) / diameter
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_disc_is_found_anywhere_in_a_field(seed):
+    image, centre, diameter = whole_field(seed, PLACES[seed % 4], 55 + 6 * seed)
+    found = locate_disc(image)
+    assert found is not None
+    assert error(found, centre, diameter) < 0.3
+    assert 0.6 < found.diameter / diameter < 1.4
+    assert not found.is_crop
+    height, width = (last - first for first, last in (found.rows, found.columns))
+    assert height == width == round(found.diameter / 0.6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image[:, ::-1],
+        lambda image: image[::-1],
+        lambda image: np.rot90(image),
+        lambda image: image * 0.4,
+        lambda image: np.where(image.max(axis=2, keepdims=True) > 20, image * 0.7 + 50, image),
+        lambda image: gaussian_filter(image.astype(float), (2, 2, 0)),
+        lambda image: np.asarray(Image.fromarray(image).resize((1680, 1200))),
+        lambda image: np.repeat(image[..., 1:2], 3, axis=2),
+    ],
+    ids=["mirrored", "flipped", "turned", "dim", "hazy", "blurred", "large", "red-free"],
+)
+def test_other_photographs_of_the_eye(change):
+    image, centre, diameter = whole_field(2, (190, 400), 66)
+    marked = np.zeros_like(image)
+    marked[189:192, 399:402] = 255
+    changed, marked = (np.ascontiguousarray(change(i)).astype(np.uint8) for i in (image, marked))
+    brightest = marked.max(axis=2) >= 0.9 * marked.max()
+    centre = tuple(float(index.mean()) for index in np.nonzero(brightest))
+    found = locate_disc(changed)
+    assert found is not None
+    assert error(found, centre, diameter * max(changed.shape) / 560) < 0.3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_retina_without_a_disc(seed):
+    assert locate_disc(retina(seed)) is None
+
+
+def _warm(values):
+    """A brightness (H, W) in [0, 1] in the colours of a retina."""
+    return (values[..., None] * np.array([220, 130, 60])).astype(np.uint8)
+
+
+def test_pictures_that_are_no_photographs_of_an_eye():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:300, :400]
+    street = np.full((300, 400, 3), 120, dtype=np.uint8)
+    street[:120], street[200:, 100:300] = (170, 190, 220), (90, 90, 95)
+    street[80:280:20, 30:60] = (60, 50, 40)
+    circle = np.full((300, 400), 0.5)
+    circle[np.hypot(y - 140, x - 210) < 40] = 1
+    pictures = {
+        "noise": rng.integers(0, 255, (300, 400, 3)).astype(np.uint8),
+        "warm noise": _warm(rng.uniform(size=(300, 400))),
+        "gradient": _warm(x / 400),
+        "plain": np.full((300, 400, 3), (180, 90, 40), dtype=np.uint8),
+        "black": np.zeros((300, 400, 3), dtype=np.uint8),
+        "white": np.full((300, 400, 3), 255, dtype=np.uint8),
+        "street": street,
+        "circle without vessels": _warm(circle),
+        "grainy circle": _warm((circle + rng.normal(0, 0.02, circle.shape)).clip(0, 1)),
+        "one pixel": np.full((1, 1, 3), 128, dtype=np.uint8),
+        "line": _warm(rng.uniform(size=(1, 500))),
+    }
+    found = [name for name, picture in pictures.items() if locate_disc(picture) is not None]
+    assert found == []
+
+
+@pytest.mark.parametrize("camera", ["a", "b"])
+def test_a_crop_around_the_disc_is_returned_whole(camera):
+    for seed in range(4):
+        image, _ = render(camera, seed, 200)
+        found = locate_disc(image)
+        assert found is not None
+        assert found.is_crop
+        assert (found.rows, found.columns) == ((0, 200), (0, 200))
+        assert np.array_equal(found.crop(image), image)
+
+
+def test_crop_and_paste_are_inverse_beyond_the_border_too():
+    rng = np.random.default_rng(0)
+    image = rng.integers(1, 255, (50, 80, 3)).astype(np.uint8)
+    region = DiscRegion((5.0, 70.0), 24.0, (-15, 25), (50, 90), is_crop=False)
+    crop = region.crop(image)
+    assert crop.shape == (40, 40, 3)
+    assert np.array_equal(crop[15:, :30], image[:25, 50:])
+    assert crop[:15].max() == crop[:, 30:].max() == 0
+    mask = rng.integers(0, 3, (50, 80)).astype(np.uint8)
+    back = region.paste(region.crop(mask), (50, 80))
+    assert np.array_equal(back[:25, 50:], mask[:25, 50:])
+    assert back[25:].max() == back[:, :50].max() == 0
+
+
+def test_a_segmenter_centres_and_scales_the_region():
+    image, _, _ = whole_field(1)
+    truth = np.zeros(image.shape[:2], dtype=np.uint8)
+    y, x = np.mgrid[:400, :560] + 0.5
+    truth[np.hypot((y - 195) / 40, (x - 410) / 30) < 1] = 1
+    truth[:4, :4] = 1  # a speck
+    first = locate_disc(image)
+
+    def see(crop):
+        """The truth, where the crop lies in the photograph."""
+        seen.append(crop.shape)
+        region = regions[len(seen) - 1]
+        return region.crop(truth)
+
+    seen: list[tuple[int, ...]] = []
+    regions = [first, DiscRegion((195, 410), 80, (128, 261), (343, 476), is_crop=False)]
+    found = locate_disc(image, see)
+    assert len(seen) == 2
+    assert found.centre == pytest.approx((195, 410), abs=1)
+    assert found.diameter == pytest.approx(80, abs=1)
+    assert found.rows[1] - found.rows[0] == round(found.diameter / 0.6)
+
+
+def test_a_segmenter_that_sees_no_disc_leaves_none_found():
+    image, _, _ = whole_field(1)
+    assert locate_disc(image) is not None
+    assert locate_disc(image, lambda crop: np.zeros(crop.shape[:2], dtype=np.uint8)) is None
+
+
+def test_the_share_of_the_disc_sets_the_size_of_the_region():
+    image, _, _ = whole_field(1)
+    close, wide = (locate_disc(image, disc_share=share) for share in (0.8, 0.4))
+    assert close.centre == wide.centre
+    assert close.rows[1] - close.rows[0] == pytest.approx(close.diameter / 0.8, abs=1)
+    assert wide.rows[1] - wide.rows[0] == pytest.approx(wide.diameter / 0.4, abs=1)
+
+
+def test_the_field_of_view_leaves_out_the_border_and_not_the_dark_macula():
+    image = retina()
+    image[180:220, 260:300] = 5
+    y, x = np.mgrid[:400, :560]
+    expected = np.hypot(y - 200, x - 280) < 0.42 * 560
+    assert (field_of_view(image) == expected).mean() > 0.99
+    assert field_of_view(image)[200, 280]
+    assert field_of_view(np.full((20, 30, 3), 128, dtype=np.uint8)).all()
+
+
+def test_the_disc_of_whole_photographs(real_data):
+    errors, seconds = [], []
+    for path in sorted((real_data / "idrid_disc" / "images").iterdir()):
+        image = np.asarray(Image.open(path).convert("RGB"))
+        with Image.open(real_data / "idrid_disc" / "masks" / f"{path.stem}.png") as file:
+            rows, columns = np.nonzero(np.asarray(file.convert("L")))
+        start = time.process_time()
+        found = locate_disc(image)
+        seconds.append(time.process_time() - start)
+        assert found is not None, path.name
+        assert found.rows[0] <= rows.mean() < found.rows[1], path.name
+        assert found.columns[0] <= columns.mean() < found.columns[1], path.name
+        diameter = 2 * np.sqrt(len(rows) / np.pi)
+        errors.append(error(found, (rows.mean(), columns.mean()), diameter))
+    assert len(errors) == 20
+    assert sum(e < 0.5 for e in errors) >= 19
+    assert np.median(errors) < 0.1
+    assert np.median(seconds) < 0.7
+
+
+@pytest.mark.parametrize("address", ["refuge:refuge#train", "drishti-gs:drishti_gs#test"])
+def test_real_crops_around_the_disc_are_returned_whole(real_data, address):
+    kind, folder = address.split(":")
+    samples = load_samples(f"{kind}:{real_data / folder}")[::8]
+    wrong = 0
+    for sample in samples:
+        image = np.asarray(Image.open(sample.image).convert("RGB"))
+        mask, _ = read_mask(sample)
+        found = locate_disc(image)
+        rows, columns = np.nonzero(mask)
+        wrong += (
+            found is None
+            or not found.is_crop
+            or error(found, (rows.mean(), columns.mean()), 2 * np.sqrt(len(rows) / np.pi)) > 0.5
+        )
+    assert wrong <= 0.1 * len(samples)
+
+
+def test_real_streets_show_no_disc(real_data):
+    streets = sorted(real_data.glob("camvid_*/leftImg8bit/*/*/*.png"))[::10]
+    assert streets
+    assert not [p.name for p in streets if locate_disc(np.asarray(Image.open(p).convert("RGB")))]

@@ -1,0 +1,250 @@
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.pixels import convert_color_space
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    OphthalmicPhotography8BitImageStorage,
+    OphthalmicPhotography16BitImageStorage,
+    generate_uid,
+)
+
+from fundus_uda.clinic.reading import Photograph, Source, list_photographs, read
+from fundus_uda.engine.errors import InputError
+
+NAME, NUMBER = "Mustermann^Erika", "PID-4711"
+HEIGHT, WIDTH = 24, 36
+
+
+def eye(seed=0) -> np.ndarray:
+    """A smooth picture that is neither square nor symmetrical."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    red = 60 + 5 * y + seed
+    return np.stack([red, 2 * x + 40, y + x], axis=-1).astype(np.uint8)
+
+
+def write_dicom(path, pixels, colours="RGB", bits=8, frames=1, **tags):
+    """`pixels` as stored: (H, W), (H, W, 3), or with the frames first."""
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = (
+        OphthalmicPhotography8BitImageStorage
+        if bits == 8
+        else OphthalmicPhotography16BitImageStorage
+    )
+    data.SOPInstanceUID = generate_uid()
+    data.PatientName, data.PatientID, data.PatientBirthDate = NAME, NUMBER, "19640812"
+    data.PhotometricInterpretation = colours
+    data.SamplesPerPixel = 1 if colours.startswith("MONO") else 3
+    if data.SamplesPerPixel == 3:
+        data.PlanarConfiguration = 0
+    data.Rows, data.Columns = HEIGHT, WIDTH
+    data.NumberOfFrames = frames
+    data.BitsAllocated, data.BitsStored, data.HighBit = 8 if bits == 8 else 16, bits, bits - 1
+    data.PixelRepresentation = 0
+    for tag, value in tags.items():
+        setattr(data, tag, value)
+    data.PixelData = np.ascontiguousarray(pixels).tobytes()
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def read_one(path, **kwargs) -> Photograph:
+    (source,) = list_photographs([path], **kwargs)
+    return read(source)
+
+
+def test_rgb_with_spacing_and_laterality(tmp_path):
+    path = write_dicom(
+        tmp_path / "a.dcm", eye(), PixelSpacing=[0.011, 0.009], ImageLaterality="R", Laterality="L"
+    )
+    found = read_one(path)
+    assert (found.id, found.status, found.reason) == ("a", "ok", "")
+    assert np.array_equal(found.pixels, eye())
+    assert found.spacing_mm == (0.011, 0.009)
+    assert found.laterality == "R"
+    assert found.burned_in_text is False
+
+
+@pytest.mark.parametrize(
+    ("tags", "laterality"),
+    [
+        ({"Laterality": "L"}, "L"),
+        ({"ImageLaterality": "", "Laterality": "R"}, "R"),
+        ({"ImageLaterality": "B"}, None),
+        ({}, None),
+    ],
+)
+def test_laterality_falls_back_on_the_series_and_is_never_guessed(tmp_path, tags, laterality):
+    assert read_one(write_dicom(tmp_path / "a.dcm", eye(), **tags)).laterality == laterality
+
+
+@pytest.mark.parametrize("spacing", [None, [0.0, 0.01], [-0.01, 0.01]])
+def test_a_spacing_that_says_nothing_is_none(tmp_path, spacing):
+    tags = {} if spacing is None else {"PixelSpacing": spacing}
+    assert read_one(write_dicom(tmp_path / "a.dcm", eye(), **tags)).spacing_mm is None
+
+
+def test_ybr_full_becomes_rgb(tmp_path):
+    stored = convert_color_space(eye(), "RGB", "YBR_FULL")
+    found = read_one(write_dicom(tmp_path / "a.dcm", stored, "YBR_FULL"))
+    assert np.abs(found.pixels.astype(int) - eye()).max() <= 2
+
+
+def test_ybr_full_422_becomes_rgb(tmp_path):
+    ybr = convert_color_space(eye(), "RGB", "YBR_FULL")
+    y, cb, cr = ybr[..., 0], ybr[:, ::2, 1], ybr[:, ::2, 2]  # every second column has colour
+    stored = np.stack([y[:, ::2], y[:, 1::2], cb, cr], axis=-1)
+    found = read_one(write_dicom(tmp_path / "a.dcm", stored, "YBR_FULL_422"))
+    assert found.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(found.pixels.astype(int) - eye()).max() <= 8
+
+
+@pytest.mark.parametrize("bits", [10, 16])
+def test_more_than_eight_bits_are_scaled_by_what_is_stored(tmp_path, bits):
+    stored = (eye() * ((2**bits - 1) / 255)).round().astype(np.uint16)
+    found = read_one(write_dicom(tmp_path / "a.dcm", stored, bits=bits))
+    assert np.abs(found.pixels.astype(int) - eye()).max() <= 1
+
+
+def test_monochrome_becomes_grey_and_its_first_kind_is_inverted(tmp_path):
+    grey = eye()[..., 0]
+    second = read_one(write_dicom(tmp_path / "b.dcm", grey, "MONOCHROME2"))
+    first = read_one(write_dicom(tmp_path / "a.dcm", grey, "MONOCHROME1"))
+    assert np.array_equal(second.pixels, np.repeat(grey[..., None], 3, axis=2))
+    assert np.array_equal(first.pixels, 255 - second.pixels)
+
+
+def test_each_frame_is_a_photograph(tmp_path):
+    write_dicom(tmp_path / "two.dcm", np.stack([eye(), eye(9)]), frames=2, ImageLaterality="L")
+    sources = list_photographs([tmp_path])
+    assert [source.id for source in sources] == ["two-frame1", "two-frame2"]
+    first, second = map(read, sources)
+    assert np.array_equal(first.pixels, eye())
+    assert np.array_equal(second.pixels, eye(9))
+    assert second.laterality == "L"
+
+
+def test_burned_in_text_is_flagged(tmp_path):
+    assert read_one(write_dicom(tmp_path / "a.dcm", eye(), BurnedInAnnotation="YES")).burned_in_text
+    no = write_dicom(tmp_path / "b.dcm", eye(), BurnedInAnnotation="NO")
+    assert not read_one(no).burned_in_text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg"])
+def test_image_files_have_no_spacing_and_no_laterality(tmp_path, suffix):
+    Image.fromarray(eye()).save(tmp_path / f"a{suffix}")
+    found = read_one(tmp_path / f"a{suffix}")
+    assert np.abs(found.pixels.astype(int) - eye()).mean() < (12 if suffix == ".jpg" else 1e-9)
+    assert (found.status, found.spacing_mm, found.laterality) == ("ok", None, None)
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, NAME  # a quarter turn clockwise; description
+    Image.fromarray(np.rot90(eye())).save(tmp_path / "a.png", exif=exif)
+    found = read_one(tmp_path / "a.png")
+    assert np.array_equal(found.pixels, eye())
+    assert NAME not in repr(found)
+
+
+def test_folders_take_images_and_dicom_with_or_without_suffix_and_nothing_below(tmp_path):
+    write_dicom(tmp_path / "IM0001", eye())
+    write_dicom(tmp_path / "b.DCM", eye())
+    Image.fromarray(eye()).save(tmp_path / "c.png")
+    Image.fromarray(eye()).save(tmp_path / ".hidden.png")
+    (tmp_path / "README").write_text("none")
+    (tmp_path / "below").mkdir()
+    write_dicom(tmp_path / "below" / "d.dcm", eye())
+    assert [source.id for source in list_photographs([tmp_path])] == ["IM0001", "b", "c"]
+
+
+def test_a_csv_gives_ids_to_paths(tmp_path):
+    (tmp_path / "visits").mkdir()
+    write_dicom(tmp_path / "visits" / "x.dcm", eye())
+    (tmp_path / "list.csv").write_text("id,path\neye-1,visits/x.dcm\neye-2,visits/none.png\n")
+    first, second = map(read, list_photographs([tmp_path / "list.csv"]))
+    assert (first.id, first.status) == ("eye-1", "ok")
+    assert (second.id, second.status) == ("eye-2", "unreadable")
+    assert second.reason == "Expected a file. Got: nothing at its path."
+
+
+def test_ids_are_hashed_with_the_key_alone(tmp_path):
+    Image.fromarray(eye()).save(tmp_path / "Mustermann.png")
+    hashed = [list_photographs([tmp_path], key=key)[0].id for key in (b"a", b"a", b"b")]
+    assert hashed[0] == hashed[1] != hashed[2]
+    assert len(hashed[0]) == 16
+    assert "Mustermann" not in repr(read(list_photographs([tmp_path], key=b"a")[0]))
+
+
+def test_nothing_of_the_patient_is_passed_on(tmp_path, capfd, recwarn):
+    folder = tmp_path / "Mustermann Erika"
+    folder.mkdir()
+    write_dicom(folder / "good.dcm", eye(), PatientAddress="Musterweg 1")
+    odd = write_dicom(folder / "odd.dcm", eye(), PatientBirthDate="Mustermann was born")
+    bad = write_dicom(folder / "bad.dcm", eye())
+    bad.write_bytes(bad.read_bytes()[:-200])
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 Mustermann")
+    (folder / "text.dcm").write_text(f"{NAME} {NUMBER}")
+    found = [read(source) for source in list_photographs([folder])]
+    status = {photograph.id: photograph.status for photograph in found}
+    assert status == {
+        "bad": "unreadable",
+        "broken": "unreadable",
+        "good": "ok",
+        "odd": "ok",
+        "text": "unreadable",
+    }
+    said = repr(found) + "".join(capfd.readouterr()) + "".join(str(w.message) for w in recwarn)
+    for secret in ("Mustermann", "Erika", NUMBER, "Musterweg", "1964", str(odd.parent)):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("damage", ["colours", "no pixels", "truncated", "empty"])
+def test_failures_are_rows_with_a_reason(tmp_path, damage):
+    path = write_dicom(tmp_path / "a.dcm", eye())
+    data = pydicom.dcmread(path)
+    if damage == "colours":
+        data.PhotometricInterpretation = "HSV"
+    elif damage == "no pixels":
+        del data.PixelData
+    data.save_as(path)
+    if damage in ("truncated", "empty"):
+        path.write_bytes(path.read_bytes()[:-100] if damage == "truncated" else b"")
+    found = read_one(path)
+    reasons = {
+        "colours": "Expected RGB, YBR or MONOCHROME pixels. Got: HSV.",
+        "no pixels": "Expected a DICOM photograph. Got: a DICOM file without pixels.",
+    }
+    damaged = "Expected a readable DICOM file. Got: a damaged or unknown one."
+    assert found == Photograph("a", "unreadable", reasons.get(damage, damaged))
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("name,path\na,b.png\n", "columns id and path. Got: KeyError"),
+        ("id,path\na\n", "columns id and path. Got: TypeError"),
+        ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: '../a'"),
+        ("id,path\n ,b.png\n", "that can be file names. Got: ''"),
+        ("id,path\na,b.png\na,c.png\n", "images of different names.*b.png and .*c.png"),
+        ("id,path\n", "Expected images in .*list.csv. Got: none"),
+    ],
+)
+def test_a_csv_of_another_form_is_refused(tmp_path, listed, message):
+    (tmp_path / "list.csv").write_text(listed)
+    with pytest.raises(InputError, match=message):
+        list_photographs([tmp_path / "list.csv"])
+
+
+def test_paths_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(InputError, match="image, a folder or a CSV at .*none. Got: nothing"):
+        list_photographs([tmp_path / "none"])
+    with pytest.raises(InputError, match="Got: none"):
+        list_photographs([tmp_path])
+
+
+def test_a_missing_file_is_a_row(tmp_path):
+    assert read(Source("a", tmp_path / "a.png")).status == "unreadable"

@@ -1,14 +1,12 @@
 """Each equation against a slow loop written from the paper, values and gradients."""
 
 import math
-import time
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional as F
 
 from fundus_uda.affinity import (
     adversarial_loss,
@@ -299,28 +297,3 @@ def test_maps_and_regularisers_of_the_compared_methods_by_hand():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.full((1, 2, 3, 3), 0.5))
-
-
-@pytest.mark.slow
-def test_affinity_space_is_three_times_faster_than_the_formula_per_pair():
-    prob = random_logits(1, 19, 256, 512).float().softmax(dim=1)
-
-    def per_pair(prob: Tensor) -> Tensor:
-        p = prob.clamp(1e-4, 1 - 1e-4)
-        padded = F.pad(p, (1, 1, 1, 1), mode="replicate")
-        space = []
-        for dy, dx in EIGHT:
-            n = padded[:, :, 1 + dy : 257 + dy, 1 + dx : 513 + dx]
-            space.append(p * (p / n).log() + (1 - p) * ((1 - p) / (1 - n)).log())
-        return torch.cat(space, dim=1)
-
-    def seconds(function) -> float:
-        inputs = prob.clone().requires_grad_()
-        start = time.perf_counter()
-        value = function(inputs)
-        value.backward(torch.ones_like(value))
-        return time.perf_counter() - start
-
-    runs = [(seconds(per_pair), seconds(affinity_space)) for _ in range(5)]
-    slow, fast = (sorted(times)[2] for times in zip(*runs, strict=True))
-    assert slow / fast > 3, f"per pair {slow:.3f} s, affinity_space {fast:.3f} s"

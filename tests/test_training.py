@@ -162,7 +162,7 @@ def test_another_mask_of_the_source_is_another_data_list(cameras, tmp_path):
     settings = small_settings(cameras, "method=source", source, "steps=1", "snapshot_every=1")
     train(settings, tmp_path / "run", CPU)
     shutil.copy(cameras / "a" / "masks" / "a0000.png", tmp_path / "a" / "masks" / "a0001.png")
-    with pytest.raises(InputError, match="images of source: .* here, .* there"):
+    with pytest.raises(InputError, match="fingerprint of source: .* here, .* there"):
         train(settings, tmp_path / "run", CPU, continue_run=True)
 
 

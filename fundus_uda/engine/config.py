@@ -73,19 +73,27 @@ class AdaptationSettings(Settings):
     auxiliary: AuxiliarySettings | None = None
 
 
-class EngineSettings(Settings):
-    """What the engine needs to know of a run; an application adds its data and its network."""
+class RunSettings(Settings):
+    """What the loop needs to know of any training."""
 
-    method: MethodName
     seed: int = Field(0, ge=0)
     steps: int = Field(gt=0)
-    """Updates of the segmentation network."""
+    """Updates of the networks."""
     batch_size: int = Field(gt=0)
     """Images per domain and step."""
     snapshot_every: int = Field(gt=0)
-    """Steps between snapshots: checkpoint, selection score."""
+    """Steps between snapshots: checkpoint and, if there is one, selection score."""
     shuffle: bool = True
     """A new order of the images each epoch; False reads them in the order of their list."""
+    channels_last: bool = False
+    workers: int = Field(0, ge=0)
+    """Processes that load batches of each domain. Does not change what a step sees."""
+
+
+class EngineSettings(RunSettings):
+    """What the engine needs to know of an adaptation; an application adds data and network."""
+
+    method: MethodName
     poly_power: float = Field(0.9, ge=0)
     segmenter: SegmenterOptimizer = SegmenterOptimizer()
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
@@ -93,9 +101,6 @@ class EngineSettings(Settings):
     adaptation: AdaptationSettings = AdaptationSettings()
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of both networks; the affinity core always computes in float32."""
-    channels_last: bool = False
-    workers: int = Field(0, ge=0)
-    """Processes that load batches of each domain. Does not change what a step sees."""
     ignore_label: int = 255
 
 

@@ -1,13 +1,13 @@
 """All that training changes, in one object: what a checkpoint saves and a resume restores."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from fundus_uda.affinity import AffinityDiscriminator
-from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.config import EngineSettings, RunSettings
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 
@@ -18,6 +18,21 @@ class ParameterGroup:
 
     parameters: list[nn.Parameter]
     lr_factor: float
+
+
+class State(Protocol):
+    """What the loop advances, a checkpoint holds and a resume restores."""
+
+    step: int
+    device: torch.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        ...
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, strictly."""
+        ...
 
 
 @dataclass
@@ -125,7 +140,7 @@ def build_state(
     )
 
 
-def memory_format(settings: EngineSettings) -> torch.memory_format:
+def memory_format(settings: RunSettings) -> torch.memory_format:
     """Of images and convolution weights."""
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from skimage.segmentation import clear_border
 from torch import Tensor, nn
 
-from fundus_uda.clinic.localise import field_of_view
 from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
 from fundus_uda.data.masks import read_mask
 from fundus_uda.data.transforms import read_sample
@@ -18,6 +19,9 @@ from fundus_uda.networks import input_statistics
 from fundus_uda.translation.images import Domain
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
 from fundus_uda.translation.stage import translated
+
+BLACK = 10
+"""Of 255: JPEG's traces at the rim of a black border stay below, and dark retina above."""
 
 
 def write_translated_source(
@@ -66,6 +70,17 @@ def write_translated_source(
     return f"folder:{out}"
 
 
+def field(photograph: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W): all but the black border around what the camera sees.
+
+    Black is at most `BLACK` in every channel, and connected to the edge of the photograph: a dark
+    part of the retina is to be translated.
+    """
+    black = photograph.max(axis=2) <= BLACK
+    inside: NDArray[np.bool_] = ~black | clear_border(black)
+    return inside
+
+
 class _PhotographSegmenter(nn.Module):
     """A trained network that takes photographs in [-1, 1]."""
 
@@ -95,7 +110,7 @@ def _fixed_segmenter(settings: TranslationSettings) -> tuple[int, nn.Module | No
 
 
 def _domain(samples: list[Sample], size: int) -> Domain:
-    def read(index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def read(index: int) -> NDArray[np.uint8]:
         pixels: Tensor = read_sample(samples[index])["image"]  # checks the mask's size as well
         return pixels.permute(1, 2, 0).numpy()
 
@@ -107,7 +122,7 @@ def _domain(samples: list[Sample], size: int) -> Domain:
         [sample.id for sample in samples],
         read,
         working_size,
-        field_of_view,
+        field,
         fingerprint([(sample.id, sample.image.stat().st_size) for sample in samples]),
         in_memory=True,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -102,7 +103,7 @@ def _fixed_segmenter(
 
 
 def _domain(frames: list[Frame], size: Size) -> Domain:
-    def read(index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def read(index: int) -> NDArray[np.uint8]:
         return np.asarray(read_image(frames[index].image))
 
     return Domain(

@@ -16,7 +16,7 @@ from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.training import train
-from fundus_uda.translated_source import write_translated_source
+from fundus_uda.translated_source import field, write_translated_source
 from fundus_uda.translation.settings import read_settings
 from tests.engine.tiny import assert_identical
 from tests.small_run import small_settings
@@ -112,6 +112,17 @@ def test_an_interrupted_cycada_continues_to_the_same_images(cameras, model, tmp_
     assert_identical(whole, parts)
     for image in (tmp_path / "whole" / "images").iterdir():
         assert image.read_bytes() == (tmp_path / "parts" / "images" / image.name).read_bytes()
+
+
+def test_the_field_is_all_but_black_at_the_edge():
+    photograph = np.full((8, 8, 3), 60, np.uint8)
+    photograph[:, :2] = 3  # the border
+    photograph[:2, 5:, 0] = 14  # dark retina at the edge
+    photograph[:2, 5:, 1:] = 0
+    photograph[4, 5] = 0  # a black spot inside
+    expected = np.ones((8, 8), bool)
+    expected[:, :2] = False
+    assert np.array_equal(field(photograph), expected)
 
 
 def test_a_source_without_masks_is_refused_before_anything_is_written(cameras, tmp_path):

@@ -1,5 +1,6 @@
 """A labelled set in the style of another camera, written as a `folder:` dataset to train on."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,19 +111,23 @@ def _fixed_segmenter(settings: TranslationSettings) -> tuple[int, nn.Module | No
 
 
 def _domain(samples: list[Sample], size: int) -> Domain:
-    def read(index: int) -> NDArray[np.uint8]:
-        pixels: Tensor = read_sample(samples[index])["image"]  # checks the mask's size as well
-        return pixels.permute(1, 2, 0).numpy()
-
-    def working_size(height: int, width: int) -> tuple[int, int]:
-        scale = size / max(height, width)
-        return round(height * scale), round(width * scale)
-
+    """Of functions that worker processes can be sent."""
     return Domain(
         [sample.id for sample in samples],
-        read,
-        working_size,
+        partial(_read, samples),
+        partial(_longest_side, size),
         field,
         fingerprint([(sample.id, sample.image.stat().st_size) for sample in samples]),
         in_memory=True,
     )
+
+
+def _read(samples: list[Sample], index: int) -> NDArray[np.uint8]:
+    pixels: Tensor = read_sample(samples[index])["image"]  # checks the size of its mask, too
+    return pixels.permute(1, 2, 0).numpy()
+
+
+def _longest_side(size: int, height: int, width: int) -> tuple[int, int]:
+    """As `data.transforms.fixed_transforms` resizes, which then pads."""
+    scale = size / max(height, width)
+    return round(height * scale), round(width * scale)

@@ -1,6 +1,7 @@
 """A labelled set in the style of another camera, written in its own layout to train on."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,14 +104,20 @@ def _fixed_segmenter(
 
 
 def _domain(frames: list[Frame], size: Size) -> Domain:
-    def read(index: int) -> NDArray[np.uint8]:
-        return np.asarray(read_image(frames[index].image))
-
+    """Of functions that worker processes can be sent."""
     return Domain(
         [frame.id for frame in frames],
-        read,
-        lambda height, width: size,
+        partial(_read, frames),
+        partial(_always, size),
         whole_frame,
         fingerprint([(frame.id, frame.image.stat().st_size) for frame in frames]),
         in_memory=False,
     )
+
+
+def _read(frames: list[Frame], index: int) -> NDArray[np.uint8]:
+    return np.asarray(read_image(frames[index].image))
+
+
+def _always(size: Size, _height: int, _width: int) -> Size:
+    return size

@@ -1,5 +1,6 @@
 """The translated source of the fundus application, on embedded photographs of two cameras."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -16,7 +17,7 @@ from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.training import train
-from fundus_uda.translated_source import field, write_translated_source
+from fundus_uda.translated_source import _domain, field, write_translated_source
 from fundus_uda.translation.settings import read_settings
 from tests.engine.tiny import assert_identical
 from tests.small_run import small_settings
@@ -123,6 +124,13 @@ def test_the_field_is_all_but_black_at_the_edge():
     expected = np.ones((8, 8), bool)
     expected[:, :2] = False
     assert np.array_equal(field(photograph), expected)
+
+
+def test_photographs_can_be_sent_to_worker_processes(cameras):
+    photographs = _domain(load_samples(f"folder:{cameras / 'a'}"), 32)
+    sent = pickle.loads(pickle.dumps(photographs))
+    assert np.array_equal(sent.read(1), photographs.read(1))
+    assert sent.working_size(64, 48) == (32, 24)
 
 
 def test_a_source_without_masks_is_refused_before_anything_is_written(cameras, tmp_path):

@@ -1,5 +1,7 @@
 """The translated source of the road scenes, on embedded streets."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from cli.roadscene import app
 from fundus_uda.translation.settings import read_settings
 from roadscene.data import load_frames, read_label
 from roadscene.training import train
-from roadscene.translated_source import write_translated_source
+from roadscene.translated_source import _domain, _FrameSegmenter, write_translated_source
 from tests.roadscene.tiny import ids_of, settings, streets, write_ids, write_image, write_png16
 
 CPU = torch.device("cpu")
@@ -54,7 +56,6 @@ def test_the_networks_input_is_that_of_its_training(root):
     """RGB in [-1, 1] to what `network_input` gives, BGR without the mean included."""
     from roadscene.images import network_input
     from roadscene.model import NORMALISATIONS
-    from roadscene.translated_source import _FrameSegmenter
 
     image = Image.open(load_frames(f"cityscapes:{root / 'source'}#train")[0].image)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
@@ -78,6 +79,13 @@ def test_each_layout_is_kept(method, root, tmp_path):
         address = translate(method, source, target, out)
         assert address == f"{kind}:{out}"
         require_same_labels(load_frames(address), load_frames(source))
+
+
+def test_frames_can_be_sent_to_worker_processes(root):
+    frames = _domain(load_frames(f"cityscapes:{root / 'source'}#train"), (32, 48))
+    sent = pickle.loads(pickle.dumps(frames))
+    assert np.array_equal(sent.read(1), frames.read(1))
+    assert sent.working_size(64, 96) == (32, 48)
 
 
 def test_target_labels_are_never_read(tmp_path):

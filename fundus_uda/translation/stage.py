@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from hashlib import sha256
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.exposure import match_histograms
 from torch import nn
 from torch.nn import functional as F
@@ -17,7 +19,7 @@ from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.translation.crops import RandomCrops, at_working_size, to_unit
 from fundus_uda.translation.fourier import exchange_amplitude
 from fundus_uda.translation.generator import translate
-from fundus_uda.translation.images import Domain, Image, as_image
+from fundus_uda.translation.images import Domain, Field, Image, as_image
 from fundus_uda.translation.settings import (
     CycadaSettings,
     FourierSettings,
@@ -86,18 +88,29 @@ def translate_by_pairs(
         folder.log("pairs", {"source": name, "target": target.ids[partner]})
         image, style = source.read(index), target.read(partner)
         field, style_field = source.field(image), target.field(style)
-        values = image.astype(float)
-        if not (field.any() and style_field.any()):
-            pass  # all border: nothing to translate, or no style to take
-        elif isinstance(settings, FourierSettings):
-            # The border would add its own frequencies; each image's mean colour adds none.
-            style_values = style.astype(float)
-            values[~field] = values[field].mean(axis=0)
-            style_values[~style_field] = style_values[style_field].mean(axis=0)
-            values = exchange_amplitude(values, style_values, settings.beta)
-        else:
-            values[field] = match_histograms(image[field], style[style_field], channel_axis=-1)
-        yield as_image(values, image, field)
+        if field.any() and style_field.any():  # else it is all border: no style to give or take
+            image = as_image(_with_style(image, field, style, style_field, settings), image, field)
+        yield image
+
+
+def _with_style(
+    image: Image,
+    field: Field,
+    style: Image,
+    style_field: Field,
+    settings: FourierSettings | HistogramSettings,
+) -> NDArray[np.float64]:
+    """The image in a style, by what both fields show; borders have no say."""
+    if isinstance(settings, FourierSettings):
+        # A border would add frequencies of its own. Each image's mean colour adds none.
+        filled, style_filled = (
+            np.where(inside[..., None], values, values[inside].mean(axis=0))
+            for values, inside in ((image, field), (style, style_field))
+        )
+        return exchange_amplitude(filled, style_filled, settings.beta)
+    matched = image.astype(np.float64)
+    matched[field] = match_histograms(image[field], style[style_field], channel_axis=-1)
+    return matched
 
 
 def train_translation(

@@ -14,7 +14,7 @@ from fundus_uda.engine.step import adaptation_step
 
 def run(
     state: TrainState,
-    source: SeededDataset,
+    source: SeededDataset | None,
     target: SeededDataset | None,
     settings: EngineSettings,
     folder: RunFolder,
@@ -26,7 +26,7 @@ def run(
 
     Args:
         state: changed in place.
-        source: labelled.
+        source: labelled; None where the method does without.
         target: images alone; None for a method that does not adapt.
         settings: of the run.
         folder: already begun, or rewound to `state.step`.
@@ -50,7 +50,6 @@ def run(
         )
         for domain, dataset in (("source", source), ("target", target))
     )
-    assert sources is not None
     if state.step == 0:
         save_checkpoint(folder.last, state, settings, data, classes)  # resumable from the start
     with progress_bar() as progress:
@@ -58,8 +57,10 @@ def run(
             settings.method, total=settings.steps, completed=state.step, losses=""
         )
         while state.step < settings.steps:
-            source_batch = next(sources).to(state.device, layout)
-            target_batch = next(targets).to(state.device, layout) if targets is not None else None
+            source_batch, target_batch = (
+                None if batches is None else next(batches).to(state.device, layout)
+                for batches in (sources, targets)
+            )
             losses = adaptation_step(state, source_batch, target_batch, settings)
             folder.log("metrics", {"step": state.step, **losses})
             text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())

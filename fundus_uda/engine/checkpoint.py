@@ -12,6 +12,7 @@ import torch
 
 from fundus_uda.engine.config import RunSettings, differences
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.state import State
 
 FORMAT = 1
@@ -34,6 +35,13 @@ class Checkpoint:
     def step(self) -> int:
         """Number of updates done."""
         return int(self.state["step"])
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Of the network that the run is for, as `engine.state.trained_network`."""
+        mean_teacher = METHODS[self.settings["method"]].teacher == "mean"
+        weights: dict[str, torch.Tensor] = self.state["teacher" if mean_teacher else "segmenter"]
+        return weights
 
 
 def save_checkpoint(

@@ -13,7 +13,17 @@ from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.engine.errors import InputError
 
 MethodName = Literal[
-    "source", "oracle", "adaptsegnet", "advent", "minent", "maxsquare", "asc", "asa", "asa_asc"
+    "source",
+    "oracle",
+    "adaptsegnet",
+    "advent",
+    "minent",
+    "maxsquare",
+    "asc",
+    "asa",
+    "asa_asc",
+    "self_training",
+    "mean_teacher",
 ]
 
 
@@ -63,6 +73,19 @@ class AuxiliarySettings(Settings):
     adversarial_weight: float = Field(0.0002, ge=0)
 
 
+class TeacherSettings(Settings):
+    """Of a method that learns from pseudo-labels (see `fundus_uda.engine.teacher`)."""
+
+    weight: float = Field(1.0, ge=0)
+    """Of the loss on pseudo-labels."""
+    confidence: float = Field(0.9, ge=0, le=1)
+    """Probability that a pixel needs to teach, without `keep`."""
+    keep: float | None = Field(None, gt=0, le=1)
+    """Share of each class's pixels, the most confident ones, that teach."""
+    decay: float = Field(0.98, ge=0, lt=1)
+    """What a mean teacher keeps of itself at each step."""
+
+
 class AdaptationSettings(Settings):
     """Weights of the target terms (lambda in Eqs. 3 and 6)."""
 
@@ -71,6 +94,7 @@ class AdaptationSettings(Settings):
     """Multiply the adversarial weight by (1 - step / steps), as the released code does."""
     regulariser_weight: float = Field(0.001, ge=0)
     auxiliary: AuxiliarySettings | None = None
+    teacher: TeacherSettings = TeacherSettings()
 
 
 class RunSettings(Settings):
@@ -94,6 +118,8 @@ class EngineSettings(RunSettings):
     """What the engine needs to know of an adaptation; an application adds data and network."""
 
     method: MethodName
+    start: str | None = None
+    """A run folder or a checkpoint whose network this run starts from."""
     poly_power: float = Field(0.9, ge=0)
     segmenter: SegmenterOptimizer = SegmenterOptimizer()
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()

@@ -14,7 +14,7 @@ from fundus_uda.engine.step import adaptation_step
 
 def run(
     state: TrainState,
-    source: SeededDataset,
+    source: SeededDataset | None,
     target: SeededDataset | None,
     settings: EngineSettings,
     folder: RunFolder,
@@ -26,7 +26,7 @@ def run(
 
     Args:
         state: changed in place.
-        source: labelled.
+        source: labelled; None where the method does without.
         target: images alone; None for a method that does not adapt.
         settings: of the run.
         folder: already begun, or rewound to `state.step`.
@@ -35,7 +35,7 @@ def run(
         classes: C, kept in the checkpoints.
     """
 
-    def update(source_batch: Batch, target_batch: Batch | None) -> dict[str, float]:
+    def update(source_batch: Batch | None, target_batch: Batch | None) -> dict[str, float]:
         return adaptation_step(state, source_batch, target_batch, settings)
 
     def snapshot() -> None:
@@ -52,20 +52,20 @@ def run(
 
 def advance(
     state: State,
-    source: SeededDataset,
+    source: SeededDataset | None,
     target: SeededDataset | None,
     settings: RunSettings,
     folder: RunFolder,
     title: str,
-    update: Callable[[Batch, Batch | None], dict[str, float]],
+    update: Callable[[Batch | None, Batch | None], dict[str, float]],
     snapshot: Callable[[], None],
 ) -> None:
     """Load, update, log, snapshot, from `state.step` to `settings.steps`.
 
     Args:
         state: its step is raised by `update`.
-        source: of the first batch.
-        target: of the second batch; None for no second.
+        source: of the first batch; None for none.
+        target: of the second batch; None for none.
         settings: of the run.
         folder: of the metrics.
         title: of the progress bar.
@@ -88,12 +88,13 @@ def advance(
         )
         for domain, dataset in (("source", source), ("target", target))
     )
-    assert sources is not None
     with progress_bar() as progress:
         task = progress.add_task(title, total=settings.steps, completed=state.step, losses="")
         while state.step < settings.steps:
-            source_batch = next(sources).to(state.device, layout)
-            target_batch = next(targets).to(state.device, layout) if targets is not None else None
+            source_batch, target_batch = (
+                None if batches is None else next(batches).to(state.device, layout)
+                for batches in (sources, targets)
+            )
             losses = update(source_batch, target_batch)
             folder.log("metrics", {"step": state.step, **losses})
             text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())

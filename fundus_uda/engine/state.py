@@ -1,5 +1,6 @@
 """All that training changes, in one object: what a checkpoint saves and a resume restores."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +51,8 @@ class TrainState:
     selected_score: float = float("-inf")
     auxiliary_discriminator: nn.Module | None = None
     """Of the shallower prediction; its parameters are in `discriminator_optimizer` too."""
+    teacher: nn.Module | None = None
+    """In evaluation mode, without gradients."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain types, for `torch.load(weights_only=True)`."""
@@ -76,6 +79,7 @@ class TrainState:
             "discriminator": self.discriminator,
             "auxiliary_discriminator": self.auxiliary_discriminator,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "teacher": self.teacher,
             "scaler": self.scaler,
         }
         return {name: part for name, part in parts.items() if part is not None}
@@ -127,6 +131,9 @@ def build_state(
             lr=settings.discriminator.lr,
             betas=settings.discriminator.betas,
         )
+    teacher = None
+    if METHODS[settings.method].teacher is not None:
+        teacher = copy.deepcopy(segmenter).eval().requires_grad_(False)
     scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "float16")
     main, auxiliary = [*discriminators, None, None][:2]
     return TrainState(
@@ -137,7 +144,16 @@ def build_state(
         scaler,
         device,
         auxiliary_discriminator=auxiliary,
+        teacher=teacher,
     )
+
+
+def trained_network(state: TrainState, settings: EngineSettings) -> nn.Module:
+    """What a run is for: the mean teacher where there is one, else the segmenter."""
+    if METHODS[settings.method].teacher == "mean":
+        assert state.teacher is not None
+        return state.teacher
+    return state.segmenter
 
 
 def memory_format(settings: RunSettings) -> torch.memory_format:

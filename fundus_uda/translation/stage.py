@@ -154,7 +154,8 @@ def train_translation(
     segmenter = segmenter.to(device).eval().requires_grad_(False)
     sources, targets = (RandomCrops(domain, settings.crop) for domain in (source, target))
 
-    def update(source_batch: Batch, target_batch: Batch | None) -> dict[str, float]:
+    def update(source_batch: Batch | None, target_batch: Batch | None) -> dict[str, float]:
+        assert source_batch is not None
         assert target_batch is not None
         return translation_step(state, source_batch, target_batch, segmenter, settings)
 

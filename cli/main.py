@@ -2,7 +2,18 @@
 
 import typer
 
-from cli import compare, configs, demo, evaluate, inspect, measure, predict, train, translate
+from cli import (
+    compare,
+    configs,
+    demo,
+    evaluate,
+    inspect,
+    measure,
+    predict,
+    reproduce,
+    train,
+    translate,
+)
 from cli.failures import run_app
 from fundus_uda import __version__
 
@@ -24,6 +35,7 @@ for command in (
     predict,
     measure,
     compare,
+    reproduce,
     configs,
 ):
     app.command(name=command.__name__.rpartition(".")[2])(command.command)

@@ -10,7 +10,7 @@ from monai.transforms import Compose
 from torch import Tensor, nn
 
 from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
-from fundus_uda.data.masks import CLASSES
+from fundus_uda.data.masks import CLASSES, read_mask
 from fundus_uda.data.seeded import FundusImages
 from fundus_uda.data.transforms import (
     plain_transforms,
@@ -80,9 +80,7 @@ def train(
         network = trained_network(state, settings)
         return selection_score(network, images, expected, settings.affinity.neighbors)
 
-    expected = 0.0
-    if target_images is not None:
-        expected = _expected_classes(settings, source_images, target_images, plain, device)
+    expected = expected_classes(settings, device) if target_images is not None else 0.0
     loop.run(
         state,
         source_images,
@@ -190,25 +188,42 @@ def _plain_batches(
         yield batch.to(device, memory_format=memory_format(settings))
 
 
-def _expected_classes(
-    settings: FundusSettings,
-    source: FundusImages | None,
-    target: FundusImages,
-    plain: Compose,
-    device: torch.device,
-) -> float:
-    """Effective classes of the source labels; without those, of the first network's prediction."""
-    if source is None:
-        segmenter = _start(settings, device)
-        images = _plain_batches(target, plain, settings, device)
-        return selection_score(
-            segmenter, images, 0.0, settings.affinity.neighbors
-        ).effective_classes
-    counts = torch.zeros(len(CLASSES), dtype=torch.int64)
-    for index in range(len(source)):
-        label = plain(dict(source.cached[index]))["label"]
-        counts += torch.bincount(label.flatten(), minlength=len(CLASSES))
-    return effective_classes(counts)
+def expected_classes(settings: FundusSettings, device: torch.device) -> float:
+    """Effective classes of the source labels; without those, of what `start` predicts on the target.
+
+    Args:
+        settings: with data.source, or with start and data.target.
+        device: where to predict.
+    """
+    if settings.data.source is None or METHODS[settings.method].without_source:
+        assert settings.start is not None
+        return score_on_target(Path(settings.start), settings, 0.0, device).effective_classes
+    shares = torch.zeros(len(CLASSES), dtype=torch.float64)
+    for sample in load_samples(settings.data.source, settings.data.source_annotation):
+        mask, _ = read_mask(sample)
+        counts = torch.bincount(torch.tensor(mask).flatten(), minlength=len(CLASSES))
+        shares += counts / mask.size
+    return effective_classes(shares)
+
+
+def score_on_target(
+    model: Path, settings: FundusSettings, expected: float, device: torch.device
+) -> SelectionScore:
+    """The selection score of a trained network on the photographs of data.target.
+
+    Args:
+        model: a run folder or a checkpoint.
+        settings: of a run with data.target.
+        expected: effective classes, see `expected_classes`.
+        device: where to predict.
+    """
+    assert settings.data.target is not None
+    loaded = load_model(model.expanduser(), device)
+    plain = plain_transforms(*input_statistics(loaded.settings.network.encoder))
+    samples = without_masks(load_samples(settings.data.target))
+    images = FundusImages(samples, loaded.settings.data.size, plain)
+    batches = _plain_batches(images, plain, settings, device)
+    return selection_score(loaded.segmenter, batches, expected, settings.affinity.neighbors)
 
 
 def _score_run(

@@ -37,7 +37,7 @@ def competes(score: SelectionScore, step: int, steps: int) -> bool:
 
 
 def effective_classes(pixels_of_class: Tensor) -> float:
-    """Exp of the entropy of a histogram of class counts (C,): between 1 and C."""
+    """Exp of the entropy of a histogram of classes (C,), counts or shares: between 1 and C."""
     share = pixels_of_class.double() / pixels_of_class.sum()
     return math.exp(-float(torch.xlogy(share, share).sum()))
 

@@ -1,0 +1,69 @@
+"""`fundus-uda adapt`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.failures import end_with_failed_images
+from cli.options import Device
+
+
+def command(
+    target: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH",
+            help="Photographs of the other camera, whole or crops: images, DICOM, folders of them, "
+            "a CSV of id and path; or one KIND:PATH[#SPLIT]. Repeat it for several.",
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="For all stages, for example workers=2."),
+    ] = None,
+    source: str | None = typer.Option(
+        None, metavar="KIND:PATH[#SPLIT]", help="Labelled photographs."
+    ),
+    model: Path | None = typer.Option(
+        None, help="A run folder or checkpoint to start from; without --source, no source is seen."
+    ),
+    out: Path = typer.Option(..., help="Folder: new, or with --resume that of the adaptation."),
+    resume: bool = typer.Option(False, "--resume", help="Continue where the folder stands."),
+    seed: int = typer.Option(0, min=0, help="Of all stages."),
+    profile: Annotated[
+        Literal["cpu", "paper"], typer.Option(help="The CPU profile, or the paper's size.")
+    ] = "cpu",
+    key_file: Path | None = typer.Option(
+        None, help="Names results by a hash of the ids with the bytes of this file."
+    ),
+    device: Device = "auto",
+) -> None:
+    """The default recipe: adapt to photographs without labels, then outline and measure them.
+
+    Needs labelled photographs of another camera (--source), or a model trained on some (--model).
+    """
+    import pandas as pd
+
+    from fundus_uda.clinic.reading import read_key
+    from fundus_uda.engine.device import pick_device
+    from fundus_uda.recipe import adapt
+
+    stages = adapt(
+        target,
+        out,
+        pick_device(device),
+        source=source,
+        model=model,
+        seed=seed,
+        profile=profile,
+        key=read_key(key_file) if key_file else None,
+        overrides=tuple(overrides or ()),
+        continue_run=resume,
+    )
+    typer.echo(stages.to_string(index=False, float_format="{:.4f}".format))
+    if stages["collapsed"].iloc[-1] and len(stages) > 1:
+        typer.echo("The last stage collapsed and was left out: the network before it was used.")
+    typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
+    table = pd.read_csv(out / "predictions" / "measurements.csv", dtype={"image": str})
+    end_with_failed_images(table[~table["status"].isin(["ok", "flagged"])])

@@ -1,0 +1,177 @@
+"""The default recipe: labelled photographs of one camera, any of another's; outlines of those."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from fundus_uda.clinic.batch import predict
+from fundus_uda.clinic.crops import write_crops
+from fundus_uda.data.datasets import LAYOUTS, Sample, load_samples
+from fundus_uda.data.transforms import read_photograph
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import RunFolder, require_empty
+from fundus_uda.model import load_model
+from fundus_uda.settings import read_settings
+from fundus_uda.training import expected_classes, score_on_target, train
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the chain; each starts from the network of the one before."""
+
+    name: str
+    title: str
+    config: str
+    """Name of the shipped settings, without the profile's ending."""
+    overrides: tuple[str, ...] = ()
+
+
+STAGES = (
+    Stage("source", "Source, strongly augmented", "source", ("data.augmentation=strong",)),
+    Stage("mean_teacher", "Mean teacher", "mean_teacher"),
+)
+
+
+def adapt(
+    target: list[str],
+    out: Path,
+    device: torch.device,
+    *,
+    source: str | None = None,
+    model: Path | None = None,
+    seed: int = 0,
+    profile: str = "cpu",
+    key: bytes | None = None,
+    overrides: tuple[str, ...] = (),
+    continue_run: bool = False,
+) -> pd.DataFrame:
+    """Run the stages, then outline the target with the network before and after adaptation.
+
+    Writes into `out`: `target/images` (crops around the discs), `stages/N_NAME` (run folders),
+    `stages.csv`, `before` and `predictions` (see `clinic.batch.predict`; with the report).
+
+    Args:
+        target: paths of photographs (see `clinic.reading.list_photographs`), or one address
+            `KIND:PATH[#SPLIT]`, whose masks are read for scores alone.
+        out: a new or empty folder, or that of the adaptation to continue.
+        device: where to train.
+        source: address of labelled photographs. With `model` too, the first stage is left out.
+        model: run folder or checkpoint to start from. Without `source`, adaptation sees no source
+            image.
+        seed: of all stages.
+        profile: "cpu", or "paper" for its size and network.
+        key: hashes the ids of the photographs.
+        overrides: `key=value` for the settings of all stages.
+        continue_run: go on where `out` stands.
+
+    Returns:
+        `stages.csv`: stage, title, mean_affinity, effective_classes, collapsed, kept (the stage
+        whose network outlined the photographs) and, where the target has masks, dice_cup,
+        dice_disc, dice_mean.
+
+    Raises:
+        InputError: wrong data, settings or folder; no photograph with a disc; neither source nor
+            model.
+        WorkError: a loss is not finite.
+    """
+    if source is None and model is None:
+        raise InputError("Expected --source, --model or both. Got: neither.")
+    if not continue_run:
+        require_empty(out)
+    photographs, address, masks = _target(target, out, key)
+
+    rows: list[dict[str, Any]] = []
+    first = kept = model
+    expected = None
+    for number, stage in enumerate(STAGES, start=1):
+        if stage is STAGES[0] and model is not None:
+            continue
+        run = out / "stages" / f"{number}_{stage.name}"
+        given = [f"data.source={source or 'null'}", f"data.target={address}", f"seed={seed}"]
+        given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}"]
+        config = f"fundus/{stage.config}" + ("_cpu" if profile == "cpu" else "")
+        settings = read_settings(config, [*overrides, *stage.overrides, *given])
+        train(settings, run, device, continue_run=RunFolder(run).last.is_file())
+        if expected is None:
+            expected = expected_classes(settings, device)
+        scored = score_on_target(run, settings, expected, device)
+        rows.append({"stage": stage.name, "title": stage.title, **asdict(scored), **_dice(run)})
+        first = first or run
+        if scored.collapsed and kept is not None:
+            break  # the network before it stands
+        kept = run
+    assert first is not None
+    assert kept is not None
+    table = pd.DataFrame(rows)
+    table["kept"] = table["stage"] == kept.name.partition("_")[2]
+    table.to_csv(out / "stages.csv", index=False)
+    before = out / "before"
+    _predict(first, photographs, before, device, key)
+    _predict(kept, photographs, out / "predictions", device, key, before)
+    return table
+
+
+def _target(
+    target: list[str], out: Path, key: bytes | None
+) -> tuple[list[Path], str, str | None]:
+    """The photographs to outline, the address of their crops, and that of their masks, if any."""
+    folder, rows = out / "target", out / "target.csv"
+    kinds = {kind: layout.splits for kind, layout in LAYOUTS.items()}
+    is_address = len(target) == 1 and target[0].partition(":")[0] in kinds
+    if is_address:
+        samples = load_samples(target[0])
+        masks = target[0] if all(sample.masks for sample in samples) else None
+        photographs = [folder / "images"]
+    else:
+        masks, photographs = None, [Path(path).expanduser() for path in target]
+    if not rows.is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
+        if is_address:
+            table = _write_dataset(samples, folder)
+        else:
+            table = write_crops(photographs, folder, key)
+        if not (table["status"] == "ok").any():
+            raise InputError(
+                f"Expected photographs that show the optic disc in {', '.join(target)}. Got: "
+                f"{len(table)} photographs, none with one. The first: {table['reason'][0]}"
+            )
+        table.to_csv(rows, index=False)
+    return photographs, f"folder:{folder}", masks
+
+
+def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
+    """The photographs of a dataset, which are crops already, without their masks."""
+    (folder / "images").mkdir(parents=True)
+    for sample in samples:
+        photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
+        Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
+    ids = [sample.id for sample in samples]
+    return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})
+
+
+def _dice(run: Path) -> dict[str, float]:
+    """Of the last checkpoint, where the target has masks."""
+    file = run / "evaluation" / "last" / "summary.json"
+    if not file.is_file():
+        return {}
+    summary = json.loads(file.read_text(encoding="utf-8"))
+    return {name: summary[name]["mean"] for name in ("dice_cup", "dice_disc", "dice_mean")}
+
+
+def _predict(
+    model: Path,
+    photographs: list[Path],
+    out: Path,
+    device: torch.device,
+    key: bytes | None,
+    before: Path | None = None,
+) -> None:
+    if not (out / "report.html").is_file():
+        shutil.rmtree(out, ignore_errors=True)  # of an adaptation that was cut off here
+        predict(load_model(model, device), photographs, out, device, key, before)

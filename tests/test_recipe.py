@@ -1,0 +1,115 @@
+"""The default recipe on embedded photographs, in stages of one step."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+
+from fundus_uda import recipe
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.selection import SelectionScore
+from fundus_uda.recipe import adapt
+from tests.engine.tiny import assert_identical
+
+CPU = torch.device("cpu")
+TINY = ("data.size=64", "batch_size=2", "steps=1", "snapshot_every=1")
+
+
+@pytest.fixture(scope="module")
+def adapted(cameras, tmp_path_factory):
+    """Camera a to the photographs of camera b, which has masks: (folder, the stages)."""
+    out = tmp_path_factory.mktemp("adapt") / "out"
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    return out, adapt(target, out, CPU, source=source, overrides=TINY)
+
+
+def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
+    out, stages = adapted
+    assert stages["stage"].tolist() == ["source", "mean_teacher"]
+    assert stages["dice_mean"].between(0, 1).all()
+    assert stages["kept"].sum() == 1
+    pd.testing.assert_frame_equal(pd.read_csv(out / "stages.csv"), stages)
+    first, second = (load_checkpoint(run / "last.pt") for run in sorted((out / "stages").iterdir()))
+    assert second.settings["start"] == str(out / "stages" / "1_source")
+    assert first.settings["data"]["augmentation"] == "strong"
+    assert (first.settings["seed"], second.settings["seed"]) == (0, 0)
+
+
+def test_both_networks_outline_the_target(adapted):
+    out, _ = adapted
+    for folder in ("before", "predictions"):
+        assert len(pd.read_csv(out / folder / "measurements.csv")) == 6
+    assert (out / "predictions" / "report.html").stat().st_size > 10_000
+
+
+def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
+    whole, _ = adapted
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    out = tmp_path / "out"
+
+    def stops_at_the_second(settings, run, *arguments, **more):
+        if run.name.startswith("2"):
+            raise KeyboardInterrupt
+        return train(settings, run, *arguments, **more)
+
+    train = recipe.train
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "train", stops_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(target, out, CPU, source=source, overrides=TINY)
+    with pytest.raises(InputError, match="new or empty output folder"):
+        adapt(target, out, CPU, source=source, overrides=TINY)
+    stages = adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
+    assert len(stages) == 2
+    weights = [
+        load_checkpoint(folder / "stages" / "2_mean_teacher" / "last.pt").weights
+        for folder in (whole, out)
+    ]
+    assert_identical(*weights)
+
+
+def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
+    whole, _ = adapted
+    photographs = tmp_path / "clinic"
+    shutil.copytree(cameras / "b" / "images", photographs)
+    (photographs / "note.png").write_bytes(b"no image")
+    model = whole / "stages" / "1_source"
+    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=TINY)
+    assert stages["stage"].tolist() == ["mean_teacher"]
+    assert "dice_mean" not in stages
+    losses = pd.read_csv(tmp_path / "out" / "stages" / "2_mean_teacher" / "metrics.csv")
+    assert losses.columns.tolist() == ["step", "teacher"]
+    table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv").set_index("image")
+    assert table["status"]["note"] == "unreadable"
+    assert len(table) == 7
+
+
+def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
+    def score(model, *_):
+        return SelectionScore(0.99, 1.0, collapsed="mean_teacher" in str(model))
+
+    monkeypatch.setattr(recipe, "score_on_target", score)
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
+    assert stages["kept"].tolist() == [True, False]
+    used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
+    assert used["model"]["method"] == "source"
+
+
+def test_neither_source_nor_model(tmp_path):
+    with pytest.raises(InputError, match="--source, --model or both"):
+        adapt(["clinic"], tmp_path / "out", CPU)
+
+
+def test_photographs_without_a_disc(cameras, tmp_path):
+    from PIL import Image
+
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    for number in range(3):
+        Image.new("RGB", (400, 300)).save(dark / f"{number}.png")
+    with pytest.raises(InputError, match="3 photographs, none with one"):
+        adapt([str(dark)], tmp_path / "out", CPU, source=f"folder:{cameras / 'a'}")

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from fundus_uda.clinic.batch import predict
 from fundus_uda.comparison import compare, write_comparison
 from fundus_uda.data.datasets import images_in
 from fundus_uda.data.synthetic import write_camera
@@ -16,7 +17,6 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.runlog import require_empty
 from fundus_uda.figures import panel
 from fundus_uda.model import load_model
-from fundus_uda.prediction import predict
 from fundus_uda.settings import read_settings
 from fundus_uda.training import train
 

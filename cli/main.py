@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import compare, configs, demo, evaluate, inspect, measure, predict, train
+from cli import compare, configs, demo, evaluate, inspect, measure, predict, report, train
 from cli.failures import run_app
 from fundus_uda import __version__
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (demo, inspect, train, evaluate, predict, measure, compare, configs):
+for command in (demo, inspect, train, evaluate, predict, report, measure, compare, configs):
     app.command(name=command.__name__.rpartition(".")[2])(command.command)
 
 

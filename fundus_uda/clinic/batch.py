@@ -2,7 +2,6 @@
 
 import json
 import platform
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,6 @@ from scipy import ndimage
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
     NO_DISC,
-    REGION,
     THREADS,
     may_show_text,
     region_columns,
@@ -33,18 +31,15 @@ from fundus_uda.clinic.nifti import write_mask_nifti
 from fundus_uda.clinic.pictures import write_pictures
 from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.clinic.report import write_report
-from fundus_uda.clinic.trust import TRUST, agreement, flags_of, trust
+from fundus_uda.clinic.report_data import read_predictions, require_same_images
+from fundus_uda.clinic.summary import BEFORE, COLUMNS, summary_of
+from fundus_uda.clinic.trust import agreement, flags_of, trust
 from fundus_uda.data.masks import BACKGROUND, CUP, RIM
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
 from fundus_uda.prediction import class_probabilities, most_probable, outline
 
-STATUSES = ("ok", "flagged", "no_disc", "unreadable")
-BEFORE = ("before_dice_cup", "before_dice_disc")
-COLUMNS = ("image", "status", "reason", "flags", *measure(np.zeros((1, 1), np.uint8)),
-           *TRUST, *BEFORE, *REGION)  # fmt: skip
-"""Of `measurements.csv`."""
 FOLDERS = ("masks", "overlays", "crops", "affinity")
 
 
@@ -78,18 +73,19 @@ def predict(
             model's agreement with this one, and stands beside it in the report.
 
     Returns:
-        The rows of `measurements.csv`, whose columns are `COLUMNS`: status is ok, flagged, no_disc
-        or unreadable; flags are names of `trust.FLAGS` with spaces between; then the keys of
-        `measure` and `trust.trust`, Dice with `before`, and the region around the disc. All
+        The rows of `measurements.csv`, whose columns are `summary.COLUMNS`: status is ok, flagged,
+        no_disc or unreadable; flags are names of `trust.FLAGS` with spaces between; then the keys
+        of `measure` and `trust.trust`, Dice with `before`, and the region around the disc. All
         after the flags is blank for no_disc and unreadable.
 
     Raises:
-        InputError: see `list_photographs`; `out` holds something, or `before` no masks.
+        InputError: see `list_photographs`; `out` holds something; `before` is no folder that this
+            function wrote of the same photographs.
     """
     require_empty(out)
     sources = list_photographs(paths, key)
-    if before is not None and not (before / "masks").is_dir():
-        raise InputError(f"Expected a folder that `predict` wrote at {before}. Got: no masks.")
+    if before is not None:
+        require_same_images([source.id for source in sources], read_predictions(before))
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     one_at_a_time = Lock()
@@ -143,31 +139,6 @@ def predict(
     return table
 
 
-def summary_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Of the whole set.
-
-    Args:
-        table: of `predict`.
-
-    Returns:
-        `images`, the count of each status (`ok`, …), `flags` (name to count), the means over the
-        measured photographs of `TRUST` and `BEFORE` (None without any), and of `vertical_cdr`
-        the mean, std, and quartiles.
-    """
-    measured = table[table["status"].isin(["ok", "flagged"])]
-    cdr = measured["vertical_cdr"].astype(float)
-    means = {name: float(measured[name].astype(float).mean()) for name in (*TRUST, *BEFORE)}
-    distribution = {"mean": cdr.mean(), "std": cdr.std()}
-    distribution |= {f"quantile_{q}": cdr.quantile(q / 100) for q in (25, 50, 75)}
-    return {
-        "images": len(table),
-        **{status: int((table["status"] == status).sum()) for status in STATUSES},
-        "flags": dict(Counter(" ".join(measured["flags"]).split()).most_common()),
-        **{name: _or_none(mean) for name, mean in means.items()},
-        "vertical_cdr": {name: _or_none(value) for name, value in distribution.items()},
-    }
-
-
 def without_specks(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask without the parts of disc and cup of under a twentieth of their largest part.
 
@@ -210,7 +181,3 @@ def _about(model: Model) -> dict[str, Any]:
                      "monai": monai.__version__, "python": platform.python_version()},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -41,7 +41,8 @@ def write_pictures(
         name: of the photograph.
         region: (H, W, 3) uint8 around the disc.
         mask: (H, W) uint8 of it.
-        affinity: (h, w) in [0, 1]; written as 0 to 255.
+        affinity: (h, w) in [0, 1]; written as 255 times the root of what it lacks to 1, so that
+            edges and doubts are bright on black.
     """
     large = _at_most(Image.fromarray(region), OVERLAY_SIDE)
     outlines = Image.fromarray(mask).resize(large.size, Image.Resampling.NEAREST)
@@ -49,7 +50,8 @@ def write_pictures(
     Image.fromarray(drawn).save(out / "overlays" / f"{name}.png")
     small = _at_most(Image.fromarray(region), CROP_SIDE)
     small.save(out / "crops" / f"{name}.jpg", quality=80)
-    grey = Image.fromarray((affinity * 255).round().astype(np.uint8))
+    doubt = np.sqrt((1 - affinity).clip(0, 1))
+    grey = Image.fromarray((doubt * 255).round().astype(np.uint8))
     _at_most(grey, AFFINITY_SIDE).save(out / "affinity" / f"{name}.png", optimize=True)
 
 

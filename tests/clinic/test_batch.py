@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from fundus_uda.clinic import batch
-from fundus_uda.clinic.batch import COLUMNS, predict, without_specks
+from fundus_uda.clinic.batch import predict, without_specks
+from fundus_uda.clinic.summary import COLUMNS
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.errors import InputError
 from tests.clinic.fields import retina, whole_field
@@ -106,16 +107,27 @@ def test_pictures_show_the_region_alone(written):
 
 def test_the_model_before_adaptation_is_compared(model, clinic, written, tmp_path):
     before, _ = written
-    table = predict(model, [clinic / "whole.png"], tmp_path / "again", CPU, before=before)
-    assert table[["before_dice_cup", "before_dice_disc"]].to_numpy().tolist() == [[1.0, 1.0]]
+    table = predict(model, [clinic], tmp_path / "again", CPU, before=before).set_index("image")
+    measured = table.loc[["crop", "whole"], ["before_dice_cup", "before_dice_disc"]]
+    assert (measured == 1).all(axis=None)
+    summary = json.loads((tmp_path / "again" / "summary.json").read_text())
+    assert summary["before_dice_disc"] == 1
 
 
-def test_before_must_hold_masks_and_a_folder_in_use_is_refused(model, clinic, tmp_path):
-    with pytest.raises(InputError, match="folder that `predict` wrote at .* Got: no masks"):
-        predict(model, [clinic], tmp_path / "out", CPU, before=tmp_path)
+def test_before_must_be_of_the_same_photographs(model, clinic, written, tmp_path):
+    before, _ = written
+    for paths, folder, message in (
+        ([clinic], tmp_path, "folder that `fundus-uda predict` wrote at"),
+        ([clinic / "whole.png"], before, "same photographs in .* Got: 4 that are here or there"),
+    ):
+        with pytest.raises(InputError, match=message):
+            predict(model, paths, tmp_path / "out", CPU, before=folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused(model, clinic):
     with pytest.raises(InputError, match="new or empty output folder"):
         predict(model, [clinic], clinic, CPU)
-    assert not (tmp_path / "out").exists()
 
 
 def test_ids_are_hashed_everywhere(model, clinic, tmp_path):

@@ -31,4 +31,4 @@ def test_pictures_are_no_larger_than_they_need_be(tmp_path):
     assert Image.open(tmp_path / "crops" / "a.jpg").size == (384, 192)
     written = np.asarray(Image.open(tmp_path / "affinity" / "a.png"))
     assert written.shape == (50, 100)
-    assert (written[0, 0], written[0, -1]) == (0, 255)
+    assert (written[0, 0], written[0, -1]) == (255, 0)  # doubt, not affinity

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from fundus_uda.clinic.measurements import measure, vertical_cup_to_disc_ratio
+from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.trust import flags_of, trust
 from fundus_uda.data.datasets import Sample, load_samples, require_masks
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
@@ -51,8 +52,9 @@ def evaluate(
         reference, _ = read_mask(sample)
         require_same_size(torch.from_numpy(photograph).permute(2, 0, 1), reference.shape, sample)
         cup, disc = dice_cup_disc(prediction.mask, reference)
-        trusted = trust(photograph, prediction.mask, prediction)
-        flags = flags_of(measure(prediction.mask) | trusted)
+        cleaned = without_specks(prediction.mask)  # what `predict` judges
+        trusted = trust(photograph, cleaned, prediction)
+        flags = flags_of(measure(cleaned) | trusted)
         rows.append(
             {
                 "image": sample.id,

@@ -1,4 +1,4 @@
-"""Photographs in; masks, overlays and measurements out."""
+"""What the network sees in a photograph around the disc, and how firmly."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from scipy import ndimage
 
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
@@ -32,9 +31,9 @@ from fundus_uda.clinic.pictures import write_pictures
 from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.clinic.report import write_report
 from fundus_uda.clinic.report_data import read_predictions, require_same_images
+from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.summary import BEFORE, COLUMNS, summary_of
 from fundus_uda.clinic.trust import agreement, flags_of, trust
-from fundus_uda.data.masks import BACKGROUND, CUP, RIM
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
@@ -137,27 +136,6 @@ def predict(
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     write_report(out, before)
     return table
-
-
-def without_specks(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask without the parts of disc and cup of under a twentieth of their largest part.
-
-    A speck of few pixels would count in heights and widths. Cup becomes rim, disc background.
-    """
-    kept = _large_parts(mask != BACKGROUND)
-    cup = _large_parts((mask == CUP) & kept)
-    cleaned: NDArray[np.uint8] = np.where(cup, CUP, np.where(kept, RIM, BACKGROUND)).astype(
-        np.uint8
-    )
-    return cleaned
-
-
-def _large_parts(structure: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    parts, _ = ndimage.label(structure, structure=np.ones((3, 3)))
-    areas = np.bincount(parts.ravel())
-    areas[0] = 0
-    large: NDArray[np.bool_] = (areas >= max(1, areas.max() / 20))[parts]
-    return large
 
 
 def _agreement_with(file: Path, mask: NDArray[np.uint8]) -> dict[str, float]:

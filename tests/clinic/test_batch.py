@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from fundus_uda.clinic import batch
-from fundus_uda.clinic.batch import predict, without_specks
+from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.summary import COLUMNS
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.errors import InputError
@@ -165,15 +165,3 @@ def test_reading_goes_on_while_the_network_is_busy(model, clinic, tmp_path, monk
     (tmp_path / "list.csv").write_text("\n".join(["id,path", *listed]))
     predict(model, [tmp_path / "list.csv"], tmp_path / "out", CPU)
     assert waited == [True] * 4
-
-
-def test_specks_go_and_large_parts_stay():
-    mask = np.zeros((60, 60), dtype=np.uint8)
-    mask[10:40, 10:40], mask[20:30, 20:30] = 1, 2
-    mask[12, 12] = 2  # a speck of cup becomes rim
-    mask[50:58, 50:58] = 1  # 64 of 900 pixels
-    expected = mask.copy()
-    expected[12, 12] = 1
-    mask[2, 2] = 1
-    assert np.array_equal(without_specks(mask), expected)
-    assert not without_specks(np.zeros((5, 5), dtype=np.uint8)).any()

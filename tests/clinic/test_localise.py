@@ -146,6 +146,49 @@ def test_a_segmenter_that_sees_no_disc_leaves_none_found():
     assert locate_disc(image, lambda crop: np.zeros(crop.shape[:2], dtype=np.uint8)) is None
 
 
+def faint_crop():
+    """A crop so blurred that it shows too little of a disc, and its mask."""
+    image, mask = render("a", 3, 256)
+    return gaussian_filter(image.astype(float), (12, 12, 0)).astype(np.uint8), mask
+
+
+def test_a_faint_crop_is_returned_whole_if_the_segmenter_sees_its_disc():
+    image, mask = faint_crop()
+    assert locate_disc(image) is None
+    found = locate_disc(image, lambda _: mask)
+    assert found is not None
+    assert found.is_crop
+    rows, columns = np.nonzero(mask)
+    assert error(found, (rows.mean(), columns.mean()), found.diameter) < 0.05
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda mask: np.zeros_like(mask),
+        lambda mask: np.minimum(mask, 1),  # no cup
+        lambda mask: np.roll(mask, 100, axis=1),  # elsewhere
+        lambda mask: mask * (np.indices(mask.shape).sum(axis=0) % 40 < 20),  # in stripes
+        lambda mask: np.pad(mask[::5, ::5], 102)[:256, :256],  # tiny
+    ],
+)
+def test_a_faint_crop_is_none_if_the_segmenter_sees_something_else(change):
+    image, mask = faint_crop()
+    assert locate_disc(image, lambda _: change(mask).astype(np.uint8)) is None
+
+
+def test_what_is_no_retina_stays_none_whatever_the_segmenter_sees():
+    y, x = np.mgrid[:300, :300]
+    distance = np.hypot(y - 150, x - 150)
+    mask = np.where(distance < 40, 2, np.where(distance < 80, 1, 0)).astype(np.uint8)
+    circle = _warm(np.where(distance < 80, 1, 0.5))
+    clouds = [np.random.default_rng(0).normal(size=(300, 300)) for _ in range(3)]
+    cloud = sum(gaussian_filter(c, s) * s for c, s in zip(clouds, (3, 12, 40), strict=True))
+    cloudy = _warm((cloud - cloud.min()) / np.ptp(cloud))
+    for picture in (circle, cloudy, _warm(x / 300), np.full((300, 300, 3), 120, dtype=np.uint8)):
+        assert locate_disc(picture, lambda _: mask) is None
+
+
 def test_the_share_of_the_disc_sets_the_size_of_the_region():
     image, _, _ = whole_field(1)
     close, wide = (locate_disc(image, disc_share=share) for share in (0.8, 0.4))
@@ -206,3 +249,22 @@ def test_real_streets_show_no_disc(real_data):
     streets = sorted(real_data.glob("camvid_*/leftImg8bit/*/*/*.png"))[::10]
     assert streets
     assert not [p.name for p in streets if locate_disc(np.asarray(Image.open(p).convert("RGB")))]
+
+
+FAINT = [("refuge:refuge#train", "g0006 n0026 n0137 n0143"),
+         ("drishti-gs:drishti_gs", " ".join(f"drishtiGS_{n:03d}" for n in (5, 19, 20, 24, 49)))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "ids"), FAINT)
+def test_real_crops_with_little_evidence_are_read_by_the_network(real_data, address, ids):
+    """With the reference in place of a network."""
+    kind, folder = address.split(":")
+    samples = [s for s in load_samples(f"{kind}:{real_data / folder}") if s.id in ids.split()]
+    assert len(samples) == len(ids.split())
+    for sample in samples:
+        image = np.asarray(Image.open(sample.image).convert("RGB"))
+        mask, _ = read_mask(sample)
+        assert locate_disc(image) is None, sample.id
+        found = locate_disc(image, lambda _, mask=mask: mask)
+        assert found is not None, sample.id
+        assert found.is_crop

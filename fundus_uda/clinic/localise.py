@@ -90,10 +90,11 @@ def locate_disc(
     Args:
         photograph: (H, W, 3) uint8 RGB, any size; a whole field, or a crop around the disc.
         segment: from a crop (h, w, 3) uint8 to its mask (h, w) of 0 background, 1 rim, 2 cup.
-            Given one, a candidate in which it sees no disc is passed over, and the region is
-            centred on and scaled by the disc that it sees. Where there is no candidate, a
-            photograph that shows no whole field counts as a crop if `segment` sees a large, whole
-            disc with a cup in its middle, and some evidence supports it there.
+            Given one, a candidate in which it sees no disc is passed over. Where there is no
+            candidate, a photograph that shows no whole field counts as a crop if `segment` sees a
+            large, whole disc with a cup in its middle, and some evidence supports it there. It
+            does not place the region: centred on and scaled by the disc that a network trained on
+            REFUGE saw, the regions of IDRiD gave a disc Dice of 0.70, as found here of 0.87.
         disc_share: wanted disc diameter over the side of the region, in (0, 1).
     """
     frame, scale = _reduced(photograph, 512)
@@ -111,11 +112,8 @@ def locate_disc(
         if close_up and not whole_field:
             return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
         region = _around((row, column), diameter, disc_share)
-        if segment is None:
+        if segment is None or (segment(region.crop(photograph)) != BACKGROUND).any():
             return region
-        refined = _refine(photograph, region, segment, disc_share)
-        if refined is not None:
-            return refined
     if segment is None or whole_field:
         return None
     return _seen_in_crop(photograph, segment)
@@ -198,25 +196,6 @@ def _around(centre: tuple[float, float], diameter: float, disc_share: float) -> 
     side = max(1, round(diameter / disc_share))
     top, left = (round(middle - side / 2) for middle in centre)
     return DiscRegion(centre, diameter, (top, top + side), (left, left + side), is_crop=False)
-
-
-def _refine(
-    photograph: Photograph,
-    region: DiscRegion,
-    segment: Callable[[Photograph], NDArray[np.uint8]],
-    disc_share: float,
-) -> DiscRegion | None:
-    """The region around the disc that the segmenter sees, looked at twice; None if it sees none."""
-    for _ in range(2):
-        regions, count = ndimage.label(segment(region.crop(photograph)) != BACKGROUND)
-        if count == 0:
-            return None
-        areas = np.bincount(regions.ravel())[1:]
-        disc = ndimage.find_objects(regions)[areas.argmax()]
-        (top, bottom), (left, right) = ((part.start, part.stop) for part in disc)
-        centre = (region.rows[0] + (top + bottom) / 2, region.columns[0] + (left + right) / 2)
-        region = _around(centre, float(max(bottom - top, right - left)), disc_share)
-    return region
 
 
 def _seen_in_crop(

@@ -2,7 +2,19 @@
 
 import typer
 
-from cli import compare, configs, demo, evaluate, inspect, measure, predict, report, train
+from cli import (
+    compare,
+    configs,
+    demo,
+    evaluate,
+    inspect,
+    measure,
+    predict,
+    report,
+    reproduce,
+    train,
+    translate,
+)
 from cli.failures import run_app
 from fundus_uda import __version__
 
@@ -15,7 +27,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (demo, inspect, train, evaluate, predict, report, measure, compare, configs):
+for command in (
+    demo,
+    inspect,
+    translate,
+    train,
+    evaluate,
+    predict,
+    report,
+    measure,
+    compare,
+    reproduce,
+    configs,
+):
     app.command(name=command.__name__.rpartition(".")[2])(command.command)
 
 

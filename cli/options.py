@@ -11,3 +11,17 @@ Annotation = Annotated[
     str | None,
     typer.Option(help="Whose masks, where a dataset has several: average, expert1, majority, …"),
 ]
+TranslationMethod = Annotated[
+    str, typer.Argument(metavar="METHOD", help="fourier, histogram or cycada.")
+]
+TranslationOverrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For example beta=0.05.")
+]
+TranslationModel = Annotated[
+    str | None,
+    typer.Option(help="A source-only run or checkpoint, whose predictions cycada is to keep."),
+]
+TranslationConfig = Annotated[
+    str | None,
+    typer.Option(help="A YAML file, or translation/cycada_cpu for small networks on a CPU."),
+]

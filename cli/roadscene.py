@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.failures import run_app
-from cli.options import Device, OutFolder
+from cli.options import (
+    Device,
+    OutFolder,
+    TranslationConfig,
+    TranslationMethod,
+    TranslationModel,
+    TranslationOverrides,
+)
 from fundus_uda.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +90,32 @@ def inspect(address: Address) -> None:
             typer.echo(f"  {problem}", err=True)
         raise typer.Exit(2)
     typer.echo("No problem found.")
+
+
+@app.command()
+def translate(
+    method: TranslationMethod,
+    overrides: TranslationOverrides = None,
+    source: str = typer.Option(..., metavar="KIND:PATH[#SPLIT]", help="Labelled images."),
+    target: str = typer.Option(..., metavar="KIND:PATH[#SPLIT]", help="Whose style they take."),
+    out: Path = typer.Option(..., help="Folder: new, or with --resume that of the run."),
+    model: TranslationModel = None,
+    config: TranslationConfig = None,
+    resume: bool = typer.Option(False, "--resume", help="Continue the training of cycada."),
+    device: Device = "auto",
+) -> None:
+    """Source images in the target's style, with their own labels, in the layout of their dataset.
+
+    METHOD is fourier or histogram, which need no training, or cycada. Labels of the target are
+    never read.
+    """
+    from fundus_uda.engine.device import pick_device
+    from fundus_uda.translation.settings import read_settings
+    from roadscene.translated_source import write_translated_source
+
+    settings = read_settings(method, source, target, model, config, overrides or [])
+    address = write_translated_source(settings, out, pick_device(device), resume)
+    typer.echo(f"Wrote {out}. Train with data.source={address}.")
 
 
 @app.command()

@@ -50,7 +50,7 @@ def load_model(path: Path, device: torch.device) -> Model:
         settings.network.encoder, "random", len(CLASSES), settings.network.output_stride
     )
     try:
-        network.load_state_dict(checkpoint.state["segmenter"])
+        network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise InputError(
             f"Expected weights of DeepLabv3+ with {settings.network.encoder} in {file}. "

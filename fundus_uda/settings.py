@@ -1,15 +1,19 @@
 """Settings of a fundus run."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from fundus_uda.engine.config import EngineSettings, Settings, find_config, load_settings
+from fundus_uda.engine.methods import METHODS
 
 
 class DataSettings(Settings):
     """Addresses are `KIND:PATH` or `KIND:PATH#SPLIT` (see `fundus_uda.data.datasets`)."""
 
-    source: str
-    """Labelled. Not read by the method `oracle`, which trains on the target's labels."""
+    source: str | None
+    """Labelled. Not read by the methods `oracle`, which trains on the target's labels, and
+    `self_training`. Null adapts the network of `start` without any source image."""
     target: str | None = None
     """Unlabelled; masks that may be there are not read, but by `oracle`."""
     test: str | None = None
@@ -19,6 +23,8 @@ class DataSettings(Settings):
     """Whose masks, where a dataset has several; None for its default."""
     size: int = Field(512, ge=64, multiple_of=16)
     """Side of the square network input in pixels."""
+    augmentation: Literal["plain", "strong"] = "plain"
+    """Of the labelled images: `data.transforms.random_transforms` or `strong_transforms`."""
 
 
 class NetworkSettings(Settings):
@@ -41,6 +47,15 @@ class FundusSettings(EngineSettings):
     def _one_level(self) -> "FundusSettings":
         if self.adaptation.auxiliary is not None:
             raise ValueError("adaptation.auxiliary needs an auxiliary head, which DeepLabv3+ lacks")
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_learn_from(self) -> "FundusSettings":
+        method, source_free = METHODS[self.method], self.data.source is None
+        if source_free and method.needs_source and self.method != "oracle":
+            raise ValueError(f"method {self.method} needs data.source")
+        if self.start is None and (method.teacher or (source_free and method.adapts)):
+            raise ValueError("start must name a model, with a teacher or without data.source")
         return self
 
 

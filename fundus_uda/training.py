@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 from torch import Tensor, nn
 
 from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
 from fundus_uda.data.masks import CLASSES
 from fundus_uda.data.seeded import FundusImages
-from fundus_uda.data.transforms import plain_transforms, random_transforms
+from fundus_uda.data.transforms import (
+    plain_transforms,
+    random_transforms,
+    strong_transforms,
+    teaching_transforms,
+)
 from fundus_uda.engine import loop
 from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
 from fundus_uda.engine.errors import InputError
@@ -19,8 +25,15 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
-from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
+from fundus_uda.engine.state import (
+    ParameterGroup,
+    TrainState,
+    build_state,
+    memory_format,
+    trained_network,
+)
 from fundus_uda.evaluation import evaluate, write_evaluation
+from fundus_uda.model import load_model
 from fundus_uda.networks import deeplab_v3plus, input_statistics
 from fundus_uda.settings import FundusSettings
 
@@ -55,18 +68,21 @@ def train(
         resume(folder.last, state, settings, data)
         folder.rewind(state.step)
 
-    statistics = input_statistics(settings.network.encoder)
-    augment, plain = random_transforms(*statistics), plain_transforms(*statistics)
-    source_images = FundusImages(source, settings.data.size, augment)
-    target_images = FundusImages(target, settings.data.size, augment) if target else None
+    labelled, unlabelled, plain = _transforms(settings)
+    size = settings.data.size
+    source_images = FundusImages(source, size, labelled) if source else None
+    target_images = FundusImages(target, size, unlabelled) if target else None
     if not continue_run:
         folder.begin(settings, device)  # only now that all input was readable
 
     def score() -> SelectionScore:
         images = _plain_batches(target_images, plain, settings, device)
-        return selection_score(state.segmenter, images, expected, settings.affinity.neighbors)
+        network = trained_network(state, settings)
+        return selection_score(network, images, expected, settings.affinity.neighbors)
 
-    expected = _effective_classes(source_images, plain) if target_images is not None else 0.0
+    expected = 0.0
+    if target_images is not None:
+        expected = _expected_classes(settings, source_images, target_images, plain, device)
     loop.run(
         state,
         source_images,
@@ -88,11 +104,37 @@ def initial_state(settings: FundusSettings, device: torch.device) -> TrainState:
     """
     network = settings.network
     seed_torch(settings.seed, "network")
-    segmenter = deeplab_v3plus(
-        network.encoder, network.weights, len(CLASSES), network.output_stride
-    )
+    if settings.start is None:
+        segmenter = deeplab_v3plus(
+            network.encoder, network.weights, len(CLASSES), network.output_stride
+        )
+    else:
+        segmenter = _start(settings, device)
     groups = _parameter_groups(segmenter, settings)
     return build_state(segmenter, groups, len(CLASSES), settings, device)
+
+
+def _start(settings: FundusSettings, device: torch.device) -> nn.Module:
+    assert settings.start is not None
+    model = load_model(Path(settings.start).expanduser(), device)
+    ours, theirs = settings.network, model.settings.network
+    if (ours.encoder, ours.output_stride) != (theirs.encoder, theirs.output_stride):
+        raise InputError(
+            f"Expected the network of {settings.start}, {theirs.encoder} at output stride "
+            f"{theirs.output_stride}. Got: network.encoder={ours.encoder}, "
+            f"network.output_stride={ours.output_stride}."
+        )
+    return model.segmenter
+
+
+def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
+    """Of labelled images, of unlabelled ones, and without randomness."""
+    statistics = input_statistics(settings.network.encoder)
+    strong = settings.data.augmentation == "strong"
+    labelled = strong_transforms(*statistics) if strong else random_transforms(*statistics)
+    teaching = METHODS[settings.method].teacher == "mean"
+    unlabelled = teaching_transforms(*statistics) if teaching else random_transforms(*statistics)
+    return labelled, unlabelled, plain_transforms(*statistics)
 
 
 def _training_samples(settings: FundusSettings) -> tuple[list[Sample], list[Sample]]:
@@ -103,7 +145,9 @@ def _training_samples(settings: FundusSettings) -> tuple[list[Sample], list[Samp
     if settings.method == "oracle":
         assert data.target is not None
         return require_masks(load_samples(data.target, data.target_annotation), data.target), []
-    source = require_masks(load_samples(data.source, data.source_annotation), data.source)
+    source = []
+    if data.source is not None and not method.without_source:
+        source = require_masks(load_samples(data.source, data.source_annotation), data.source)
     if not method.adapts:
         return source, []
     assert data.target is not None
@@ -137,7 +181,7 @@ def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[Pa
 
 
 def _plain_batches(
-    images: FundusImages | None, plain: Any, settings: FundusSettings, device: torch.device
+    images: FundusImages | None, plain: Compose, settings: FundusSettings, device: torch.device
 ) -> Iterator[Tensor]:
     assert images is not None
     for start in range(0, len(images), settings.batch_size):
@@ -146,11 +190,23 @@ def _plain_batches(
         yield batch.to(device, memory_format=memory_format(settings))
 
 
-def _effective_classes(images: FundusImages, plain: Any) -> float:
-    """Of the source labels, without augmentation."""
+def _expected_classes(
+    settings: FundusSettings,
+    source: FundusImages | None,
+    target: FundusImages,
+    plain: Compose,
+    device: torch.device,
+) -> float:
+    """Effective classes of the source labels; without those, of the first network's prediction."""
+    if source is None:
+        segmenter = _start(settings, device)
+        images = _plain_batches(target, plain, settings, device)
+        return selection_score(
+            segmenter, images, 0.0, settings.affinity.neighbors
+        ).effective_classes
     counts = torch.zeros(len(CLASSES), dtype=torch.int64)
-    for index in range(len(images)):
-        label = plain(dict(images.cached[index]))["label"]
+    for index in range(len(source)):
+        label = plain(dict(source.cached[index]))["label"]
         counts += torch.bincount(label.flatten(), minlength=len(CLASSES))
     return effective_classes(counts)
 
@@ -166,7 +222,7 @@ def _score_run(
     for name, file in (("last", folder.last), ("selected", folder.selected)):
         if file.is_file():
             checkpoint = load_checkpoint(file)
-            segmenter.load_state_dict(checkpoint.state["segmenter"])
+            segmenter.load_state_dict(checkpoint.weights)
             about = {
                 "method": settings.method,
                 "seed": settings.seed,

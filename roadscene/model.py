@@ -141,7 +141,7 @@ def load_model(
     random = settings.network.model_copy(update={"weights": "random"})
     network, _ = build_network(settings.model_copy(update={"network": random}))
     try:
-        network.load_state_dict(checkpoint.state["segmenter"])
+        network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise InputError(
             f"Expected the weights of {random.architecture} with {settings.data.classes} classes "

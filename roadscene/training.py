@@ -15,12 +15,13 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
-from fundus_uda.engine.state import build_state, memory_format
+from fundus_uda.engine.state import build_state, memory_format, trained_network
 from roadscene.data import Frame, load_frames, read_label, require_labels, without_labels
 from roadscene.evaluation import evaluate, write_evaluation
 from roadscene.images import RoadImages
-from roadscene.model import build_network, normalisation, parameter_groups
+from roadscene.model import build_network, load_model, normalisation, parameter_groups
 from roadscene.settings import RoadSettings
+from roadscene.weights import LoadReport
 
 LABELS_TO_COUNT = 500
 """Enough of the source labels, evenly spread, to know how many classes to expect."""
@@ -52,7 +53,7 @@ def train(
     lists = {"source": _list_fingerprint(source), "target": _list_fingerprint(target)}
 
     seed_torch(settings.seed, "network")
-    network, report = build_network(settings)
+    network, report = _first_network(settings, device)
     state = build_state(
         network, parameter_groups(network, settings), data.classes, settings, device
     )
@@ -63,9 +64,12 @@ def train(
     expected_input = normalisation(settings)
     # The oracle's labelled images are the target's, and have its size.
     size = data.target_size if settings.method == "oracle" else data.source_size
-    sources = RoadImages(source, size, data.classes, expected_input)
+    sources = RoadImages(source, size, data.classes, expected_input) if source else None
     targets = RoadImages(target, data.target_size, data.classes, expected_input) if target else None
-    expected_classes = _effective_classes(source, data.classes) if target else 0.0
+    expected_classes = 0.0
+    if target:
+        labelled = require_labels(load_frames(data.source), data.source)
+        expected_classes = _effective_classes(labelled, data.classes)
     if not continue_run:
         folder.begin(settings, device)  # only now that all input was readable
         if report is not None:
@@ -74,7 +78,8 @@ def train(
     def score() -> SelectionScore:
         assert targets is not None
         images = _batches(targets, settings, device)
-        return selection_score(network, images, expected_classes, settings.affinity.neighbors)
+        result = trained_network(state, settings)
+        return selection_score(result, images, expected_classes, settings.affinity.neighbors)
 
     loop.run(
         state,
@@ -89,6 +94,31 @@ def train(
     return _score_run(network, settings, test, folder, device) if test else {}
 
 
+def _first_network(
+    settings: RoadSettings, device: torch.device
+) -> tuple[nn.Module, LoadReport | None]:
+    """Of `start`, where there is one, or of the weights; with a report of published weights."""
+    if settings.start is None:
+        if METHODS[settings.method].teacher is not None:
+            raise InputError(
+                f"Expected start, a run folder or a checkpoint, with the method "
+                f"{settings.method}. Got: none."
+            )
+        return build_network(settings)
+    model = load_model(Path(settings.start).expanduser(), device)
+    ours, theirs = settings.network, model.settings.network
+    if (
+        ours.architecture != theirs.architecture
+        or settings.data.classes != model.settings.data.classes
+    ):
+        raise InputError(
+            f"Expected the network of {settings.start}, {theirs.architecture} with "
+            f"{model.settings.data.classes} classes. Got: {ours.architecture} with "
+            f"{settings.data.classes}."
+        )
+    return model.network, None
+
+
 def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:
     """(labelled, unlabelled): for the oracle, the labelled ones are the target's."""
     data, method = settings.data, METHODS[settings.method]
@@ -96,7 +126,9 @@ def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:
         raise InputError(f"Expected data.target for the method {settings.method}. Got: none.")
     labelled = data.target if settings.method == "oracle" else data.source
     assert labelled is not None
-    source = require_labels(load_frames(labelled), labelled)
+    source = []
+    if not method.without_source:
+        source = require_labels(load_frames(labelled), labelled)
     if not method.adapts:
         return source, []
     assert data.target is not None
@@ -143,7 +175,7 @@ def _score_run(
     for name, file in (("last", folder.last), ("selected", folder.selected)):
         if file.is_file():
             checkpoint = load_checkpoint(file)
-            network.load_state_dict(checkpoint.state["segmenter"])
+            network.load_state_dict(checkpoint.weights)
             confusion = evaluate(network, settings, test, device)
             about = {
                 "method": settings.method,

@@ -33,6 +33,11 @@ def test_the_engine_does_without_monai():
     assert not imported_by("fundus_uda.engine.loop") & {"monai", "pandas", "PIL", "skimage"}
 
 
+def test_translation_does_without_either_application():
+    loaded = imported_by("fundus_uda.translation.stage")
+    assert not loaded & {"monai", "pandas", "segmentation_models_pytorch", "roadscene"}
+
+
 def test_the_package_itself_is_light():
     assert not imported_by("fundus_uda") & {"torch", "monai", "numpy"}
 

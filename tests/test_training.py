@@ -14,6 +14,7 @@ import torch
 from fundus_uda.engine import loop
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
+from fundus_uda.model import load_model
 from fundus_uda.training import train
 from tests.engine.tiny import assert_identical
 from tests.small_run import small_settings
@@ -162,7 +163,7 @@ def test_another_mask_of_the_source_is_another_data_list(cameras, tmp_path):
     settings = small_settings(cameras, "method=source", source, "steps=1", "snapshot_every=1")
     train(settings, tmp_path / "run", CPU)
     shutil.copy(cameras / "a" / "masks" / "a0000.png", tmp_path / "a" / "masks" / "a0001.png")
-    with pytest.raises(InputError, match="images of source: .* here, .* there"):
+    with pytest.raises(InputError, match="fingerprint of source: .* here, .* there"):
         train(settings, tmp_path / "run", CPU, continue_run=True)
 
 
@@ -183,3 +184,82 @@ def test_a_run_can_be_resumed_from_its_very_start(cameras, tmp_path, monkeypatch
 def test_resume_without_a_run(cameras, tmp_path):
     with pytest.raises(InputError, match="Expected a checkpoint to resume"):
         train(small_settings(cameras), tmp_path / "run", CPU, continue_run=True)
+
+
+@pytest.fixture(scope="module")
+def start(cameras, tmp_path_factory) -> Path:
+    """A source-only run."""
+    run = tmp_path_factory.mktemp("start") / "run"
+    train(small_settings(cameras, "method=source", "data.target="), run, CPU)
+    return run
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "self_training", "asc"])
+def test_adaptation_without_any_source_image(method, start, cameras, tmp_path):
+    settings = small_settings(
+        cameras, f"method={method}", "data.source=null", f"start={start}", "steps=2"
+    )
+    train(settings, tmp_path / "run", CPU)
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert "segmentation" not in rows[0]
+    first, last = (load_checkpoint(run / "last.pt").weights for run in (start, tmp_path / "run"))
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+
+
+def test_self_training_reads_no_source_and_its_teacher_stays(start, cameras, tmp_path):
+    settings = small_settings(
+        cameras, "method=self_training", "data.source=folder:gone", f"start={start}", "steps=2"
+    )
+    train(settings, tmp_path / "run", CPU)
+    teacher = load_checkpoint(tmp_path / "run" / "last.pt").state["teacher"]
+    assert_identical(teacher, load_checkpoint(start / "last.pt").weights)
+
+
+def test_a_mean_teacher_resumes_bit_for_bit_and_is_what_the_run_gives(start, cameras, tmp_path):
+    def settings(steps: int):
+        every = "snapshot_every=2"
+        return small_settings(
+            cameras, "method=mean_teacher", f"start={start}", f"steps={steps}", every
+        )
+
+    train(settings(4), tmp_path / "whole", CPU)
+    broken = tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        real_step, calls = loop.adaptation_step, []
+
+        def stops_at_three(*arguments):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return real_step(*arguments)
+
+        patch.setattr(loop, "adaptation_step", stops_at_three)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(4), broken, CPU)
+    train(settings(4), broken, CPU, continue_run=True)
+    one, other = (load_checkpoint(run / "last.pt") for run in (tmp_path / "whole", broken))
+    assert_identical(one.state, other.state)
+    assert_identical(one.weights, one.state["teacher"])
+    model = load_model(tmp_path / "whole", CPU)
+    assert_identical(model.segmenter.state_dict(), one.state["teacher"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=asa", "data.source=null"], "method asa needs data.source"),
+        (["method=mean_teacher"], "start must name a model"),
+        (["method=mean_teacher", "start=gone"], "Expected a checkpoint at gone"),
+        (["method=asc", "data.source=null"], "start must name a model"),
+    ],
+)
+def test_what_a_run_must_start_from(overrides, message, cameras, tmp_path):
+    with pytest.raises(InputError, match=message):
+        train(small_settings(cameras, *overrides), tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_of_another_network_is_refused(start, cameras, tmp_path):
+    other = ["network.output_stride=8", f"start={start}"]
+    with pytest.raises(InputError, match=r"output stride 16. Got: .*output_stride=8"):
+        train(small_settings(cameras, "method=source", *other), tmp_path / "run", CPU)

@@ -27,7 +27,7 @@ from fundus_uda.engine.config import shipped_configs
 from fundus_uda.settings import read_settings
 print(fundus_uda.__file__)
 print(read_settings("fundus/asa", []).method)
-print(*shipped_configs("fundus"), *shipped_configs("roadscene"))
+print(*(c for group in ("fundus", "roadscene", "translation") for c in shipped_configs(group)))
 from importlib.resources import files
 print((files("fundus_uda.clinic") / "report.html.j2").is_file())
 """

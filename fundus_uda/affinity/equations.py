@@ -246,7 +246,7 @@ class _BernoulliKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, offsets: tuple[Offset, ...]) -> Tensor:
-        v = torch.log1p(-p)
+        v = (1 - p).log()  # torch's log1p is ten times slower on a CPU
         u = p.log() - v
         negative_entropy = torch.addcmul(v, p, u)
         u_padded, v_padded = pad_edges(u), pad_edges(v)
@@ -263,7 +263,7 @@ class _BernoulliKL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (p,) = ctx.saved_tensors
-        u = p.log() - torch.log1p(-p)  # anew, so that this can be differentiated in turn
+        u = p.log() - (1 - p).log()  # anew, so that this can be differentiated in turn
         p_padded, u_padded = pad_edges(p), pad_edges(u)
         at_x = torch.zeros_like(p)
         for_n = torch.zeros_like(p_padded)

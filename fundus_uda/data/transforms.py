@@ -14,21 +14,29 @@ from monai.data import PILReader
 from monai.transforms import (
     CastToTyped,
     Compose,
+    CopyItemsd,
     MapTransform,
     NormalizeIntensityd,
     RandAdjustContrastd,
     RandAffined,
     RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
     RandScaleIntensityd,
+    RandScaleIntensityFixedMeand,
+    RandShiftIntensityd,
+    RandZoomd,
     Resized,
     ScaleIntensityRanged,
     SpatialPadd,
+    ThresholdIntensityd,
 )
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import left_half, read_mask
+from fundus_uda.data.proportions import RandCupSized
 from fundus_uda.engine.errors import InputError
 
 Statistic = tuple[float, ...]
@@ -108,14 +116,46 @@ def random_transforms(mean: Statistic, std: Statistic) -> Compose:
             ),
             RandScaleIntensityd("image", factors=0.2, prob=0.5),
             RandAdjustContrastd("image", gamma=(0.75, 1.33), prob=0.5),
-            *_normalise(mean, std),
+            *_normalise(("image",), mean, std),
+        ]
+    )
+
+
+def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """Training augmentation beyond one camera: other cups, other magnifications, other colours.
+
+    For a labelled domain. It presumes nothing of the target but that it is a photograph.
+    """
+    return Compose(
+        [
+            _scale_to_unit(),
+            RandCupSized(("image", "label"), gamma=(0.7, 2.2), prob=0.8),
+            *_strong_geometry(),
+            *_strong_colours("image"),
+            *_normalise(("image",), mean, std),
+        ]
+    )
+
+
+def teaching_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """Two views of a photograph without label: "image" for the teacher, "strong" to learn from.
+
+    The same geometry, so that the teacher's pseudo-labels fit both; other colours in "strong".
+    """
+    return Compose(
+        [
+            _scale_to_unit(),
+            *_strong_geometry(),
+            CopyItemsd("image", names="strong"),
+            *_strong_colours("strong"),
+            *_normalise(("image", "strong"), mean, std),
         ]
     )
 
 
 def plain_transforms(mean: Statistic, std: Statistic) -> Compose:
     """What evaluation sees: no randomness, `random_transforms`' normalisation."""
-    return Compose([_scale_to_unit(), *_normalise(mean, std)])
+    return Compose([_scale_to_unit(), *_normalise(("image",), mean, std)])
 
 
 def content_box(height: int, width: int, size: int) -> tuple[slice, slice]:
@@ -140,7 +180,7 @@ def require_same_size(image: Tensor, mask_shape: tuple[int, ...], sample: Sample
 
 
 class ToPlainTensors(MapTransform):
-    """Drops MONAI's metadata: "image" (3, H, W) float32, "label" (H, W) int64."""
+    """Drops MONAI's metadata: images (3, H, W) float32, "label" (H, W) int64."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
         """See the class."""
@@ -160,10 +200,46 @@ def _scale_to_unit() -> ScaleIntensityRanged:
     return ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1)
 
 
-def _normalise(mean: Statistic, std: Statistic) -> list[Any]:
+def _strong_geometry() -> list[Any]:
+    both: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
+    return [
+        RandFlipd(**both, prob=0.5, spatial_axis=1),
+        RandZoomd(
+            **both,
+            prob=1,
+            min_zoom=0.75,
+            max_zoom=1.3,
+            mode=("bilinear", "nearest"),
+            padding_mode="reflect",
+        ),
+        RandAffined(
+            **both,
+            prob=0.8,
+            rotate_range=0.26,
+            translate_range=10,
+            mode=("bilinear", "nearest"),
+            padding_mode="border",
+        ),
+    ]
+
+
+def _strong_colours(key: str) -> list[Any]:
+    return [
+        RandAdjustContrastd(key, gamma=(0.6, 1.65), prob=0.8),
+        RandScaleIntensityd(key, factors=0.3, channel_wise=True, prob=0.8),
+        RandScaleIntensityFixedMeand(key, factors=0.4, prob=0.8),
+        RandShiftIntensityd(key, offsets=0.12, prob=0.5),
+        RandGaussianSmoothd(key, sigma_x=(0.5, 1.5), sigma_y=(0.5, 1.5), prob=0.3),
+        RandGaussianNoised(key, std=0.05, prob=0.3),
+        ThresholdIntensityd(key, threshold=1, above=False, cval=1),
+        ThresholdIntensityd(key, threshold=0, above=True, cval=0),
+    ]
+
+
+def _normalise(keys: tuple[str, ...], mean: Statistic, std: Statistic) -> list[Any]:
     return [
         NormalizeIntensityd(
-            "image", subtrahend=np.array(mean), divisor=np.array(std), channel_wise=True
+            keys, subtrahend=np.array(mean), divisor=np.array(std), channel_wise=True
         ),
-        ToPlainTensors(("image", "label"), allow_missing_keys=True),
+        ToPlainTensors((*keys, "label"), allow_missing_keys=True),
     ]

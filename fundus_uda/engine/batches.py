@@ -21,8 +21,8 @@ class SampleKey(NamedTuple):
 class SeededDataset(Protocol):
     """What the engine asks of data: a length, and a sample by key.
 
-    A sample is {"image": (3, H, W) float32} and, where it is labelled, "label": (H, W) int64.
-    All samples of a dataset have the same size.
+    A sample is {"image": (3, H, W) float32}; where it is labelled, "label": (H, W) int64; for a
+    mean teacher, "strong": `image` in other colours. All samples of a dataset have the same size.
     """
 
     def __len__(self) -> int: ...
@@ -34,13 +34,19 @@ class Batch(NamedTuple):
     """Images (B, 3, H, W) float32 and, for a labelled domain, labels (B, H, W) int64."""
 
     image: Tensor
-    label: Tensor | None
+    label: Tensor | None = None
+    strong: Tensor | None = None
+    """`image` in other colours: what the segmenter sees where the teacher sees `image`."""
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> "Batch":
         """On a device."""
-        image = self.image.to(device, non_blocking=True, memory_format=memory_format)
+        image, strong = (
+            None if x is None else x.to(device, non_blocking=True, memory_format=memory_format)
+            for x in (self.image, self.strong)
+        )
         label = None if self.label is None else self.label.to(device, non_blocking=True)
-        return Batch(image, label)
+        assert image is not None
+        return Batch(image, label, strong)
 
 
 def batch_keys(
@@ -104,6 +110,6 @@ def batch_stream(
     )
     try:
         for item in loader:
-            yield Batch(item["image"], item.get("label"))
+            yield Batch(item["image"], item.get("label"), item.get("strong"))
     except InputError as error:  # a worker's comes wrapped in the text of its traceback
         raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None

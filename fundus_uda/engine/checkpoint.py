@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from fundus_uda.engine.config import EngineSettings, differences
+from fundus_uda.engine.config import RunSettings, differences
 from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.state import TrainState
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.state import State
 
 FORMAT = 1
 NOT_BINDING = {"workers"}
@@ -21,22 +22,30 @@ NOT_BINDING = {"workers"}
 
 @dataclass
 class Checkpoint:
-    """What a file holds: `state` is of `TrainState.state_dict`, the rest is plain types."""
+    """What a file holds: `state` is of `State.state_dict`, the rest is plain types."""
 
     state: dict[str, Any]
     settings: dict[str, Any]
     data: dict[str, str]
     """Fingerprint of the list of images of each domain."""
     classes: int
+    """C of the segmenter; 0 of a run that trains none."""
 
     @property
     def step(self) -> int:
         """Number of updates done."""
         return int(self.state["step"])
 
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Of the network that the run is for, as `engine.state.trained_network`."""
+        mean_teacher = METHODS[self.settings["method"]].teacher == "mean"
+        weights: dict[str, torch.Tensor] = self.state["teacher" if mean_teacher else "segmenter"]
+        return weights
+
 
 def save_checkpoint(
-    path: Path, state: TrainState, settings: EngineSettings, data: dict[str, str], classes: int
+    path: Path, state: State, settings: RunSettings, data: dict[str, str], classes: int
 ) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, then rename it.
 
@@ -95,7 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def resume(path: Path, state: TrainState, settings: EngineSettings, data: dict[str, str]) -> None:
+def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]) -> None:
     """Fill `state` from the checkpoint of an interrupted run of the same settings and data.
 
     Raises:
@@ -104,7 +113,7 @@ def resume(path: Path, state: TrainState, settings: EngineSettings, data: dict[s
     checkpoint = load_checkpoint(path)
     ours = settings.model_dump(mode="json")
     lines = differences(_binding(ours), _binding(checkpoint.settings))
-    lines += differences(data, checkpoint.data, "images of ")
+    lines += differences(data, checkpoint.data, "fingerprint of ")
     if lines:
         raise InputError(
             f"Expected the settings and data with which {path} was trained. Got:\n  "

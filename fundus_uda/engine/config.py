@@ -13,7 +13,17 @@ from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.engine.errors import InputError
 
 MethodName = Literal[
-    "source", "oracle", "adaptsegnet", "advent", "minent", "maxsquare", "asc", "asa", "asa_asc"
+    "source",
+    "oracle",
+    "adaptsegnet",
+    "advent",
+    "minent",
+    "maxsquare",
+    "asc",
+    "asa",
+    "asa_asc",
+    "self_training",
+    "mean_teacher",
 ]
 
 
@@ -63,6 +73,19 @@ class AuxiliarySettings(Settings):
     adversarial_weight: float = Field(0.0002, ge=0)
 
 
+class TeacherSettings(Settings):
+    """Of a method that learns from pseudo-labels (see `fundus_uda.engine.teacher`)."""
+
+    weight: float = Field(1.0, ge=0)
+    """Of the loss on pseudo-labels."""
+    confidence: float = Field(0.9, ge=0, le=1)
+    """Probability that a pixel needs to teach, without `keep`."""
+    keep: float | None = Field(None, gt=0, le=1)
+    """Share of each class's pixels, the most confident ones, that teach."""
+    decay: float = Field(0.98, ge=0, lt=1)
+    """What a mean teacher keeps of itself at each step."""
+
+
 class AdaptationSettings(Settings):
     """Weights of the target terms (lambda in Eqs. 3 and 6)."""
 
@@ -71,21 +94,32 @@ class AdaptationSettings(Settings):
     """Multiply the adversarial weight by (1 - step / steps), as the released code does."""
     regulariser_weight: float = Field(0.001, ge=0)
     auxiliary: AuxiliarySettings | None = None
+    teacher: TeacherSettings = TeacherSettings()
 
 
-class EngineSettings(Settings):
-    """What the engine needs to know of a run; an application adds its data and its network."""
+class RunSettings(Settings):
+    """What the loop needs to know of any training."""
 
-    method: MethodName
     seed: int = Field(0, ge=0)
     steps: int = Field(gt=0)
-    """Updates of the segmentation network."""
+    """Updates of the networks."""
     batch_size: int = Field(gt=0)
     """Images per domain and step."""
     snapshot_every: int = Field(gt=0)
-    """Steps between snapshots: checkpoint, selection score."""
+    """Steps between snapshots: checkpoint and, if there is one, selection score."""
     shuffle: bool = True
     """A new order of the images each epoch; False reads them in the order of their list."""
+    channels_last: bool = False
+    workers: int = Field(0, ge=0)
+    """Processes that load batches of each domain. Does not change what a step sees."""
+
+
+class EngineSettings(RunSettings):
+    """What the engine needs to know of an adaptation; an application adds data and network."""
+
+    method: MethodName
+    start: str | None = None
+    """A run folder or a checkpoint whose network this run starts from."""
     poly_power: float = Field(0.9, ge=0)
     segmenter: SegmenterOptimizer = SegmenterOptimizer()
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
@@ -93,9 +127,6 @@ class EngineSettings(Settings):
     adaptation: AdaptationSettings = AdaptationSettings()
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of both networks; the affinity core always computes in float32."""
-    channels_last: bool = False
-    workers: int = Field(0, ge=0)
-    """Processes that load batches of each domain. Does not change what a step sees."""
     ignore_label: int = 255
 
 

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import asdict
 
-from fundus_uda.engine.batches import SeededDataset, batch_stream
+from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
 from fundus_uda.engine.checkpoint import save_checkpoint
-from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.config import EngineSettings, RunSettings
 from fundus_uda.engine.runlog import RunFolder, progress_bar
 from fundus_uda.engine.selection import SelectionScore, competes
-from fundus_uda.engine.state import TrainState, memory_format
+from fundus_uda.engine.state import State, TrainState, memory_format
 from fundus_uda.engine.step import adaptation_step
 
 
 def run(
     state: TrainState,
-    source: SeededDataset,
+    source: SeededDataset | None,
     target: SeededDataset | None,
     settings: EngineSettings,
     folder: RunFolder,
@@ -26,13 +26,51 @@ def run(
 
     Args:
         state: changed in place.
-        source: labelled.
+        source: labelled; None where the method does without.
         target: images alone; None for a method that does not adapt.
         settings: of the run.
         folder: already begun, or rewound to `state.step`.
         score: of the segmenter on the target training images; None without a target.
         data: fingerprints of the image lists, kept in the checkpoints.
         classes: C, kept in the checkpoints.
+    """
+
+    def update(source_batch: Batch | None, target_batch: Batch | None) -> dict[str, float]:
+        return adaptation_step(state, source_batch, target_batch, settings)
+
+    def snapshot() -> None:
+        if score is not None:
+            _select(state, score(), settings, folder)
+            if state.selected_step == state.step:
+                save_checkpoint(folder.selected, state, settings, data, classes)
+        save_checkpoint(folder.last, state, settings, data, classes)
+
+    if state.step == 0:
+        save_checkpoint(folder.last, state, settings, data, classes)  # resumable from the start
+    advance(state, source, target, settings, folder, settings.method, update, snapshot)
+
+
+def advance(
+    state: State,
+    source: SeededDataset | None,
+    target: SeededDataset | None,
+    settings: RunSettings,
+    folder: RunFolder,
+    title: str,
+    update: Callable[[Batch | None, Batch | None], dict[str, float]],
+    snapshot: Callable[[], None],
+) -> None:
+    """Load, update, log, snapshot, from `state.step` to `settings.steps`.
+
+    Args:
+        state: its step is raised by `update`.
+        source: of the first batch; None for none.
+        target: of the second batch; None for none.
+        settings: of the run.
+        folder: of the metrics.
+        title: of the progress bar.
+        update: one step on two batches, to the losses by name.
+        snapshot: called every `settings.snapshot_every` steps, and after the last.
     """
     layout = memory_format(settings)
     sources, targets = (
@@ -50,26 +88,19 @@ def run(
         )
         for domain, dataset in (("source", source), ("target", target))
     )
-    assert sources is not None
-    if state.step == 0:
-        save_checkpoint(folder.last, state, settings, data, classes)  # resumable from the start
     with progress_bar() as progress:
-        task = progress.add_task(
-            settings.method, total=settings.steps, completed=state.step, losses=""
-        )
+        task = progress.add_task(title, total=settings.steps, completed=state.step, losses="")
         while state.step < settings.steps:
-            source_batch = next(sources).to(state.device, layout)
-            target_batch = next(targets).to(state.device, layout) if targets is not None else None
-            losses = adaptation_step(state, source_batch, target_batch, settings)
+            source_batch, target_batch = (
+                None if batches is None else next(batches).to(state.device, layout)
+                for batches in (sources, targets)
+            )
+            losses = update(source_batch, target_batch)
             folder.log("metrics", {"step": state.step, **losses})
             text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
             progress.update(task, completed=state.step, losses=text)
             if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
-                if score is not None:
-                    _select(state, score(), settings, folder)
-                    if state.selected_step == state.step:
-                        save_checkpoint(folder.selected, state, settings, data, classes)
-                save_checkpoint(folder.last, state, settings, data, classes)
+                snapshot()
 
 
 def _select(

@@ -1,11 +1,13 @@
 """The table of adaptation methods.
 
-They differ in two places: the map that the discriminator sees, and the regulariser on the
-prediction. A new method is a new row and, at most, a new function in `affinity.equations`.
+They differ in three places: the map that the discriminator sees, the regulariser on the
+prediction, and the teacher whose pseudo-labels the target gets. A new method is a new row and, at
+most, a new function in `affinity.equations`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -33,11 +35,21 @@ class Method:
     """A scalar, minimised on the target."""
     regularises_source: bool = False
     """Whether the regulariser also acts on the source (Eq. 3)."""
+    teacher: Literal["frozen", "mean"] | None = None
+    """Who labels the target: the network that the run starts from, as it is or as a running mean
+    of the segmenter."""
+    without_source: bool = False
+    """Whether the source images are left out even where there are some."""
 
     @property
     def adapts(self) -> bool:
         """Whether the method looks at target images at all."""
-        return self.discriminator_sees is not None or self.regulariser is not None
+        return bool(self.discriminator_sees or self.regulariser or self.teacher)
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether it has nothing to learn, or nothing to align with, without source images."""
+        return not self.adapts or self.discriminator_sees is not None
 
 
 def _probabilities(prob: Tensor, _: AffinitySettings) -> Tensor:
@@ -79,4 +91,6 @@ METHODS: dict[MethodName, Method] = {
         regulariser=_affinity_cleaning,
         regularises_source=True,
     ),
+    "self_training": Method("ST", teacher="frozen", without_source=True),
+    "mean_teacher": Method("Mean teacher", teacher="mean"),
 }

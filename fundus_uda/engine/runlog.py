@@ -13,7 +13,7 @@ import torch
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.config import Settings
 from fundus_uda.engine.errors import InputError
 
 LIBRARIES = ("torch", "monai", "numpy", "segmentation-models-pytorch", "timm", "fundus-uda")
@@ -32,7 +32,7 @@ class RunFolder:
         self.last = path / "last.pt"
         self.selected = path / "selected.pt"
 
-    def begin(self, settings: EngineSettings, device: torch.device) -> None:
+    def begin(self, settings: Settings, device: torch.device) -> None:
         """Create the folder of a new run.
 
         Raises:

@@ -1,13 +1,14 @@
 """All that training changes, in one object: what a checkpoint saves and a resume restores."""
 
+import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from fundus_uda.affinity import AffinityDiscriminator
-from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.config import EngineSettings, RunSettings
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 
@@ -18,6 +19,21 @@ class ParameterGroup:
 
     parameters: list[nn.Parameter]
     lr_factor: float
+
+
+class State(Protocol):
+    """What the loop advances, a checkpoint holds and a resume restores."""
+
+    step: int
+    device: torch.device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        ...
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, strictly."""
+        ...
 
 
 @dataclass
@@ -35,6 +51,8 @@ class TrainState:
     selected_score: float = float("-inf")
     auxiliary_discriminator: nn.Module | None = None
     """Of the shallower prediction; its parameters are in `discriminator_optimizer` too."""
+    teacher: nn.Module | None = None
+    """In evaluation mode, without gradients."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain types, for `torch.load(weights_only=True)`."""
@@ -61,6 +79,7 @@ class TrainState:
             "discriminator": self.discriminator,
             "auxiliary_discriminator": self.auxiliary_discriminator,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "teacher": self.teacher,
             "scaler": self.scaler,
         }
         return {name: part for name, part in parts.items() if part is not None}
@@ -112,6 +131,9 @@ def build_state(
             lr=settings.discriminator.lr,
             betas=settings.discriminator.betas,
         )
+    teacher = None
+    if METHODS[settings.method].teacher is not None:
+        teacher = copy.deepcopy(segmenter).eval().requires_grad_(False)
     scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "float16")
     main, auxiliary = [*discriminators, None, None][:2]
     return TrainState(
@@ -122,10 +144,19 @@ def build_state(
         scaler,
         device,
         auxiliary_discriminator=auxiliary,
+        teacher=teacher,
     )
 
 
-def memory_format(settings: EngineSettings) -> torch.memory_format:
+def trained_network(state: TrainState, settings: EngineSettings) -> nn.Module:
+    """What a run is for: the mean teacher where there is one, else the segmenter."""
+    if METHODS[settings.method].teacher == "mean":
+        assert state.teacher is not None
+        return state.teacher
+    return state.segmenter
+
+
+def memory_format(settings: RunSettings) -> torch.memory_format:
     """Of images and convolution weights."""
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 

@@ -16,16 +16,19 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.schedules import adversarial_weight, poly_lr
 from fundus_uda.engine.state import TrainState, memory_format
+from fundus_uda.engine.teacher import follow, pseudo_labels
 
 
 def adaptation_step(
-    state: TrainState, source: Batch, target: Batch | None, settings: EngineSettings
+    state: TrainState, source: Batch | None, target: Batch | None, settings: EngineSettings
 ) -> dict[str, float]:
     """One update of the segmenter (Eq. 3 or Eq. 6), then one of the discriminators (Eq. 4).
 
+    With a teacher, the segmenter also learns the teacher's pseudo-labels of the target.
+
     Args:
         state: changed in place; its step grows by one.
-        source: labelled batch.
+        source: labelled batch; None where the method does without, or has no source images.
         target: images alone; None for a method that does not adapt.
         settings: of the run.
 
@@ -48,33 +51,42 @@ def adaptation_step(
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
         _schedule_lr(optimizer, state.step, settings)
     losses: dict[str, Tensor] = {}
-    assert source.label is not None
 
     # Segmenter. Each domain goes backward by itself, which halves the activations in memory.
     state.segmenter.train()
-    with autocast:
-        logits_s = _each_level(state.segmenter(source.image))
-    probs_s = [logits.float().softmax(dim=1) for logits in logits_s]
-    objective = probs_s[0].new_zeros(())
-    for level, logits in zip(levels, logits_s, strict=True):
-        loss = segmentation_loss(logits, source.label, settings.ignore_label)
-        losses[f"segmentation{level.suffix}"] = loss
-        objective = objective + level.segmentation_weight * loss
-    if regulariser is not None and method.regularises_source:
-        losses["regulariser_source"] = regulariser(probs_s[0], affinity)
-        objective = objective + weights.regulariser_weight * losses["regulariser_source"]
-    _require_finite(losses, state.step)
-    state.scaler.scale(objective).backward()
+    probs_s = []
+    if source is not None:
+        assert source.label is not None
+        with autocast:
+            logits_s = _each_level(state.segmenter(source.image))
+        probs_s = [logits.float().softmax(dim=1) for logits in logits_s]
+        objective = probs_s[0].new_zeros(())
+        for level, logits in zip(levels, logits_s, strict=True):
+            loss = segmentation_loss(logits, source.label, settings.ignore_label)
+            losses[f"segmentation{level.suffix}"] = loss
+            objective = objective + level.segmentation_weight * loss
+        if regulariser is not None and method.regularises_source:
+            losses["regulariser_source"] = regulariser(probs_s[0], affinity)
+            objective = objective + weights.regulariser_weight * losses["regulariser_source"]
+        _require_finite(losses, state.step)
+        state.scaler.scale(objective).backward()
 
     maps_t = []
     if target is not None:
+        seen = target.image if target.strong is None else target.strong
         with autocast:
-            logits_t = _each_level(state.segmenter(target.image))
+            logits_t = _each_level(state.segmenter(seen))
         probs_t = [logits.float().softmax(dim=1) for logits in logits_t]
         objective = probs_t[0].new_zeros(())
         if regulariser is not None:
             losses["regulariser_target"] = regulariser(probs_t[0], affinity)
             objective = objective + weights.regulariser_weight * losses["regulariser_target"]
+        if state.teacher is not None:
+            with torch.no_grad(), autocast:
+                prob_teacher = state.teacher(target.image).float().softmax(dim=1)
+            taught = pseudo_labels(prob_teacher, weights.teacher, settings.ignore_label)
+            losses["teacher"] = segmentation_loss(logits_t[0], taught, settings.ignore_label)
+            objective = objective + weights.teacher.weight * losses["teacher"]
         for level, prob_t in zip(levels, probs_t, strict=True):
             if (D := level.discriminator) is not None and sees is not None:
                 A_t = sees(prob_t, affinity).contiguous(memory_format=layout)
@@ -103,6 +115,8 @@ def adaptation_step(
             state.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
     state.scaler.update()
+    if state.teacher is not None and method.teacher == "mean":
+        follow(state.teacher, state.segmenter, weights.teacher.decay)
     state.step += 1
     return {name: float(loss.detach()) for name, loss in losses.items()}
 

@@ -41,6 +41,7 @@ def test_help_imports_nothing_heavy_and_is_fast():
     for command in (
         "demo",
         "inspect",
+        "translate",
         "train",
         "evaluate",
         "predict",

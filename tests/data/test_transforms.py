@@ -11,6 +11,8 @@ from fundus_uda.data.transforms import (
     random_transforms,
     read_photograph,
     read_sample,
+    strong_transforms,
+    teaching_transforms,
 )
 from fundus_uda.engine.errors import InputError
 
@@ -139,3 +141,33 @@ def test_a_mask_of_another_size_is_named(tmp_path):
     mask = save(tmp_path / "m.png", np.zeros((8, 9)))
     with pytest.raises(InputError, match=r"mask of 10x8 for .*i\.png.* Got: 9x8 in .*m\.png"):
         read_sample(Sample("i", image, (mask,), "labels"))
+
+
+def test_the_strong_view_shows_the_same_geometry_in_other_colours():
+    image = torch.full((3, 64, 64), 60, dtype=torch.uint8)
+    image[:, 20:26, 38:46] = 250
+    transform = teaching_transforms((0.0,) * 3, (1.0,) * 3)
+    differ = 0
+    for seed in range(5):
+        views = transform.set_random_state(seed)({"image": image.clone()})
+        weak, strong = views["image"].mean(0), views["strong"].mean(0)
+        spot = weak > weak.median() + 0.5
+        if spot.any():
+            assert strong[spot].mean() > strong[~spot].mean() + 0.1
+        differ += not torch.allclose(weak, strong, atol=0.02)
+        assert views["strong"].min() >= 0
+        assert views["strong"].max() <= 1
+    assert differ >= 3
+
+
+def test_strong_transforms_move_image_and_label_together():
+    label = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    label[:, 16:48, 20:44] = 1
+    image = 200 * label.expand(3, 64, 64) + 20
+    for seed in range(5):
+        transform = strong_transforms((0.0,) * 3, (1.0,) * 3).set_random_state(seed)
+        drawn = transform({"image": image.clone(), "label": label.clone()})
+        brightness = drawn["image"].mean(0)
+        disc = drawn["label"] == 1
+        assert 0 < disc.sum() < disc.numel()
+        assert brightness[disc].mean() > brightness[~disc].mean() + 0.2

@@ -45,7 +45,7 @@ def test_another_setting_or_image_list_is_refused_with_both_values(tmp_path):
     with pytest.raises(InputError) as caught:
         resume(tmp_path / "run" / "last.pt", state(other), other, {"source": "t"})
     assert "segmenter.lr: 0.5 here, 0.05 there" in str(caught.value)
-    assert "images of source: 't' here, 's' there" in str(caught.value)
+    assert "fingerprint of source: 't' here, 's' there" in str(caught.value)
 
 
 def test_the_number_of_workers_may_change(tmp_path):

@@ -48,6 +48,10 @@ def test_every_method_updates_what_it_should(name):
         weight = "layers.0.weight"
         after = trained.discriminator.state_dict()[weight]
         assert not torch.equal(after, before["discriminator"][weight])
+    if METHODS[name].teacher:
+        expected.add("teacher")
+        moved = not torch.equal(trained.teacher[4].weight, before["teacher"]["4.weight"])
+        assert moved == (METHODS[name].teacher == "mean")
     assert losses.keys() == expected
 
 
@@ -83,6 +87,32 @@ def test_the_step_is_equations_6_and_4_written_out():
     reference.discriminator_optimizer.step()
     for mine, theirs in zip(trained.discriminator.parameters(), D.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
+    """The step on one target batch alone, against the loss and the update written out."""
+    teacher = {"confidence": 0.0, "weight": 0.5, "decay": 0.9}
+    of = settings(
+        method="mean_teacher",
+        adaptation={"teacher": teacher},
+        segmenter={"lr": 0.05, "weight_decay": 0, "momentum": 0},
+        poly_power=0,
+    )
+    trained, reference = state(of), state(of)
+    _, target = batches()
+    target = target._replace(strong=target.image * 0.8)
+    losses = adaptation_step(trained, None, target, of)
+
+    label = reference.teacher(target.image).argmax(dim=1)
+    seed_torch(of.seed, "step", 0)
+    loss = F.cross_entropy(reference.segmenter.train()(target.strong), label)
+    (0.5 * loss).backward()
+    weight = reference.segmenter[4].weight
+    expected = (weight - 0.05 * weight.grad).detach()
+    assert losses == {"teacher": pytest.approx(loss.item())}
+    torch.testing.assert_close(trained.segmenter[4].weight.detach(), expected)
+    mean = 0.9 * reference.teacher[4].weight + 0.1 * expected
+    torch.testing.assert_close(trained.teacher[4].weight, mean)
 
 
 def test_the_target_label_is_not_used():

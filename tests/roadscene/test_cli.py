@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.strip() == "[]"
     listed = runner.invoke(app, ["--help"])
     assert listed.exit_code == 0
-    for name in ("demo", "inspect", "train", "evaluate", "predict", "compare"):
+    for name in ("demo", "inspect", "translate", "train", "evaluate", "predict", "compare"):
         assert name in listed.output
 
 

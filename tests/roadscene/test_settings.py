@@ -18,8 +18,9 @@ def test_every_shipped_config_loads(name):
     settings = read_settings(name, [])
     stem = name.rpartition("/")[2]
     if stem not in ("cpu", "demo"):
-        method = stem.removesuffix("_multi").rpartition("_")[2]
-        assert settings.method == method
+        last = stem.removesuffix("_multi").rpartition("_")[2]
+        assert settings.method == {"it": "asa", "st": "self_training"}.get(last, last)
+        assert (settings.start is not None) == (last == "st")
         assert (settings.adaptation.auxiliary is not None) == stem.endswith("_multi")
         assert settings.network.architecture == "deeplab_v2"
         assert (settings.steps, settings.batch_size) == (100_000, 1)
@@ -34,6 +35,14 @@ def test_the_authors_own_rows_are_all_there():
     for city in ("rome", "rio", "tokyo", "taipei"):
         for method in ("source", "asa"):
             assert f"roadscene/cross_city/{city}_{method}" in SHIPPED
+
+
+def test_asa_after_translation_has_a_tenth_of_its_weight():
+    def weight(name):
+        return read_settings(f"roadscene/{name}", []).adaptation.adversarial_weight
+
+    assert weight("gta5/resnet101_asa_it") == 0.0001 == weight("gta5/resnet101_asa") / 10
+    assert weight("synthia/resnet101_asa_it") == 0.0001
 
 
 def test_sizes_and_classes_of_the_three_benchmarks():

@@ -109,3 +109,24 @@ def test_real_photographs_by_day_and_at_dusk(real_data, tmp_path):
     labelled = set(table.index[table["labelled_pixels"] > 0])
     assert labelled == {"road", "sidewalk", "building", "fence", "pole", "sign", "veg", "sky",
                         "person", "car", "bike"}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["self_training", "mean_teacher"])
+def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
+    of = settings(root, method=method, start=str(run), steps=1)
+    train(of, tmp_path / "run", CPU)
+    header, _ = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert header == ("step,teacher" if method == "self_training" else "step,segmentation,teacher")
+    checkpoint = load_checkpoint(tmp_path / "run" / "last.pt")
+    first, teacher = segmenter_of(run), checkpoint.state["teacher"]
+    same = all(torch.equal(first[name], teacher[name]) for name in first)
+    assert same == (method == "self_training")
+
+
+def test_a_teacher_needs_a_start_of_the_same_classes(root, run, tmp_path):
+    with pytest.raises(InputError, match="Expected start, a run folder.*self_training"):
+        train(settings(root, method="self_training"), tmp_path / "run", CPU)
+    sixteen = settings(root, method="self_training", start=str(run)).model_dump(mode="json")
+    sixteen["data"]["classes"] = 16
+    with pytest.raises(InputError, match="19 classes. Got: deeplab_v3plus with 16"):
+        train(type(settings(root)).model_validate(sixteen), tmp_path / "run", CPU)

@@ -1,0 +1,281 @@
+"""The paper's tables at one's own scale: all runs of a table, one after the other or resumed."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from fundus_uda.engine.config import differences
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.settings import FundusSettings, read_settings
+from fundus_uda.training import train
+from fundus_uda.translated_source import write_translated_source
+from fundus_uda.translation.settings import read_settings as read_translation_settings
+
+Dice = tuple[float, float, float]
+"""Cup, disc and their mean."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table, and the run behind it."""
+
+    title: str
+    config: str
+    """Name of the shipped settings, without the profile's ending."""
+    overrides: tuple[str, ...] = ()
+    start: str | None = None
+    """The row whose network the run starts from."""
+    translated: bool = False
+    """The source images are first brought into the target's style by CyCADA."""
+    seeds: int | None = 1
+    """How many; None for as many as asked for."""
+    paper: Dice | None = None
+    """What the paper's Table VII has, for REFUGE to RIM-ONE-r3."""
+
+
+SOURCE = Row("Source only", "source", seeds=None, paper=(0.751, 0.793, 0.772))
+ORACLE = Row("Oracle", "oracle", seeds=None, paper=(0.856, 0.968, 0.914))
+ASA = Row("ASA", "asa", seeds=None, paper=(0.806, 0.900, 0.853))
+ASA_ST = Row("ASA + ST", "self_training", start="asa")
+# The paper takes a tenth of its weight after translation, since less is left to align.
+ASA_IT = Row("ASA + IT", "asa_it", translated=True)
+ASA_IT_ST = Row("ASA + IT + ST", "self_training", start="asa_it")
+
+TABLES: dict[str, dict[str, Row]] = {
+    "table7": {
+        "source": SOURCE,
+        "adaptsegnet": Row("AdaptSegNet", "adaptsegnet", paper=(0.775, 0.893, 0.834)),
+        "advent": Row("ADVENT", "advent"),
+        "asc": Row("ASC", "asc"),
+        "asa": ASA,
+        "asa_st": ASA_ST,
+        "asa_it": ASA_IT,
+        "asa_it_st": ASA_IT_ST,
+        "recipe_source": Row(
+            "Default recipe, first stage", "source", ("data.augmentation=strong",), seeds=None
+        ),
+        "recipe": Row("Default recipe", "mean_teacher", start="recipe_source", seeds=None),
+        "oracle": ORACLE,
+    },
+    "table3": {
+        "source": SOURCE,
+        "asa": ASA,
+        "asa_it": ASA_IT,
+        "asa_st": ASA_ST,
+        "asa_it_st": ASA_IT_ST,
+        "oracle": ORACLE,
+    },
+    "table4": {
+        f"{method}_{weight}": Row(
+            f"{method.upper()}, lambda = {weight}",
+            method,
+            (f"adaptation.{term}={weight}",),
+        )
+        for method, term in (("asc", "regulariser_weight"), ("asa", "adversarial_weight"))
+        for weight in ("0.0002", "0.0005", "0.001", "0.002", "0.004")
+    },
+    "table5": {
+        "source": Row("Baseline", "source"),
+        "adaptsegnet": Row("AdaptSegNet", "adaptsegnet"),
+    }
+    | {
+        f"{method}_{neighbors}": Row(
+            f"{method.upper()}, {neighbors} neighbours",
+            method,
+            (f"affinity.neighbors={neighbors}",),
+        )
+        for method in ("asc", "asa")
+        for neighbors in (4, 8)
+    },
+}
+"""By the number of the paper's table. Tables III to V are its road scenes; here, the fundus."""
+
+
+def reproduce(
+    table: str,
+    out: Path,
+    device: torch.device,
+    seeds: int = 3,
+    profile: str = "cpu",
+    overrides: tuple[str, ...] = (),
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Train what is missing of a table, and write it beside the paper's values.
+
+    Runs are in `out/ROW-seedN`; a finished one is left alone, an interrupted one resumed, so that
+    the command can be stopped and started at will. `out/TABLE.csv` and `out/TABLE.md` are written
+    anew after each run.
+
+    Args:
+        table: a key of `TABLES`.
+        out: the folder.
+        device: where to train.
+        seeds: of the rows with several: 0, 1, …
+        profile: "cpu", or "paper" for the paper's own settings.
+        overrides: `key=value` for the settings of all runs, such as data.target.
+        say: told of each run before it starts.
+
+    Returns:
+        The table (see `collect`).
+
+    Raises:
+        InputError: an unknown table, wrong settings or data, or a run of other settings in `out`.
+    """
+    if table not in TABLES:
+        raise InputError(f"Expected one of {', '.join(TABLES)}. Got: {table!r}.")
+    rows = TABLES[table]
+    for seed in range(seeds):
+        for name, row in rows.items():
+            if seed < (row.seeds or seeds):
+                say(f"{row.title}, seed {seed}")
+                _complete(name, row, rows, seed, out, device, profile, overrides)
+                written = collect(table, out)
+                written.to_csv(out / f"{table}.csv", index=False)
+                text = as_markdown(table, written)
+                (out / f"{table}.md").write_text(text, encoding="utf-8")
+    return written
+
+
+def collect(table: str, out: Path) -> pd.DataFrame:
+    """What the finished runs of a table scored with their last checkpoint.
+
+    Returns:
+        A row per run: row, title, seed, dice_cup, dice_disc, dice_mean, gap_closed = (run -
+        source only) / (oracle - source only) in dice_mean of the same seed, NaN without those, and
+        seconds, what the run took without those it starts from, NaN for one that was resumed.
+    """
+    found = []
+    for name, row in TABLES[table].items():
+        for run in sorted(out.glob(f"{name}-seed*")):
+            file = run / "evaluation" / "last" / "summary.json"
+            if file.is_file():
+                summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+                took = run / "seconds.json"
+                found.append(
+                    {
+                        "row": name,
+                        "title": row.title,
+                        "seed": summary["seed"],
+                        **{key: summary[key]["mean"] for key in _DICE},
+                        "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
+                    }
+                )
+    written = pd.DataFrame(found)
+    mean = written.set_index(["row", "seed"])["dice_mean"]
+
+    def gap_closed(row: "pd.Series[Any]") -> float:
+        ends = [mean.get((end, row["seed"]), math.nan) for end in ("source", "oracle")]
+        return float((row["dice_mean"] - ends[0]) / (ends[1] - ends[0]))
+
+    written["gap_closed"] = written.apply(gap_closed, axis=1)
+    return written
+
+
+def as_markdown(table: str, written: pd.DataFrame) -> str:
+    """A row per method: mean over the seeds, and their standard deviation where there are some.
+
+    The gap closed is the mean of each seed's.
+    """
+    lines = [
+        "| Method | Seeds | Dice cup | Dice disc | Mean | Gap closed | Paper: cup, disc, mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in TABLES[table].items():
+        runs = written[written["row"] == name]
+        if len(runs):
+            dice = " | ".join(_mean_and_spread(runs[key], "{:.3f}") for key in _DICE)
+            gap = _mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")
+            paper = ", ".join(f"{value:.3f}" for value in row.paper or ())
+            lines.append(f"| {row.title} | {len(runs)} | {dice} | {gap} | {paper} |")
+    return "\n".join(lines) + "\n"
+
+
+_DICE = ("dice_cup", "dice_disc", "dice_mean")
+
+
+def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> str:
+    if values.isna().any():
+        return ""
+    spread = f" ± {form.format(values.std())}" if len(values) > 1 else ""
+    return form.format(values.mean()) + spread + unit
+
+
+def _complete(
+    name: str,
+    row: Row,
+    rows: dict[str, Row],
+    seed: int,
+    out: Path,
+    device: torch.device,
+    profile: str,
+    overrides: tuple[str, ...],
+) -> None:
+    run = out / f"{name}-seed{seed}"
+    given = [*overrides, *row.overrides, f"seed={seed}"]
+    if row.start is not None:
+        assert row.start in rows
+        given.append(f"start={out / f'{row.start}-seed{seed}'}")
+    config = f"fundus/{row.config}" + ("_cpu" if profile == "cpu" else "")
+    settings = read_settings(config, given)
+    if row.translated:
+        address = _translated_source(settings, out, seed, device, profile)
+        settings = read_settings(config, [*given, f"data.source={address}"])
+    if settings.data.test is None:
+        raise InputError("Expected data.test, on which the table is scored. Got: none.")
+    _require_same_settings(run, settings)
+    if (run / "evaluation" / "last" / "summary.json").is_file():
+        return
+    started, begun = time.monotonic(), RunFolder(run).last.is_file()
+    train(settings, run, device, continue_run=begun)
+    if not begun:
+        (run / "seconds.json").write_text(json.dumps(round(time.monotonic() - started, 1)))
+
+
+def _translated_source(
+    settings: FundusSettings, out: Path, seed: int, device: torch.device, profile: str
+) -> str:
+    folder = out / f"translated-seed{seed}"
+    assert settings.data.source is not None
+    assert settings.data.target is not None
+    translation = read_translation_settings(
+        "cycada",
+        settings.data.source,
+        settings.data.target,
+        str(out / f"source-seed{seed}"),
+        "translation/cycada" + ("_cpu" if profile == "cpu" else ""),
+        [f"seed={seed}"],
+    )
+    finished = folder / "finished"
+    if not finished.is_file():
+        write_translated_source(
+            translation,
+            settings.data.source_annotation,
+            folder,
+            device,
+            continue_run=RunFolder(folder).last.is_file(),
+        )
+        finished.touch()
+    return f"folder:{folder}"
+
+
+def _require_same_settings(run: Path, settings: FundusSettings) -> None:
+    """A finished run is taken as it is, so it must be the one that is asked for."""
+    file = run / "config.yaml"
+    if file.is_file():
+        theirs = yaml.safe_load(file.read_text(encoding="utf-8"))
+        ours = settings.model_dump(mode="json")
+        if lines := differences(ours, theirs):
+            raise InputError(
+                f"Expected the run in {run} to have these settings. Got:\n  "
+                + "\n  ".join(lines)
+                + "\nChoose another --out, or remove that run."
+            )

@@ -1,0 +1,99 @@
+"""One step of CyCADA's image translation: both generators, then both discriminators."""
+
+import math
+
+from torch import Tensor, nn
+
+from fundus_uda.engine.batches import Batch
+from fundus_uda.engine.errors import WorkError
+from fundus_uda.engine.randomness import derive_seed
+from fundus_uda.translation.equations import (
+    cycle_loss,
+    discriminator_loss,
+    generator_loss,
+    identity_loss,
+    semantic_consistency_loss,
+)
+from fundus_uda.translation.settings import CycadaSettings
+from fundus_uda.translation.state import TranslationState
+
+
+def translation_step(
+    state: TranslationState,
+    source: Batch,
+    target: Batch,
+    segmenter: nn.Module,
+    settings: CycadaSettings,
+) -> dict[str, float]:
+    """One update of the generators (CyCADA Eq. 5 without feature alignment), then of D_S and D_T.
+
+    Args:
+        state: changed in place; its step grows by one.
+        source: images x_S in [-1, 1]; labels, if there are any, are not used.
+        target: images x_T in [-1, 1].
+        segmenter: f_S, images in [-1, 1] to logits; in evaluation mode, its parameters frozen.
+        settings: of the run.
+
+    Returns:
+        The unweighted losses by name, each the sum of both directions.
+
+    Raises:
+        WorkError: a loss is not finite; no weight of the network that it is for was updated.
+    """
+    x_S, x_T = source.image, target.image
+    G_ST, G_TS = state.generators["ST"], state.generators["TS"]
+    D_S, D_T = state.discriminators["S"], state.discriminators["T"]
+    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] = linear_decay(settings.lr, state.step, settings.steps)
+
+    fake_T, fake_S = G_ST(x_S), G_TS(x_T)
+    state.discriminators.requires_grad_(False)
+    losses = {"adversarial": generator_loss(D_T(fake_T)) + generator_loss(D_S(fake_S))}
+    state.discriminators.requires_grad_(True)
+    objective = losses["adversarial"]
+    if settings.cycle_weight:
+        losses["cycle"] = cycle_loss(G_TS(fake_T), x_S) + cycle_loss(G_ST(fake_S), x_T)
+        objective = objective + settings.cycle_weight * losses["cycle"]
+    if settings.identity_weight:
+        losses["identity"] = identity_loss(G_ST(x_T), x_T) + identity_loss(G_TS(x_S), x_S)
+        objective = objective + settings.identity_weight * losses["identity"]
+    if settings.semantic_weight:
+        losses["semantic"] = semantic_consistency_loss(
+            segmenter, fake_T, x_S
+        ) + semantic_consistency_loss(segmenter, fake_S, x_T)
+        objective = objective + settings.semantic_weight * losses["semantic"]
+    _require_finite(losses, state.step)
+    state.generator_optimizer.zero_grad(set_to_none=True)
+    objective.backward()
+    state.generator_optimizer.step()
+
+    older_S, older_T = (
+        state.histories[domain].exchange(
+            fake.detach(), derive_seed(settings.seed, "history", domain, state.step)
+        )
+        for domain, fake in (("S", fake_S), ("T", fake_T))
+    )
+    losses["discriminator"] = discriminator_loss(D_S(x_S), D_S(older_S)) + discriminator_loss(
+        D_T(x_T), D_T(older_T)
+    )
+    _require_finite(losses, state.step)
+    state.discriminator_optimizer.zero_grad(set_to_none=True)
+    losses["discriminator"].backward()
+    state.discriminator_optimizer.step()
+    state.step += 1
+    return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+def linear_decay(lr: float, step: int, steps: int) -> float:
+    """`lr` in the first half of the training, then falling to 0 linearly (CycleGAN, Section 4)."""
+    return lr * min(1.0, 2 * (1 - step / steps))
+
+
+def _require_finite(losses: dict[str, Tensor], step: int) -> None:
+    for name, loss in losses.items():
+        if not math.isfinite(value := float(loss.detach())):
+            raise WorkError(
+                f"Expected finite losses. Got: {name} = {value} at step {step} of the "
+                f"translation. In a new run, lower lr."
+            )

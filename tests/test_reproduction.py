@@ -1,0 +1,87 @@
+"""Tables of tiny runs: what is trained, resumed, refused and written."""
+
+import json
+
+import pytest
+import torch
+
+from fundus_uda import reproduction
+from fundus_uda.engine.config import find_config
+from fundus_uda.engine.errors import InputError
+from fundus_uda.reproduction import TABLES, Row, as_markdown, collect, reproduce
+
+CPU = torch.device("cpu")
+ROWS = {
+    "source": Row("Source only", "source", seeds=None, paper=(0.1, 0.2, 0.15)),
+    "mean_teacher": Row("Mean teacher", "mean_teacher", start="source", seeds=None),
+    "oracle": Row("Oracle", "oracle"),
+}
+
+
+def tiny(cameras) -> tuple[str, ...]:
+    data = [f"data.{domain}=folder:{cameras / 'b'}" for domain in ("target", "test")]
+    size = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1"]
+    return (f"data.source=folder:{cameras / 'a'}", *data, *size)
+
+
+@pytest.fixture
+def table(monkeypatch) -> str:
+    monkeypatch.setitem(TABLES, "tiny", ROWS)
+    return "tiny"
+
+
+def test_a_table_is_trained_written_and_then_left_alone(table, cameras, tmp_path, monkeypatch):
+    said: list[str] = []
+    reproduce(table, tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
+    written = collect(table, tmp_path)
+    assert list(zip(written["row"], written["seed"], strict=True)) == [
+        ("source", 0),
+        ("source", 1),
+        ("mean_teacher", 0),
+        ("mean_teacher", 1),
+        ("oracle", 0),
+    ]
+    assert said[:3] == ["Source only, seed 0", "Mean teacher, seed 0", "Oracle, seed 0"]
+    assert (written["seconds"] > 0).all()
+    source, _, teacher, _, oracle = written["dice_mean"]
+    assert written["gap_closed"][2] == pytest.approx((teacher - source) / (oracle - source))
+    assert written["gap_closed"].isna().tolist() == [False, True, False, True, False]
+    assert (tmp_path / "tiny.md").read_text().startswith("| Method | Seeds |")
+
+    def never(*_, **__):
+        raise AssertionError("a finished run was trained again")
+
+    monkeypatch.setattr(reproduction, "train", never)
+    again = reproduce(table, tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
+    assert again.equals(written)
+
+
+def test_a_run_of_other_settings_is_refused(table, cameras, tmp_path):
+    reproduce(table, tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    with pytest.raises(InputError, match=r"(?s)batch_size: 3 here, 2 there.*another --out"):
+        reproduce(table, tmp_path, CPU, 1, "cpu", (*tiny(cameras), "batch_size=3"))
+
+
+def test_an_unknown_table_names_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match="table7, table3, table4, table5"):
+        reproduce("table1", tmp_path, CPU)
+
+
+def test_the_markdown_has_mean_spread_and_the_papers_values(table, tmp_path):
+    for seed, mean in ((0, 0.70), (1, 0.72)):
+        folder = tmp_path / f"source-seed{seed}" / "evaluation" / "last"
+        folder.mkdir(parents=True)
+        dice = {key: {"mean": mean} for key in ("dice_cup", "dice_disc", "dice_mean")}
+        (folder / "summary.json").write_text(json.dumps({"seed": seed, **dice}))
+    line = as_markdown(table, collect(table, tmp_path)).splitlines()[2]
+    assert line.startswith("| Source only | 2 | 0.710 ± 0.014 | 0.710 ± 0.014 | 0.710 ± 0.014 |")
+    assert line.endswith("|  | 0.100, 0.200, 0.150 |")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_has_settings_and_a_start_above_it(table):
+    names = list(TABLES[table])
+    for place, row in enumerate(TABLES[table].values()):
+        for ending in ("", "_cpu"):
+            assert find_config(f"fundus/{row.config}{ending}", "fundus").is_file()
+        assert row.start is None or row.start in names[:place]

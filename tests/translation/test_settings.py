@@ -1,0 +1,65 @@
+import pytest
+
+from fundus_uda.engine.config import shipped_configs
+from fundus_uda.engine.errors import InputError
+from fundus_uda.translation.settings import CycadaSettings, FourierSettings, read_settings
+
+
+def read(method, *overrides, model=None, config=None):
+    return read_settings(method, "folder:a", "folder:b", model, config, list(overrides))
+
+
+@pytest.mark.parametrize("name", shipped_configs("translation"))
+def test_every_shipped_config_loads(name):
+    method = name.removeprefix("translation/").removesuffix("_cpu")
+    settings = read(method, model="run" if method == "cycada" else None, config=name)
+    assert (settings.source, settings.target) == ("folder:a", "folder:b")
+
+
+def test_cycada_is_that_of_the_papers_and_its_cpu_profile_is_smaller():
+    paper = read("cycada", model="run")
+    assert isinstance(paper, CycadaSettings)
+    defaults = CycadaSettings(
+        source="folder:a", target="folder:b", model="run", steps=80_000, batch_size=1,
+        snapshot_every=4000, workers=2,
+    )  # fmt: skip
+    assert paper == defaults
+    assert (paper.generator.blocks, paper.cycle_weight, paper.betas) == (9, 10, (0.5, 0.999))
+    small = read("cycada", model="run", config="translation/cycada_cpu")
+    assert isinstance(small, CycadaSettings)
+    assert (small.crop, small.generator.blocks, small.cycle_weight) == (128, 3, 10)
+
+
+def test_overrides_are_read():
+    settings = read("fourier", "beta=0.05", "seed=3")
+    assert settings == FourierSettings(source="folder:a", target="folder:b", beta=0.05, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("cyclegan", {}, "Expected METHOD to be one of fourier, histogram, cycada"),
+        ("cycada", {}, "Expected --model RUN.*Got: cycada with --model missing"),
+        ("fourier", {"model": "run"}, "with no other method. Got: fourier with --model run"),
+        (
+            "fourier",
+            {"config": "translation/none"},
+            "one of translation/cycada, .*translation/none",
+        ),
+    ],
+)
+def test_wrong_combinations_are_named(method, options, message):
+    with pytest.raises(InputError, match=message):
+        read(method, **options)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("beta=0.6", "beta: Input should be less than or equal to 0.5"),
+        ("betta=0.1", "Did you mean beta"),
+    ],
+)
+def test_wrong_values_are_named(override, message):
+    with pytest.raises(InputError, match=message):
+        read("fourier", override)

@@ -1,0 +1,156 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.translation import stage
+from fundus_uda.translation.images import as_image
+from fundus_uda.translation.settings import FourierSettings, HistogramSettings
+from fundus_uda.translation.stage import train_translation, translate_by_generator, translated
+from tests.engine.tiny import assert_identical
+from tests.translation.tiny import domain, segmenter, settings
+
+CPU = torch.device("cpu")
+FOURIER = FourierSettings(source="s", target="t", beta=0.05)
+HISTOGRAM = HistogramSettings(source="s", target="t")
+
+
+def light(settings, folder, source=None, target=None):
+    source, target = source or domain("s", 3), target or domain("t", 2, brightness=100)
+    return list(translated(source, target, None, settings, RunFolder(folder), CPU, False))
+
+
+def train(folder, of=None, source=None, continue_run=False, network=None):
+    torch.manual_seed(0)
+    source, target = source or domain("s", 5), domain("t", 3, brightness=80)
+    network = network or segmenter()
+    return train_translation(
+        source, target, network, of or settings(), RunFolder(folder), CPU, continue_run
+    )
+
+
+def right_half(image):
+    field = np.zeros(image.shape[:2], bool)
+    field[:, image.shape[1] // 2 :] = True
+    return field
+
+
+def test_values_are_clipped_and_rounded_without_wrapping_around():
+    image = as_image(
+        np.array([[[-3.0, 254.6, 300.0]]]), np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool)
+    )
+    assert image.tolist() == [[[0, 255, 255]]]
+    assert image.dtype == np.uint8
+
+
+def test_histograms_become_the_targets(tmp_path):
+    target = domain("t", 1, brightness=100, size=(64, 64))
+    for image in light(HISTOGRAM, tmp_path / "run", target=target):
+        for quantile in (0.1, 0.5, 0.9):
+            expected = np.quantile(target.read(0), quantile, axis=(0, 1))
+            assert np.quantile(image, quantile, axis=(0, 1)) == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize("method", [FOURIER, HISTOGRAM])
+def test_the_style_of_oneself_changes_nothing(method, tmp_path):
+    images = light(method, tmp_path / "run", domain("s", 1), domain("t", 1))
+    assert np.abs(images[0].astype(int) - domain("s", 1).read(0)).max() <= 1
+
+
+@pytest.mark.parametrize("method", [FOURIER, HISTOGRAM])
+def test_borders_stay_as_they_are_and_have_no_say(method, tmp_path):
+    """A target whose left half is border gives the style of its right half alone."""
+    plain = domain("t", 1, brightness=100)
+    black = plain.read(0).copy()
+    black[:, :24] = 0
+    bordered = type(plain)(plain.ids, lambda _: black, plain.working_size, right_half, "", True)
+    source = domain("s", 2, field=right_half)
+    images = light(method, tmp_path / "run", source, bordered)
+    for index, image in enumerate(images):
+        assert np.array_equal(image[:, :24], source.read(index)[:, :24])
+        mean = image[:, 24:].mean(axis=(0, 1))
+        assert mean == pytest.approx(black[:, 24:].mean(axis=(0, 1)), abs=2)
+
+
+def test_partners_are_written_and_depend_on_seed_and_id_alone(tmp_path):
+    def partners(name, settings, source):
+        light(settings, tmp_path / name, source, domain("t", 50))
+        return {
+            r["source"]: r["target"] for r in csv.DictReader((tmp_path / name / "pairs.csv").open())
+        }
+
+    few, many = (partners(f"n{n}", HISTOGRAM, domain("s", n)) for n in (3, 6))
+    assert few == {name: many[name] for name in few}
+    other = partners("other", HISTOGRAM.model_copy(update={"seed": 1}), domain("s", 6))
+    assert other != many
+
+
+def test_methods_without_training_cannot_be_continued(tmp_path):
+    with pytest.raises(InputError, match="Expected --resume with cycada alone"):
+        translated(domain("s", 1), domain("t", 1), None, FOURIER, RunFolder(tmp_path), CPU, True)
+
+
+def test_seven_steps_equal_three_and_four(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole")
+    step = stage.translation_step
+
+    def until_the_power_fails(state, *arguments):
+        if state.step == 3:
+            raise KeyboardInterrupt
+        return step(state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "translation_step", until_the_power_fails)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts")
+    parts = train(tmp_path / "parts", continue_run=True)
+    assert parts.step == 7
+    assert len(parts.histories["S"].images) == 3
+    assert_identical(whole.state_dict(), parts.state_dict())
+    logs = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    assert logs[0].startswith("step,adversarial,cycle,identity,semantic,discriminator\n")
+
+
+def test_another_segmenter_is_refused_on_resume(tmp_path):
+    of = settings(steps=1)
+    train(tmp_path / "run", of)
+    torch.manual_seed(1)
+    with pytest.raises(InputError, match="fingerprint of model: .* here, .* there"):
+        train(
+            tmp_path / "run",
+            of,
+            continue_run=True,
+            network=segmenter(),
+        )
+
+
+def test_the_segmenter_is_not_trained(tmp_path):
+    network = segmenter()
+    before = network.weight.clone()
+    train(tmp_path / "run", settings(steps=1), network=network)
+    assert torch.equal(network.weight, before)
+
+
+def test_generated_images_have_their_own_size_and_keep_their_border(tmp_path):
+    source = domain("s", 2, size=(50, 70), field=right_half)
+    small = type(source)(source.ids, source.read, lambda h, w: (35, 49), right_half, "s", True)
+    state = train(tmp_path / "run", settings(steps=1), small)
+    images = list(translate_by_generator(small, state))
+    assert len(images) == 2
+    for index, image in enumerate(images):
+        assert image.shape == (50, 70, 3)
+        assert image.dtype == np.uint8
+        assert np.array_equal(image[:, :35], source.read(index)[:, :35])
+        assert not np.array_equal(image[:, 35:], source.read(index)[:, 35:])
+
+
+def test_a_generator_at_the_identity_gives_the_image_itself(tmp_path):
+    of = settings(generator={"channels": 2, "blocks": 0, "start_at_identity": True})
+    state = stage.build_translation_state(of, CPU)
+    source = domain("s", 1)
+    (image,) = translate_by_generator(source, state)
+    assert np.array_equal(image, source.read(0))

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from cli.main import app, run
 from tests.clinic.fields import whole_field
 from tests.clinic.seeing import run_predict
 from tests.clinic.test_reading import write_dicom
@@ -46,3 +48,23 @@ def test_a_weak_or_absent_key_is_refused(cameras, tmp_path, monkeypatch, capsys,
     code = run_predict(monkeypatch, cameras, tmp_path, "--key-file", tmp_path / "key")
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_report_is_written_anew_against_a_reference(cameras, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert run_predict(monkeypatch, cameras, cameras / "a" / "images", "--out", out) in (0, 3)
+    page = tmp_path / "page.html"
+    command = ["report", str(out), "--reference", f"folder:{cameras / 'a'}", "--out", str(page)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "Bland-Altman" in page.read_text(encoding="utf-8")
+    scored = json.loads(page.with_suffix(".json").read_text())["after"]["scores"]
+    assert 1 <= scored["images"] <= 8
+
+
+def test_report_of_another_folder_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fundus-uda", "report", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 2
+    assert "folder that `fundus-uda predict` wrote" in capsys.readouterr().err

@@ -4,8 +4,6 @@ import shutil
 
 import pytest
 
-from tests.clinic.test_report import page, run  # noqa: F401
-
 webdriver = pytest.importorskip("selenium.webdriver")
 
 
@@ -25,7 +23,7 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser, page):  # noqa: F811
+def opened(browser, page):
     browser.get(page.as_uri())
     yield browser
     assert browser.get_log("browser") == []

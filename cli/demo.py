@@ -18,6 +18,4 @@ def command(out: OutFolder = Path("runs/demo"), device: Device = "auto") -> None
 
     table = run_demo(out, pick_device(device))
     typer.echo(as_markdown(table))
-    typer.echo(
-        f"See {out / 'panel.png'}; overlays are in {out / 'predictions'}, all else in {out}."
-    )
+    typer.echo(f"Open {out / 'report.html'} to look through the photographs; all else is in {out}.")

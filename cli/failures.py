@@ -1,10 +1,14 @@
 """How commands end: 0 done, 1 the work failed, 2 wrong usage or input, 3 done in part."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from fundus_uda.engine.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_app(app: typer.Typer) -> None:
@@ -25,3 +29,13 @@ def run_app(app: typer.Typer) -> None:
     except WorkError as error:
         typer.secho(f"Failed: {error}", err=True, fg="red")
         sys.exit(1)
+
+
+def end_with_failed_images(failed: "pd.DataFrame") -> None:
+    """List the images of a table that could not be measured and exit with 3, if there are any."""
+    if len(failed) == 0:
+        return
+    typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")
+    for row in failed.itertuples():
+        typer.echo(f"  {row.image}: {row.reason}", err=True)
+    raise typer.Exit(3)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from cli.failures import end_with_failed_images
+
 
 def command(
     masks: list[Path] = typer.Argument(help="Mask images, or folders of them."),
@@ -25,8 +27,4 @@ def command(
     table.to_csv(out, index=False)
     failed = table[table["status"] != "ok"]
     typer.echo(f"Wrote the measurements of {len(table) - len(failed)} masks to {out}.")
-    if len(failed):
-        typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")
-        for row in failed.itertuples():
-            typer.echo(f"  {row.image}: {row.reason}", err=True)
-        raise typer.Exit(3)
+    end_with_failed_images(failed)

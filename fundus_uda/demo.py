@@ -8,15 +8,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from fundus_uda.clinic.batch import predict
+from fundus_uda.clinic.report import write_report
 from fundus_uda.comparison import compare, write_comparison
-from fundus_uda.data.datasets import images_in
+from fundus_uda.data.datasets import images_in, load_samples
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.config import MethodName
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.runlog import require_empty
 from fundus_uda.figures import panel
 from fundus_uda.model import load_model
-from fundus_uda.prediction import predict
 from fundus_uda.settings import read_settings
 from fundus_uda.training import train
 
@@ -28,7 +29,8 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     """Render both cameras, train source-only and ASA, score both on camera b.
 
     Writes `data/`, a run folder per method, `comparison.csv`, the predictions of both on the
-    test photographs under `predictions/`, and `panel.png` with four of them side by side.
+    test photographs under `predictions/`, `panel.png` with four of them side by side, and
+    `report.html`.
 
     Args:
         out: a new or empty folder.
@@ -55,10 +57,13 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         ]
         train(read_settings("fundus/demo", overrides), out / method, device)
         model = load_model(out / method, device)
-        predict(model, [test / "images"], out / "predictions" / method, device)
+        before = out / "predictions" / "source" if method != "source" else None
+        predict(model, [test / "images"], out / "predictions" / method, device, before=before)
     table = compare([out / method for method in DEMO_METHODS])
     write_comparison(table, out / "comparison.csv")
     _write_panel(out, test)
+    after, before = (out / "predictions" / method for method in ("asa", "source"))
+    write_report(after, before, load_samples(f"folder:{test}"), out / "report.html")
     return table
 
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
-from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.clinic.measurements import measure, vertical_cup_to_disc_ratio
+from fundus_uda.clinic.specks import without_specks
+from fundus_uda.clinic.trust import flags_of, trust
 from fundus_uda.data.datasets import Sample, load_samples, require_masks
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
 from fundus_uda.data.transforms import require_same_size
@@ -20,6 +23,8 @@ from fundus_uda.prediction import predictions
 from fundus_uda.settings import FundusSettings
 
 DICE = ("dice_cup", "dice_disc", "dice_mean")
+LOW_DICE = 0.8
+"""Of `dice_mean`; what the flags should catch."""
 
 
 def evaluate(
@@ -36,20 +41,23 @@ def evaluate(
     Returns:
         Columns image, dice_cup, dice_disc, dice_mean (of the two), vertical_cdr,
         vertical_cdr_reference (NaN without a disc), cup_area, cup_area_reference, disc_area,
-        disc_area_reference (shares of the image, in [0, 1]) and mean_affinity.
+        disc_area_reference (shares of the image, in [0, 1]), the keys of `trust.trust`, and flags,
+        the names of `trust.FLAGS` that are raised.
 
     Raises:
         InputError: an unreadable photograph or mask, or one of another size.
     """
     rows = []
-    for prediction in predictions(segmenter, settings, samples, device):
-        reference, _ = read_mask(prediction.sample)
-        photograph = torch.from_numpy(prediction.photograph).permute(2, 0, 1)
-        require_same_size(photograph, reference.shape, prediction.sample)
+    for sample, photograph, prediction in predictions(segmenter, settings, samples, device):
+        reference, _ = read_mask(sample)
+        require_same_size(torch.from_numpy(photograph).permute(2, 0, 1), reference.shape, sample)
         cup, disc = dice_cup_disc(prediction.mask, reference)
+        cleaned = without_specks(prediction.mask)  # what `predict` judges
+        trusted = trust(photograph, cleaned, prediction)
+        flags = flags_of(measure(cleaned) | trusted)
         rows.append(
             {
-                "image": prediction.sample.id,
+                "image": sample.id,
                 "dice_cup": cup,
                 "dice_disc": disc,
                 "dice_mean": (cup + disc) / 2,
@@ -59,7 +67,8 @@ def evaluate(
                 "cup_area_reference": float((reference == CUP).mean()),
                 "disc_area": float((prediction.mask != BACKGROUND).mean()),
                 "disc_area_reference": float((reference != BACKGROUND).mean()),
-                "mean_affinity": prediction.mean_affinity,
+                **trusted,
+                "flags": " ".join(flags),
             }
         )
     return pd.DataFrame(rows)
@@ -104,8 +113,8 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
         The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
         `vertical_cdr_error`, the mean absolute error over the images with both;
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
-        (below 1: too small; None without a reference); `images`, a fingerprint of their names;
-        and `about`.
+        (below 1: too small; None without a reference); `trust` (see `trust_summary`); `images`,
+        a fingerprint of their names; and `about`.
     """
     errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
@@ -115,8 +124,33 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
         reference = table[f"{structure}_area_reference"].mean()
         ratio = table[f"{structure}_area"].mean() / reference if reference else None
         summary[f"{structure}_area_ratio"] = ratio
+    summary["trust"] = trust_summary(table)
     summary |= about
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "dice.csv", index=False)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def trust_summary(table: pd.DataFrame) -> dict[str, float | int | None]:
+    """How well the images are judged without their masks.
+
+    Args:
+        table: of `evaluate`.
+
+    Returns:
+        `estimated_dice`, its mean over the set; `spearman`, of it and `dice_mean` over the images
+        (None where one is constant); `low`, how many images have a `dice_mean` below 0.8;
+        `recall`, the share of those with a flag, and `false_alarms`, the share of the others
+        (None without any).
+    """
+    low, flagged = table["dice_mean"] < LOW_DICE, table["flags"] != ""
+    varies = table["dice_mean"].nunique() > 1 and table["estimated_dice"].nunique() > 1
+    order = spearmanr(table["estimated_dice"], table["dice_mean"]).statistic if varies else None
+    return {
+        "estimated_dice": float(table["estimated_dice"].mean()),
+        "spearman": None if order is None else float(order),
+        "low": int(low.sum()),
+        "recall": float(flagged[low].mean()) if low.any() else None,
+        "false_alarms": float(flagged[~low].mean()) if not low.all() else None,
+    }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fundus_uda.prediction import overlay
+from fundus_uda.clinic.pictures import overlay
 
 Picture = NDArray[np.uint8]
 

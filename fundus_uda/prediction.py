@@ -1,131 +1,113 @@
-"""Photographs in; masks, overlays and measurements out."""
+"""What the network sees in a photograph around the disc, and how firmly."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.segmentation import find_boundaries
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_uda.affinity import mean_affinity
-from fundus_uda.clinic.measurements import measure
-from fundus_uda.data.datasets import Sample, images_in
-from fundus_uda.data.masks import BACKGROUND, CUP
+from fundus_uda.affinity import affinity_map
+from fundus_uda.data.datasets import Sample
 from fundus_uda.data.transforms import (
     content_box,
     fixed_transforms,
     plain_transforms,
     read_photograph,
 )
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.runlog import require_empty
-from fundus_uda.model import Model
+from fundus_uda.metrics import dice_cup_disc
 from fundus_uda.networks import input_statistics
 from fundus_uda.settings import FundusSettings
 
-DISC_COLOUR, CUP_COLOUR = (64, 224, 64), (64, 160, 255)
+Photograph = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
 
 
+@dataclass(frozen=True)
 class Prediction:
-    """Of one photograph, at its own size."""
+    """The network's reading of one photograph."""
 
-    def __init__(self, sample: Sample, probabilities: Tensor, photograph: Tensor) -> None:
-        self.sample = sample
-        self.photograph: NDArray[np.uint8] = photograph.permute(1, 2, 0).numpy()
-        """(H, W, 3) uint8."""
-        size = photograph.shape[1:]
-        box = content_box(size[0], size[1], probabilities.shape[-1])
-        content = probabilities[:, *box][None]
-        upright = F.interpolate(content, size=size, mode="bilinear", align_corners=False)[0]
-        self.mask: NDArray[np.uint8] = upright.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        """(H, W) uint8 in {0, 1, 2}."""
-        self.mean_affinity = float(mean_affinity(content))
-        """In [0, 1], at network size."""
+    mask: NDArray[np.uint8]
+    """(H, W) in {0, 1, 2}, at the photograph's own size."""
+    affinity: NDArray[np.float32]
+    """(h, w) in [0, 1], no larger than the network's input: near 1 inside regions, low where the
+    network is unsure."""
+    flip_dice_cup: float
+    flip_dice_disc: float
+    """Mean Dice between the prediction and those of the photograph mirrored and upside down,
+    turned back."""
 
 
 @torch.no_grad()
+def class_probabilities(
+    segmenter: nn.Module,
+    settings: FundusSettings,
+    photographs: NDArray[np.uint8],
+    device: torch.device,
+) -> Tensor:
+    """What the network says of photographs of one size, at that size; draws no random numbers.
+
+    Args:
+        segmenter: of `load_model` or in training.
+        settings: its settings.
+        photographs: (B, H, W, 3) uint8 RGB, around the disc.
+        device: of the segmenter.
+
+    Returns:
+        (B, 3, H, W) float32 on the device: probabilities of background, rim and cup.
+    """
+    fixed = fixed_transforms(settings.data.size)
+    plain = plain_transforms(*input_statistics(settings.network.encoder))
+    pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
+    images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels])
+    probabilities = segmenter.eval()(images.to(device)).float().softmax(dim=1)
+    height, width = photographs.shape[1:3]
+    content = probabilities[..., *content_box(height, width, settings.data.size)]
+    return F.interpolate(content, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def outline(
+    segmenter: nn.Module, settings: FundusSettings, photograph: Photograph, device: torch.device
+) -> Prediction:
+    """Disc and cup of a photograph around the disc, and how firmly the network sees them.
+
+    The arguments are those of `class_probabilities`, for one photograph (H, W, 3).
+    """
+    probabilities = class_probabilities(segmenter, settings, photograph[None], device)
+    scale = min(1.0, settings.data.size / max(photograph.shape[:2]))
+    size = [max(1, round(length * scale)) for length in photograph.shape[:2]]
+    reduced = F.interpolate(probabilities, size=size, mode="area")
+    small = Image.fromarray(photograph).resize((size[1], size[0]), Image.Resampling.BOX)
+    turned = np.stack([np.asarray(small)[:, ::-1], np.asarray(small)[::-1]])
+    mirrored, upside_down = class_probabilities(segmenter, settings, turned, device)
+    seen = most_probable(reduced[0])
+    flips = [most_probable(mirrored.flip(2)), most_probable(upside_down.flip(1))]
+    dice = np.mean([dice_cup_disc(flip, seen) for flip in flips], axis=0)
+    return Prediction(
+        mask=most_probable(probabilities[0]),
+        affinity=affinity_map(reduced)[0].cpu().numpy(),
+        flip_dice_cup=float(dice[0]),
+        flip_dice_disc=float(dice[1]),
+    )
+
+
 def predictions(
     segmenter: nn.Module, settings: FundusSettings, samples: list[Sample], device: torch.device
-) -> Iterator[Prediction]:
-    """The network's reading of each sample, one at a time; consumes no random numbers.
+) -> Iterator[tuple[Sample, Photograph, Prediction]]:
+    """The network's reading of the samples of a dataset, one at a time.
 
     Raises:
         InputError: an unreadable photograph.
     """
-    fixed = fixed_transforms(settings.data.size)
-    plain = plain_transforms(*input_statistics(settings.network.encoder))
-    segmenter.eval()
     for sample in samples:
-        photograph = read_photograph(sample.image, sample.stereo)
-        image = plain(fixed({"image": photograph}))["image"][None].to(device)
-        probabilities = segmenter(image).float().softmax(dim=1)[0]
-        yield Prediction(sample, probabilities, photograph)
+        photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
+        yield sample, photograph, outline(segmenter, settings, photograph, device)
 
 
-def predict(model: Model, paths: list[Path], out: Path, device: torch.device) -> pd.DataFrame:
-    """Write `masks/<stem>.png` (0, 1, 2), `overlays/<stem>.png` and `measurements.csv`.
-
-    Args:
-        model: of `load_model`.
-        paths: image files, and folders whose images are taken.
-        out: a folder, made if need be.
-        device: of the model.
-
-    Returns:
-        The rows of `measurements.csv`: image, all of `clinic.measurements.measure` (of which
-        vertical_cdr comes first), mean_affinity.
-
-    Raises:
-        InputError: nothing to read, two images of one name, or an unreadable one.
-    """
-    require_empty(out)
-    samples = _collect(paths)
-    for folder in ("masks", "overlays"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    rows = []
-    for prediction in predictions(model.segmenter, model.settings, samples, device):
-        name, mask = prediction.sample.id, prediction.mask
-        Image.fromarray(mask).save(out / "masks" / f"{name}.png")
-        Image.fromarray(overlay(prediction.photograph, mask)).save(out / "overlays" / f"{name}.png")
-        rows.append({"image": name, **measure(mask), "mean_affinity": prediction.mean_affinity})
-    table = pd.DataFrame(rows)
-    table.to_csv(out / "measurements.csv", index=False)
-    return table
-
-
-def overlay(photograph: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The photograph (H, W, 3) with the outlines of disc (green) and cup (blue)."""
-    drawn = photograph.copy()
-    width = max(1, round(max(mask.shape) / 300))
-    for structure, colour in ((mask != BACKGROUND, DISC_COLOUR), (mask == CUP, CUP_COLOUR)):
-        edge = torch.from_numpy(find_boundaries(structure, mode="inner")).float()[None, None]
-        thick = F.max_pool2d(edge, 2 * width - 1, stride=1, padding=width - 1)[0, 0].bool()
-        drawn[thick.numpy()] = colour
-    return drawn
-
-
-def _collect(paths: list[Path]) -> list[Sample]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += images_in(path)
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise InputError(f"Expected an image or a folder of images at {path}. Got: nothing.")
-    if not files:
-        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
-    by_stem: dict[str, Path] = {}
-    for file in files:
-        if by_stem.get(file.stem, file).resolve() != file.resolve():
-            raise InputError(
-                f"Expected images of different names, since results are named after them. "
-                f"Got: {by_stem[file.stem]} and {file}."
-            )
-        by_stem[file.stem] = file
-    return [Sample(stem, file) for stem, file in by_stem.items()]
+def most_probable(probabilities: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) probabilities to classes (H, W)."""
+    classes: NDArray[np.uint8] = probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return classes

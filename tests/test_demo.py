@@ -22,8 +22,11 @@ def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
     assert written["dice_mean"].tolist() == pytest.approx(table["dice_mean"].tolist())
     for method in ("source", "asa"):
         predictions = tmp_path / "demo" / "predictions" / method
-        assert len(list((predictions / "overlays").iterdir())) == 32
-        assert (predictions / "measurements.csv").is_file()
+        rows = pd.read_csv(predictions / "measurements.csv")
+        assert len(rows) == 32
+        overlays = {path.stem for path in (predictions / "overlays").iterdir()}
+        assert overlays == set(rows["image"][rows["status"].isin(["ok", "flagged"])])
+    assert "beside Source only before" in (tmp_path / "demo" / "report.html").read_text()
 
 
 def test_a_folder_in_use_is_refused(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image
 
+from fundus_uda.clinic.pictures import DISC_COLOUR
 from fundus_uda.figures import HEADER, SIDE, panel
-from fundus_uda.prediction import DISC_COLOUR
 
 
 def test_a_panel_has_a_row_per_photograph_and_a_column_per_mask(tmp_path):

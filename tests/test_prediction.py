@@ -8,10 +8,9 @@ from PIL import Image
 from torch import nn
 
 from fundus_uda.data.datasets import Sample, load_samples
-from fundus_uda.engine.errors import InputError
-from fundus_uda.evaluation import evaluate, write_evaluation
+from fundus_uda.evaluation import evaluate, trust_summary, write_evaluation
 from fundus_uda.model import Model
-from fundus_uda.prediction import CUP_COLOUR, DISC_COLOUR, overlay, predict, predictions
+from fundus_uda.prediction import class_probabilities, outline, predictions
 from tests.small_run import small_settings
 
 CPU = torch.device("cpu")
@@ -44,57 +43,48 @@ def ellipse_picture(path, height=90, width=150):
 
 def test_masks_come_back_at_the_pictures_own_size_and_upright(model, tmp_path):
     truth = ellipse_picture(tmp_path / "eye.png")
-    table = predict(model, [tmp_path / "eye.png"], tmp_path / "out", CPU)
-    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "eye.png"))
-    assert mask.shape == truth.shape
-    assert (mask == truth).mean() > 0.98
-    assert table["vertical_cdr"][0] == pytest.approx(0.5, abs=0.06)
-    assert table.columns[:2].tolist() == ["image", "vertical_cdr"]
-    assert table["disc_height_pixels"][0] == pytest.approx(60, abs=3)
-    assert table["disc_width_pixels"][0] == pytest.approx(30, abs=3)
-    written = pd.read_csv(tmp_path / "out" / "measurements.csv")
-    assert written.columns.tolist() == table.columns.tolist()
-    assert written["rim_clock_12_pixels"][0] == pytest.approx(table["rim_clock_12_pixels"][0])
+    sample = Sample("eye", tmp_path / "eye.png")
+    ((found, photograph, prediction),) = predictions(model.segmenter, model.settings, [sample], CPU)
+    assert found is sample
+    assert np.array_equal(photograph, np.asarray(Image.open(sample.image)))
+    assert prediction.mask.shape == truth.shape
+    assert (prediction.mask == truth).mean() > 0.98
+    rows, columns = np.nonzero(prediction.mask)
+    assert np.ptp(rows) + 1 == pytest.approx(60, abs=3)
+    assert np.ptp(columns) + 1 == pytest.approx(30, abs=3)
 
 
-def test_overlay_outlines_disc_and_cup_and_leaves_the_rest(model, tmp_path):
-    truth = ellipse_picture(tmp_path / "eye.png")
-    predict(model, [tmp_path / "eye.png"], tmp_path / "out", CPU)
-    drawn = np.asarray(Image.open(tmp_path / "out" / "overlays" / "eye.png"))
-    original = np.asarray(Image.open(tmp_path / "eye.png"))
-    changed = (drawn != original).any(axis=2)
-    colours = {tuple(c) for c in drawn[changed].tolist()}
-    assert colours == {DISC_COLOUR, CUP_COLOUR}
-    assert changed[45, 45 - 2 : 45 + 4].any()  # the left edge of the disc
-    assert not changed[:10].any()
-    assert changed.sum() < 0.2 * truth.size
+def test_probabilities_are_those_of_each_photograph_by_itself(model):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 40, 70, 3)).astype(np.uint8)
+    both = class_probabilities(model.segmenter, model.settings, pixels, CPU)
+    assert both.shape == (2, 3, 40, 70)
+    assert torch.allclose(both.sum(dim=1), torch.ones(2, 40, 70))
+    alone = class_probabilities(model.segmenter, model.settings, pixels[1:], CPU)
+    assert torch.allclose(both[1:], alone)
 
 
-def test_overlay_of_an_empty_mask_is_the_photograph():
-    photograph = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
-    assert np.array_equal(overlay(photograph, np.zeros((20, 30), dtype=np.uint8)), photograph)
+class LeftHalf(nn.Module):
+    """Sees a disc with a cup in the left half of whatever it is shown."""
+
+    def forward(self, image):
+        logits = torch.zeros(len(image), 3, *image.shape[2:])
+        logits[:, 0] = 5
+        logits[:, 1, 16:48, 8:32] = 10
+        logits[:, 2, 24:40, 16:28] = 20
+        return logits
 
 
-def test_folders_and_files_are_taken_together(model, tmp_path):
-    (tmp_path / "folder").mkdir()
-    for name in ("folder/a.png", "folder/b.png", "c.png"):
-        ellipse_picture(tmp_path / name)
-    table = predict(model, [tmp_path / "folder", tmp_path / "c.png"], tmp_path / "out", CPU)
-    assert table["image"].tolist() == ["a", "b", "c"]
-
-
-def test_wrong_paths_are_named_and_write_nothing(model, tmp_path):
-    (tmp_path / "empty").mkdir()
-    ellipse_picture(tmp_path / "eye.png")
-    ellipse_picture(tmp_path / "eye.jpg")
-    for paths, message in (
-        (["none.png"], "image or a folder of images at .*none.png. Got: nothing"),
-        (["empty"], "Expected images in .*empty. Got: none"),
-        (["eye.png", "eye.jpg"], "images of different names"),
-    ):
-        with pytest.raises(InputError, match=message):
-            predict(model, [tmp_path / p for p in paths], tmp_path / "out", CPU)
-    assert not (tmp_path / "out").exists()
+def test_flips_agree_where_the_network_follows_the_picture(model):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    follows = outline(model.segmenter, model.settings, pixels, CPU)
+    assert (follows.flip_dice_cup, follows.flip_dice_disc) == (1.0, 1.0)
+    stays = outline(LeftHalf(), model.settings, pixels, CPU)
+    # upside down it is the same; mirrored, none of it is
+    assert (stays.flip_dice_cup, stays.flip_dice_disc) == pytest.approx((0.5, 0.5))
+    assert stays.affinity.shape == (64, 64)
+    assert stays.affinity[0, 0] == pytest.approx(1)
+    assert stays.affinity[16, 16] < 0.9
 
 
 def test_prediction_consumes_no_random_numbers(model, tmp_path):
@@ -121,6 +111,7 @@ def test_evaluation_scores_at_the_original_size(model, tmp_path):
     assert summary["method"] == "asa"
     assert table["disc_area_reference"][0] == pytest.approx((truth > 0).mean())
     assert summary["cup_area_ratio"] == pytest.approx(1, abs=0.1)
+    assert summary["trust"]["estimated_dice"] == pytest.approx(table["estimated_dice"][0])
 
 
 def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
@@ -128,13 +119,32 @@ def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
         "image": "x",
         "dice_cup": 0.0,
         "dice_disc": 0.0,
-        "dice_mean": 0.0,
         "disc_area": 0.1,
         "cup_area": 0.0,
     }
     row |= {"vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}
     row |= {"disc_area_reference": 0.2, "cup_area_reference": 0.0}
+    row |= {"dice_mean": 0.0, "estimated_dice": 0.3, "flags": "no_cup"}
     summary = write_evaluation(pd.DataFrame([row]), tmp_path, {})
     assert summary["vertical_cdr_error"] is None
     assert summary["disc_area_ratio"] == pytest.approx(0.5)
     assert summary["cup_area_ratio"] is None
+
+
+def test_the_flags_are_scored_by_what_they_catch():
+    table = pd.DataFrame(
+        {
+            "dice_mean": [0.9, 0.85, 0.7, 0.6, 0.5],
+            "estimated_dice": [0.9, 0.8, 0.85, 0.7, 0.6],
+            "flags": ["", "dark", "", "unstable dark", "no_cup"],
+        }
+    )
+    assert trust_summary(table) == {
+        "estimated_dice": pytest.approx(0.77),
+        "spearman": pytest.approx(0.9),
+        "low": 3,
+        "recall": pytest.approx(2 / 3),
+        "false_alarms": pytest.approx(1 / 2),
+    }
+    good = trust_summary(table[:1])
+    assert (good["spearman"], good["recall"], good["false_alarms"]) == (None, None, 0)

@@ -28,6 +28,8 @@ from fundus_uda.settings import read_settings
 print(fundus_uda.__file__)
 print(read_settings("fundus/asa", []).method)
 print(*(c for group in ("fundus", "roadscene", "translation") for c in shipped_configs(group)))
+from importlib.resources import files
+print((files("fundus_uda.clinic") / "report.html.j2").is_file())
 """
     environment = {**os.environ, "PYTHONPATH": str(site), "FUNDUS_UDA_DATA": "/data"}
     printed = subprocess.run(
@@ -42,3 +44,4 @@ print(*(c for group in ("fundus", "roadscene", "translation") for c in shipped_c
     assert printed[1] == "asa"
     on_disk = {p.relative_to(ROOT / "configs") for p in (ROOT / "configs").rglob("*.yaml")}
     assert set(printed[2].split()) == {p.with_suffix("").as_posix() for p in on_disk}
+    assert printed[3] == "True"

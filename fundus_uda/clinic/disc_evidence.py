@@ -26,6 +26,9 @@ ENOUGH = 10.6
 than a wrong one."""
 LEAST_CONVERGENCE = 0.1
 """Bright lesions, lamps and circles can outshine a disc, but no vessels run towards them."""
+FAINT, FAINT_DENSITY = -2.5, -0.5
+"""What the sum less `ENOUGH`, and the logarithm of the vessels' density, must reach where a network
+sees the disc."""
 
 
 def disc_evidence(photograph: NDArray[np.uint8], field: Field) -> Map:
@@ -38,6 +41,23 @@ def disc_evidence(photograph: NDArray[np.uint8], field: Field) -> Map:
     measures, fits = disc_measures(photograph, field)
     possible = fits & (measures[1] > LEAST_CONVERGENCE)
     return np.where(possible, np.tensordot(WEIGHTS, measures, axes=1) - ENOUGH, -np.inf)
+
+
+def faint_evidence(
+    photograph: NDArray[np.uint8], field: Field, centre: tuple[float, float]
+) -> bool:
+    """Whether something speaks for the disc that a network sees there, if not enough by itself.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB in which that disc is `DISC` pixels across.
+        field: (H, W), as `field_of_view` gives it.
+        centre: row and column of that disc.
+    """
+    measures, _ = disc_measures(photograph, field)
+    row, column = (max(0, round(at) - DISC // 5) for at in centre)
+    near = measures[:, row : row + 2 * (DISC // 5) + 1, column : column + 2 * (DISC // 5) + 1]
+    score = np.tensordot(WEIGHTS, near, axes=1) - ENOUGH
+    return bool(((score >= FAINT) & (near[2] >= FAINT_DENSITY)).any())
 
 
 def disc_measures(photograph: NDArray[np.uint8], field: Field) -> tuple[Map, Field]:

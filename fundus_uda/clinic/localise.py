@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from skimage.feature import peak_local_max
+from skimage.measure import label, regionprops
 
-from fundus_uda.clinic.disc_evidence import DISC, disc_evidence
-from fundus_uda.data.masks import BACKGROUND
+from fundus_uda.clinic.disc_evidence import DISC, disc_evidence, faint_evidence
+from fundus_uda.data.masks import BACKGROUND, CUP
 
 Photograph = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -89,8 +90,11 @@ def locate_disc(
     Args:
         photograph: (H, W, 3) uint8 RGB, any size; a whole field, or a crop around the disc.
         segment: from a crop (h, w, 3) uint8 to its mask (h, w) of 0 background, 1 rim, 2 cup.
-            Given one, a candidate in which it sees no disc is passed over, and the region is
-            centred on and scaled by the disc that it sees.
+            Given one, a candidate in which it sees no disc is passed over. Where there is no
+            candidate, a photograph that shows no whole field counts as a crop if `segment` sees a
+            large, whole disc with a cup in its middle, and some evidence supports it there. It
+            does not place the region: centred on and scaled by the disc that a network trained on
+            REFUGE saw, the regions of IDRiD gave a disc Dice of 0.70, as found here of 0.87.
         disc_share: wanted disc diameter over the side of the region, in (0, 1).
     """
     frame, scale = _reduced(photograph, 512)
@@ -108,12 +112,11 @@ def locate_disc(
         if close_up and not whole_field:
             return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
         region = _around((row, column), diameter, disc_share)
-        if segment is None:
+        if segment is None or (segment(region.crop(photograph)) != BACKGROUND).any():
             return region
-        refined = _refine(photograph, region, segment, disc_share)
-        if refined is not None:
-            return refined
-    return None
+    if segment is None or whole_field:
+        return None
+    return _seen_in_crop(photograph, segment)
 
 
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
@@ -195,20 +198,40 @@ def _around(centre: tuple[float, float], diameter: float, disc_share: float) -> 
     return DiscRegion(centre, diameter, (top, top + side), (left, left + side), is_crop=False)
 
 
-def _refine(
-    photograph: Photograph,
-    region: DiscRegion,
-    segment: Callable[[Photograph], NDArray[np.uint8]],
-    disc_share: float,
+def _seen_in_crop(
+    photograph: Photograph, segment: Callable[[Photograph], NDArray[np.uint8]]
 ) -> DiscRegion | None:
-    """The region around the disc that the segmenter sees, looked at twice; None if it sees none."""
-    for _ in range(2):
-        regions, count = ndimage.label(segment(region.crop(photograph)) != BACKGROUND)
-        if count == 0:
-            return None
-        areas = np.bincount(regions.ravel())[1:]
-        disc = ndimage.find_objects(regions)[areas.argmax()]
-        (top, bottom), (left, right) = ((part.start, part.stop) for part in disc)
-        centre = (region.rows[0] + (top + bottom) / 2, region.columns[0] + (left + right) / 2)
-        region = _around(centre, float(max(bottom - top, right - left)), disc_share)
-    return region
+    """All of a photograph in which the segmenter sees what a crop around the disc shows.
+
+    The limits lie between the 9 REFUGE and Drishti-GS crops (of 422) without a candidate and
+    pieces of IDRiD fields without the disc, tinted streets, circles and clouds.
+    """
+    mask = segment(photograph)
+    parts = regionprops(label(mask != BACKGROUND))
+    if not parts:
+        return None
+    disc = max(parts, key=lambda part: part.area)
+    height, width = mask.shape
+    top, left, bottom, right = disc.bbox
+    size = max(bottom - top, right - left) / min(height, width)
+    row, column = disc.centroid
+    off_centre = np.hypot(row - height / 2, column - width / 2) / min(height, width)
+    plausible = (
+        disc.area >= 0.9 * sum(part.area for part in parts)
+        and disc.solidity >= 0.9
+        and 0.3 <= size <= 1
+        and off_centre <= 0.25
+        and (mask == CUP).sum() >= 0.1 * disc.area
+    )
+    diameter = float(disc.equivalent_diameter_area)
+    if not plausible or not _faintly_shown(photograph, (row, column), diameter):
+        return None
+    return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
+
+
+def _faintly_shown(photograph: Photograph, centre: tuple[float, float], diameter: float) -> bool:
+    scale = DISC / diameter
+    height, width = photograph.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    resized = np.asarray(Image.fromarray(photograph).resize(size, Image.Resampling.BOX))
+    return faint_evidence(resized, field_of_view(resized), (centre[0] * scale, centre[1] * scale))

@@ -100,6 +100,23 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
     return [replace(source, id=_hashed(source.id, key)) for source in sources]
 
 
+def read_key(path: Path) -> bytes:
+    """The bytes of a file as the key of `list_photographs`.
+
+    Raises:
+        InputError: no such file, or fewer than 16 bytes, which are guessed too easily.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a file with the key at {path}. Got: nothing.")
+    key = path.read_bytes().strip()
+    if len(key) < 16:
+        raise InputError(
+            f"Expected a key of at least 16 bytes in {path}. Got: {len(key)}. "
+            "Make one with `openssl rand -hex 32`."
+        )
+    return key
+
+
 def read(source: Source) -> Photograph:
     """One photograph; a failure is a status and a reason, not an exception."""
     try:

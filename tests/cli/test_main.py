@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -75,12 +76,21 @@ def test_evaluate_writes_the_report(trained, cameras, tmp_path):
     assert header.startswith("image,dice_cup,dice_disc,dice_mean")
 
 
-def test_predict_writes_masks_overlays_and_measurements(trained, cameras, tmp_path):
-    result = run("predict", trained, cameras / "b" / "images", "--out", tmp_path / "p")
-    assert result.returncode == 0, result.stderr
-    for folder in ("masks", "overlays"):
-        assert len(list((tmp_path / "p" / folder).glob("*.png"))) == 6
-    assert (tmp_path / "p" / "measurements.csv").read_text().count("\n") == 7
+def test_predict_measures_what_it_can_and_ends_with_3(trained, cameras, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    result = run(
+        "predict", trained, cameras / "b" / "images", tmp_path / "broken.png",
+        "--out", tmp_path / "p",
+    )  # fmt: skip
+    assert result.returncode == 3, result.stderr
+    assert "broken: Expected a readable image. Got: a damaged or unknown one." in result.stderr
+    rows = pd.read_csv(tmp_path / "p" / "measurements.csv")
+    assert len(rows) == 7
+    measured = rows[rows["status"].isin(["ok", "flagged"])]
+    assert f"measurements of {len(measured)} photographs" in result.stdout
+    assert f"{7 - len(measured)} could not be measured" in result.stderr
+    written = {path.stem for path in (tmp_path / "p" / "masks").glob("*.png")}
+    assert written == set(measured["image"])
 
 
 def test_compare_prints_and_writes(trained, tmp_path):

@@ -1,0 +1,75 @@
+"""Whole photographs to the crops around the disc that adaptation trains on."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from fundus_uda.clinic.localise import DISC_SHARE, DiscRegion, locate_disc
+from fundus_uda.clinic.reading import Photograph, Source, list_photographs, read
+from fundus_uda.engine.runlog import require_empty
+
+THREADS = 4
+"""That many photographs are in memory at once."""
+NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
+TEXT_IN_CROP = "Expected a photograph without text in it. Got: a crop whose DICOM tags announce it."
+
+
+def write_crops(
+    paths: list[Path], out: Path, key: bytes | None = None, disc_share: float = DISC_SHARE
+) -> pd.DataFrame:
+    """Write `images/<id>.png`, what a `folder:` dataset needs, without a model.
+
+    Photographs that are crops around the disc already are copied whole.
+
+    Args:
+        paths: what `list_photographs` takes.
+        out: a new or empty folder, made if need be.
+        key: hashes the ids (see `list_photographs`).
+        disc_share: wanted disc diameter over the side of the crop, in (0, 1).
+
+    Returns:
+        A row per photograph: image, status (ok, no_disc, unreadable), reason, and the columns of
+        `region_columns`, blank without a disc. Where DICOM says that the pixels show text, a crop
+        that would be copied whole counts as unreadable.
+
+    Raises:
+        InputError: see `list_photographs`; a folder that holds something.
+    """
+    require_empty(out)
+    sources = list_photographs(paths, key)
+    (out / "images").mkdir(parents=True, exist_ok=True)
+
+    def crop(source: Source) -> dict[str, Any]:
+        photograph = read(source)
+        row = {"image": source.id, "status": photograph.status, "reason": photograph.reason}
+        if photograph.pixels is None:
+            return row
+        region = locate_disc(photograph.pixels, disc_share=disc_share)
+        if region is None:
+            return row | {"status": "no_disc", "reason": NO_DISC}
+        if may_show_text(photograph, region):
+            return row | {"status": "unreadable", "reason": TEXT_IN_CROP}
+        Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
+        return row | region_columns(region)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        rows = list(pool.map(crop, sources))
+    return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+
+
+REGION = ("region_top", "region_left", "region_height", "region_width", "region_is_crop")
+
+
+def region_columns(region: DiscRegion) -> dict[str, int | bool]:
+    """The square around the disc in pixels of the photograph, under the names of `REGION`."""
+    (top, bottom), (left, right) = region.rows, region.columns
+    values = (top, left, bottom - top, right - left, region.is_crop)
+    return dict(zip(REGION, values, strict=True))
+
+
+def may_show_text(photograph: Photograph, region: DiscRegion) -> bool:
+    """Text lies at a photograph's border, which only a region of the whole photograph shows."""
+    return photograph.burned_in_text and region.is_crop

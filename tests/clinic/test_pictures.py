@@ -1,0 +1,34 @@
+import numpy as np
+from PIL import Image
+
+from fundus_uda.clinic.pictures import CUP_COLOUR, DISC_COLOUR, overlay, write_pictures
+from tests.clinic.shapes import ellipses
+
+
+def test_overlay_outlines_disc_and_cup_and_leaves_the_rest():
+    mask = ellipses((60, 30), (30, 20))
+    photograph = np.full((*mask.shape, 3), 99, dtype=np.uint8)
+    drawn = overlay(photograph, mask)
+    changed = (drawn != photograph).any(axis=2)
+    assert {tuple(c) for c in drawn[changed].tolist()} == {DISC_COLOUR, CUP_COLOUR}
+    assert tuple(drawn[100, 120]) == DISC_COLOUR  # the left edge of the disc
+    assert tuple(drawn[70, 150]) == CUP_COLOUR  # the top of the cup
+    assert changed.sum() < 0.05 * mask.size
+
+
+def test_overlay_of_an_empty_mask_is_the_photograph():
+    photograph = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    assert np.array_equal(overlay(photograph, np.zeros((20, 30), dtype=np.uint8)), photograph)
+
+
+def test_pictures_are_no_larger_than_they_need_be(tmp_path):
+    for folder in ("overlays", "crops", "affinity"):
+        (tmp_path / folder).mkdir()
+    mask = ellipses((300, 200), (150, 100), shape=(800, 1600))
+    affinity = np.linspace(0, 1, 100, dtype=np.float32)[None].repeat(50, axis=0)
+    write_pictures(tmp_path, "a", np.full((800, 1600, 3), 99, dtype=np.uint8), mask, affinity)
+    assert Image.open(tmp_path / "overlays" / "a.png").size == (768, 384)
+    assert Image.open(tmp_path / "crops" / "a.jpg").size == (384, 192)
+    written = np.asarray(Image.open(tmp_path / "affinity" / "a.png"))
+    assert written.shape == (50, 100)
+    assert (written[0, 0], written[0, -1]) == (255, 0)  # doubt, not affinity

@@ -3,6 +3,7 @@
 import typer
 
 from cli import (
+    adapt,
     compare,
     configs,
     demo,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (
     demo,
+    adapt,
     inspect,
     translate,
     train,

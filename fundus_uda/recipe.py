@@ -117,9 +117,7 @@ def adapt(
     return table
 
 
-def _target(
-    target: list[str], out: Path, key: bytes | None
-) -> tuple[list[Path], str, str | None]:
+def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path], str, str | None]:
     """The photographs to outline, the address of their crops, and that of their masks, if any."""
     folder, rows = out / "target", out / "target.csv"
     kinds = {kind: layout.splits for kind, layout in LAYOUTS.items()}

@@ -189,7 +189,7 @@ def _plain_batches(
 
 
 def expected_classes(settings: FundusSettings, device: torch.device) -> float:
-    """Effective classes of the source labels; without those, of what `start` predicts on the target.
+    """Effective classes of the source labels; without those, of the prediction of `start`.
 
     Args:
         settings: with data.source, or with start and data.target.

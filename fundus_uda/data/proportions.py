@@ -15,7 +15,7 @@ from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 from torch.nn import functional as F
 
-from fundus_uda.data.masks import BACKGROUND, CUP
+from fundus_uda.data.masks import BACKGROUND
 
 
 def resize_cup(image: Tensor, label: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
@@ -58,47 +58,27 @@ def resize_cup(image: Tensor, label: Tensor, gamma: float) -> tuple[Tensor, Tens
 
 
 class RandCupSized(RandomizableTransform, MapTransform):
-    """`resize_cup` of "image" and "label" to a cup of random size, whatever size it had.
+    """`resize_cup` of "image" and "label" with log gamma uniform between two bounds.
 
-    The wanted radius is uniform, in units of the disc's: a network that sees all sizes equally
-    often has no reason to prefer those of the source. A sample without a label or a cup comes back
-    as it is.
+    A sample without a label comes back as it is.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        radius: tuple[float, float],
-        strongest: float,
-        prob: float,
-    ) -> None:
-        """Set the bounds.
-
-        Args:
-            keys: "image" and "label".
-            radius: of the cup over the disc's, least and largest, in (0, 1).
-            strongest: gamma is kept between this and its inverse.
-            prob: of any change.
-        """
+    def __init__(self, keys: KeysCollection, gamma: tuple[float, float], prob: float) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, prob)
-        self.bounds, self.strongest, self.radius = radius, strongest, 0.0
+        self.range = (math.log(gamma[0]), math.log(gamma[1]))
+        self.gamma = 1.0
 
     def randomize(self, data: Any = None) -> None:
-        """Draw whether, and to what radius."""
+        """Draw whether, and by how much."""
         super().randomize(data)
-        self.radius = self.R.uniform(*self.bounds)
+        self.gamma = math.exp(self.R.uniform(*self.range))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """See the class."""
         changed = dict(data)
         self.randomize()
-        if not self._do_transform or "label" not in changed:
-            return changed
-        image, label = (torch.as_tensor(changed[key]) for key in ("image", "label"))
-        share = float((label == CUP).sum() / (label != BACKGROUND).sum().clamp(min=1))
-        if 0 < share < 1:
-            gamma = math.log(share**0.5) / math.log(self.radius)
-            gamma = min(max(gamma, 1 / self.strongest), self.strongest)
-            changed["image"], changed["label"] = resize_cup(image, label, gamma)
+        if self._do_transform and "label" in changed:
+            image, label = (torch.as_tensor(changed[key]) for key in ("image", "label"))
+            changed["image"], changed["label"] = resize_cup(image, label, self.gamma)
         return changed

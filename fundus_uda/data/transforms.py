@@ -129,7 +129,7 @@ def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     return Compose(
         [
             _scale_to_unit(),
-            RandCupSized(("image", "label"), radius=(0.3, 0.9), strongest=3, prob=0.8),
+            RandCupSized(("image", "label"), gamma=(0.7, 2.2), prob=0.8),
             *_strong_geometry(),
             *_strong_colours("image"),
             *_normalise(("image",), mean, std),

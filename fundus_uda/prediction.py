@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +40,6 @@ class Prediction:
     turned back."""
 
 
-@torch.no_grad()
 def class_probabilities(
     segmenter: nn.Module,
     settings: FundusSettings,
@@ -52,21 +50,16 @@ def class_probabilities(
 
     Args:
         segmenter: of `load_model` or in training.
-        settings: its settings.
+        settings: its settings; with `data.flips`, the mean over three looks.
         photographs: (B, H, W, 3) uint8 RGB, around the disc.
         device: of the segmenter.
 
     Returns:
         (B, 3, H, W) float32 on the device: probabilities of background, rim and cup.
     """
-    fixed = fixed_transforms(settings.data.size)
-    plain = plain_transforms(*input_statistics(settings.network.encoder))
-    pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
-    images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels])
-    probabilities = segmenter.eval()(images.to(device)).float().softmax(dim=1)
+    looks = _looks(segmenter, settings, photographs, device, flips=settings.data.flips)
     height, width = photographs.shape[1:3]
-    content = probabilities[..., *content_box(height, width, settings.data.size)]
-    return F.interpolate(content, size=(height, width), mode="bilinear", align_corners=False)
+    return F.interpolate(looks.mean(0), (height, width), mode="bilinear", align_corners=False)
 
 
 def outline(
@@ -76,22 +69,42 @@ def outline(
 
     The arguments are those of `class_probabilities`, for one photograph (H, W, 3).
     """
-    probabilities = class_probabilities(segmenter, settings, photograph[None], device)
-    scale = min(1.0, settings.data.size / max(photograph.shape[:2]))
-    size = [max(1, round(length * scale)) for length in photograph.shape[:2]]
-    reduced = F.interpolate(probabilities, size=size, mode="area")
-    small = Image.fromarray(photograph).resize((size[1], size[0]), Image.Resampling.BOX)
-    turned = np.stack([np.asarray(small)[:, ::-1], np.asarray(small)[::-1]])
-    mirrored, upside_down = class_probabilities(segmenter, settings, turned, device)
-    seen = most_probable(reduced[0])
-    flips = [most_probable(mirrored.flip(2)), most_probable(upside_down.flip(1))]
-    dice = np.mean([dice_cup_disc(flip, seen) for flip in flips], axis=0)
+    looks = _looks(segmenter, settings, photograph[None], device, flips=True)
+    probabilities = looks.mean(0) if settings.data.flips else looks[0]
+    as_is, *turned = (most_probable(look[0]) for look in looks)
+    dice = np.mean([dice_cup_disc(flip, as_is) for flip in turned], axis=0)
+    size = photograph.shape[:2]
+    whole = F.interpolate(probabilities, size, mode="bilinear", align_corners=False)
     return Prediction(
-        mask=most_probable(probabilities[0]),
-        affinity=affinity_map(reduced)[0].cpu().numpy(),
+        mask=most_probable(whole[0]),
+        affinity=affinity_map(probabilities)[0].cpu().numpy(),
         flip_dice_cup=float(dice[0]),
         flip_dice_disc=float(dice[1]),
     )
+
+
+@torch.no_grad()
+def _looks(
+    segmenter: nn.Module,
+    settings: FundusSettings,
+    photographs: NDArray[np.uint8],
+    device: torch.device,
+    flips: bool,
+) -> Tensor:
+    """(1 or 3, B, 3, h, w) probabilities at network size, of photographs (B, H, W, 3).
+
+    As they are and, with flips, of them mirrored and upside down, turned back.
+    """
+    fixed = fixed_transforms(settings.data.size)
+    plain = plain_transforms(*input_statistics(settings.network.encoder))
+    pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
+    images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels]).to(device)
+    segmenter = segmenter.eval()
+    looks = [segmenter(images).float().softmax(dim=1)]
+    for axis in (3, 2) if flips else ():
+        looks.append(segmenter(images.flip(axis)).float().softmax(dim=1).flip(axis))
+    height, width = photographs.shape[1:3]
+    return torch.stack(looks)[..., *content_box(height, width, settings.data.size)]
 
 
 def predictions(

@@ -25,6 +25,8 @@ class DataSettings(Settings):
     """Side of the square network input in pixels."""
     augmentation: Literal["plain", "strong"] = "plain"
     """Of the labelled images: `data.transforms.random_transforms` or `strong_transforms`."""
+    flips: bool = False
+    """Predict with the mean over the photograph as it is, mirrored and upside down."""
 
 
 class NetworkSettings(Settings):

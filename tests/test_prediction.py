@@ -87,6 +87,19 @@ def test_flips_agree_where_the_network_follows_the_picture(model):
     assert stays.affinity[16, 16] < 0.9
 
 
+def test_with_flips_a_prediction_is_the_mean_of_three_looks(model):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    data = model.settings.data.model_copy(update={"flips": True})
+    settings = model.settings.model_copy(update={"data": data})
+    once = class_probabilities(LeftHalf(), model.settings, pixels[None], CPU)
+    mean = class_probabilities(LeftHalf(), settings, pixels[None], CPU)
+    torch.testing.assert_close(mean, (once + once.flip(2) + once.flip(3)) / 3)
+    prediction = outline(LeftHalf(), settings, pixels, CPU)
+    assert np.array_equal(prediction.mask, mean[0].argmax(0).numpy())
+    # agreement is between single looks: their mean would agree with itself
+    assert prediction.flip_dice_cup == pytest.approx(0.5)
+
+
 def test_prediction_consumes_no_random_numbers(model, tmp_path):
     ellipse_picture(tmp_path / "eye.png")
     before = torch.get_rng_state()

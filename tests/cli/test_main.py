@@ -137,6 +137,16 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
         (["demo", "--out", f"{__file__}/x"], "Not a directory"),
         (["demo", "--out", "."], "Expected a new or empty output folder"),
         (["predict", "/nowhere", "/nowhere", "--device", "tpu"], "Expected the device auto"),
+        (["adapt", "--target", "x", "--out", "x"], "Expected --source, --model or both"),
+        (
+            ["adapt", "--target", "/nowhere", "--source", "folder:x", "--out", "x"],
+            "Expected an image, a folder or a CSV at /nowhere",
+        ),
+        (
+            ["reproduce", "table7", "data.sice=32", "--out", "x"]
+            + [f"data.{domain}=folder:x" for domain in ("source", "target", "test")],
+            "Did you mean data.size?",
+        ),
     ],
 )
 def test_a_users_mistake_ends_with_2_and_no_traceback(arguments, message):

@@ -3,12 +3,14 @@
 import contextlib
 import gzip
 import re
+import sys
 import zlib
 
 import pytest
 import torch
 from PIL import Image
 
+from cli.main import run
 from fundus_uda.clinic import batch
 from fundus_uda.clinic.crops import write_crops
 from fundus_uda.data.synthetic import render
@@ -110,3 +112,19 @@ def test_crops_for_adaptation_hold_nothing_of_the_patient(clinic, tmp_path):
     assert (table["status"] == "ok").sum() == 3
     table.to_csv(tmp_path / "crops" / "crops.csv")
     require_no_names(tmp_path / "crops", repr(table.to_dict()))
+
+
+def test_adaptation_keeps_nothing_of_the_patient(
+    clinic, cameras, tmp_path, monkeypatch, capfd, caplog
+):
+    (tmp_path / "key").write_text(KEY)
+    out = tmp_path / "out"
+    small = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1"]
+    command = ["fundus-uda", "adapt", *small, "--source", f"folder:{cameras / 'a'}"]
+    command += ["--target", str(clinic), "--out", str(out), "--key-file", str(tmp_path / "key")]
+    monkeypatch.setattr(sys, "argv", [*command, "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 3
+    assert (out / "stages" / "2_mean_teacher" / "last.pt").is_file()
+    require_no_names(out, "".join(capfd.readouterr()).replace(str(tmp_path), "") + caplog.text)

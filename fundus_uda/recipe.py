@@ -29,11 +29,10 @@ class Stage:
     title: str
     config: str
     """Name of the shipped settings, without the profile's ending."""
-    overrides: tuple[str, ...] = ()
 
 
 STAGES = (
-    Stage("source", "Source, strongly augmented", "source", ("data.augmentation=strong",)),
+    Stage("source", "Source, strongly augmented", "strong_source"),
     Stage("mean_teacher", "Mean teacher", "mean_teacher"),
 )
 
@@ -96,7 +95,7 @@ def adapt(
         given = [f"data.source={source or 'null'}", f"data.target={address}", f"seed={seed}"]
         given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}"]
         config = f"fundus/{stage.config}" + ("_cpu" if profile == "cpu" else "")
-        settings = read_settings(config, [*overrides, *stage.overrides, *given])
+        settings = read_settings(config, [*overrides, *given])
         train(settings, run, device, continue_run=RunFolder(run).last.is_file())
         if expected is None:
             expected = expected_classes(settings, device)

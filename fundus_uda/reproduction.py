@@ -60,9 +60,7 @@ TABLES: dict[str, dict[str, Row]] = {
         "asa_st": ASA_ST,
         "asa_it": ASA_IT,
         "asa_it_st": ASA_IT_ST,
-        "recipe_source": Row(
-            "Default recipe, first stage", "source", ("data.augmentation=strong",), seeds=None
-        ),
+        "recipe_source": Row("Default recipe, first stage", "strong_source", seeds=None),
         "recipe": Row("Default recipe", "mean_teacher", start="recipe_source", seeds=None),
         "oracle": ORACLE,
     },

@@ -36,7 +36,6 @@ from torch import Tensor
 
 from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import left_half, read_mask
-from fundus_uda.data.proportions import RandCupSized
 from fundus_uda.engine.errors import InputError
 
 Statistic = tuple[float, ...]
@@ -122,14 +121,13 @@ def random_transforms(mean: Statistic, std: Statistic) -> Compose:
 
 
 def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Training augmentation beyond one camera: other cups, other magnifications, other colours.
+    """Training augmentation beyond one camera: other magnifications, other colours.
 
     For a labelled domain. It presumes nothing of the target but that it is a photograph.
     """
     return Compose(
         [
             _scale_to_unit(),
-            RandCupSized(("image", "label"), gamma=(0.7, 2.2), prob=0.8),
             *_strong_geometry(),
             *_strong_colours("image"),
             *_normalise(("image",), mean, std),

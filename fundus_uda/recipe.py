@@ -17,7 +17,7 @@ from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.model import load_model
-from fundus_uda.settings import read_settings
+from fundus_uda.settings import FundusSettings, read_settings
 from fundus_uda.training import expected_classes, score_on_target, train
 
 
@@ -61,8 +61,8 @@ def adapt(
         out: a new or empty folder, or that of the adaptation to continue.
         device: where to train.
         source: address of labelled photographs. With `model` too, the first stage is left out.
-        model: run folder or checkpoint to start from. Without `source`, adaptation sees no source
-            image.
+        model: run folder or checkpoint to start from, whose network and size are kept. Without
+            `source`, adaptation sees no source image.
         seed: of all stages.
         profile: "cpu", or "paper" for its size and network.
         key: hashes the ids of the photographs.
@@ -87,13 +87,14 @@ def adapt(
 
     rows: list[dict[str, Any]] = []
     first = kept = model
+    network = _network_of(load_model(model, device).settings) if model else []
     expected = None
     for number, stage in enumerate(STAGES, start=1):
         if stage is STAGES[0] and model is not None:
             continue
         run = out / "stages" / f"{number}_{stage.name}"
         given = [f"data.source={source or 'null'}", f"data.target={address}", f"seed={seed}"]
-        given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}"]
+        given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}", *network]
         config = f"fundus/{stage.config}" + ("_cpu" if profile == "cpu" else "")
         settings = read_settings(config, [*overrides, *given])
         train(settings, run, device, continue_run=RunFolder(run).last.is_file())
@@ -116,6 +117,16 @@ def adapt(
     return table
 
 
+def _network_of(settings: FundusSettings) -> list[str]:
+    """The overrides that make a run's network the one of these settings."""
+    network = settings.network
+    return [
+        f"network.encoder={network.encoder}",
+        f"network.output_stride={network.output_stride}",
+        f"data.size={settings.data.size}",
+    ]
+
+
 def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path], str, str | None]:
     """The photographs to outline, the address of their crops, and that of their masks, if any."""
     folder, rows = out / "target", out / "target.csv"
@@ -134,9 +145,10 @@ def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path]
         else:
             table = write_crops(photographs, folder, key)
         if not (table["status"] == "ok").any():
+            shutil.rmtree(folder)
             raise InputError(
-                f"Expected photographs that show the optic disc in {', '.join(target)}. Got: "
-                f"{len(table)} photographs, none with one. The first: {table['reason'][0]}"
+                f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
+                f"none with one. The first: {table['reason'][0]}"
             )
         table.to_csv(rows, index=False)
     return photographs, f"folder:{folder}", masks

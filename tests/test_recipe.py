@@ -77,11 +77,13 @@ def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
     shutil.copytree(cameras / "b" / "images", photographs)
     (photographs / "note.png").write_bytes(b"no image")
     model = whole / "stages" / "1_source"
-    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=TINY)
+    steps = TINY[1:]  # the size is that of the model
+    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=steps)
     assert stages["stage"].tolist() == ["mean_teacher"]
     assert "dice_mean" not in stages
-    losses = pd.read_csv(tmp_path / "out" / "stages" / "2_mean_teacher" / "metrics.csv")
-    assert losses.columns.tolist() == ["step", "teacher"]
+    run = tmp_path / "out" / "stages" / "2_mean_teacher"
+    assert pd.read_csv(run / "metrics.csv").columns.tolist() == ["step", "teacher"]
+    assert load_checkpoint(run / "last.pt").settings["data"]["size"] == 64
     table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv").set_index("image")
     assert table["status"]["note"] == "unreadable"
     assert len(table) == 7
@@ -113,3 +115,4 @@ def test_photographs_without_a_disc(cameras, tmp_path):
         Image.new("RGB", (400, 300)).save(dark / f"{number}.png")
     with pytest.raises(InputError, match="3 photographs, none with one"):
         adapt([str(dark)], tmp_path / "out", CPU, source=f"folder:{cameras / 'a'}")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -7,6 +7,7 @@ from cli import (
     compare,
     configs,
     demo,
+    draw,
     evaluate,
     inspect,
     measure,
@@ -39,6 +40,7 @@ for command in (
     report,
     measure,
     compare,
+    draw,
     reproduce,
     configs,
 ):

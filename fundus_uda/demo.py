@@ -16,7 +16,7 @@ from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.config import MethodName
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.runlog import require_empty
-from fundus_uda.figures import panel
+from fundus_uda.figures import outlined, panel
 from fundus_uda.model import load_model
 from fundus_uda.settings import read_settings
 from fundus_uda.training import train
@@ -73,10 +73,11 @@ def _write_panel(out: Path, test: Path) -> None:
     def read(folder: Path) -> list[NDArray[np.uint8]]:
         return [np.asarray(Image.open(folder / name)) for name in names]
 
-    columns = {"ground truth": test / "masks"}
-    columns |= {METHODS[m].title: out / "predictions" / m / "masks" for m in DEMO_METHODS}
-    panel(
-        read(test / "images"),
-        {title: read(folder) for title, folder in columns.items()},
-        out / "panel.png",
-    )
+    photographs = read(test / "images")
+    columns = {"target": photographs}
+    folders = {"ground truth": test / "masks"}
+    folders |= {METHODS[m].title: out / "predictions" / m / "masks" for m in DEMO_METHODS}
+    for title, folder in folders.items():
+        pairs = zip(photographs, read(folder), strict=True)
+        columns[title] = [outlined(photograph, mask) for photograph, mask in pairs]
+    panel(columns, out / "panel.png")

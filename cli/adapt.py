@@ -62,7 +62,7 @@ def command(
         continue_run=resume,
     )
     typer.echo(stages.to_string(index=False, float_format="{:.4f}".format))
-    if stages["collapsed"].iloc[-1] and len(stages) > 1:
+    if stages["left_out"].iloc[-1]:
         typer.echo("The last stage collapsed and was left out: the network before it was used.")
     typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
     table = pd.read_csv(out / "predictions" / "measurements.csv", dtype={"image": str})

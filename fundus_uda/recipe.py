@@ -1,5 +1,6 @@
 """The default recipe: labelled photographs of one camera, any of another's; outlines of those."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import write_crops
 from fundus_uda.data.datasets import LAYOUTS, Sample, load_samples
 from fundus_uda.data.transforms import read_photograph
+from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.model import load_model
@@ -70,8 +72,8 @@ def adapt(
         continue_run: go on where `out` stands.
 
     Returns:
-        `stages.csv`: stage, title, mean_affinity, effective_classes, collapsed, kept (the stage
-        whose network outlined the photographs) and, where the target has masks, dice_cup,
+        `stages.csv`: stage, title, mean_affinity, effective_classes, collapsed, left_out
+        (collapsed, and there was a network before it) and, where the target has masks, dice_cup,
         dice_disc, dice_mean.
 
     Raises:
@@ -81,8 +83,7 @@ def adapt(
     """
     if source is None and model is None:
         raise InputError("Expected --source, --model or both. Got: neither.")
-    if not continue_run:
-        require_empty(out)
+    _require_same_target(out, target, key, continue_run)
     photographs, address, masks = _target(target, out, key)
 
     rows: list[dict[str, Any]] = []
@@ -101,15 +102,16 @@ def adapt(
         if expected is None:
             expected = expected_classes(settings, device)
         scored = score_on_target(run, settings, expected, device)
-        rows.append({"stage": stage.name, "title": stage.title, **asdict(scored), **_dice(run)})
+        left_out = scored.collapsed and kept is not None
+        about = {"stage": stage.name, "title": stage.title, **asdict(scored)}
+        rows.append({**about, "left_out": left_out, **_dice(run)})
         first = first or run
-        if scored.collapsed and kept is not None:
+        if left_out:
             break  # the network before it stands
         kept = run
     assert first is not None
     assert kept is not None
     table = pd.DataFrame(rows)
-    table["kept"] = table["stage"] == kept.name.partition("_")[2]
     table.to_csv(out / "stages.csv", index=False)
     before = out / "before"
     _predict(first, photographs, before, device, key)
@@ -127,12 +129,33 @@ def _network_of(settings: FundusSettings) -> list[str]:
     ]
 
 
+def _require_same_target(
+    out: Path, target: list[str], key: bytes | None, continue_run: bool
+) -> None:
+    """A new folder, or that of an adaptation to the same target: the only one to delete in."""
+    file = out / "adaptation.json"
+    ours = fingerprint([target, hashlib.sha256(key).hexdigest() if key else None])
+    if not continue_run:
+        require_empty(out)
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"target": ours}), encoding="utf-8")
+    elif not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != {"target": ours}:
+        raise InputError(
+            f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
+            f"go on with. Got: another, or none. Give those, or choose another --out."
+        )
+
+
 def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path], str, str | None]:
     """The photographs to outline, the address of their crops, and that of their masks, if any."""
     folder, rows = out / "target", out / "target.csv"
     kinds = {kind: layout.splits for kind, layout in LAYOUTS.items()}
     is_address = len(target) == 1 and target[0].partition(":")[0] in kinds
     if is_address:
+        if key is not None:
+            raise InputError(
+                "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
+            )
         samples = load_samples(target[0])
         masks = target[0] if all(sample.masks for sample in samples) else None
         photographs = [folder / "images"]
@@ -146,6 +169,7 @@ def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path]
             table = write_crops(photographs, folder, key)
         if not (table["status"] == "ok").any():
             shutil.rmtree(folder)
+            (out / "adaptation.json").unlink()
             raise InputError(
                 f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
                 f"none with one. The first: {table['reason'][0]}"

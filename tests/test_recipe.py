@@ -30,7 +30,7 @@ def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
     out, stages = adapted
     assert stages["stage"].tolist() == ["source", "mean_teacher"]
     assert stages["dice_mean"].between(0, 1).all()
-    assert stages["kept"].sum() == 1
+    assert stages["left_out"].tolist() == [False, stages["collapsed"][1]]
     pd.testing.assert_frame_equal(pd.read_csv(out / "stages.csv"), stages)
     first, second = (load_checkpoint(run / "last.pt") for run in sorted((out / "stages").iterdir()))
     assert second.settings["start"] == str(out / "stages" / "1_source")
@@ -96,7 +96,7 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "score_on_target", score)
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
-    assert stages["kept"].tolist() == [True, False]
+    assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
 
@@ -116,3 +116,23 @@ def test_photographs_without_a_disc(cameras, tmp_path):
     with pytest.raises(InputError, match="3 photographs, none with one"):
         adapt([str(dark)], tmp_path / "out", CPU, source=f"folder:{cameras / 'a'}")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["study/target", "other"])
+def test_what_no_adaptation_to_this_target_wrote_is_left_alone(target, adapted, tmp_path):
+    """Photographs in a folder of a name that adaptations use; the folder of another adaptation."""
+    photographs = tmp_path / target
+    photographs.mkdir(parents=True)
+    (photographs / "eye.png").write_bytes(b"precious")
+    out = tmp_path / "study" if target == "study/target" else adapted[0]
+    before = sorted(out.rglob("*"))
+    with pytest.raises(InputError, match="adaptation to the same --target"):
+        adapt([str(photographs)], out, CPU, source="folder:a", continue_run=True)
+    assert sorted(out.rglob("*")) == before
+    assert (photographs / "eye.png").read_bytes() == b"precious"
+
+
+def test_names_of_a_dataset_cannot_be_hashed(cameras, tmp_path):
+    target = [f"folder:{cameras / 'b'}"]
+    with pytest.raises(InputError, match="--key-file with photographs alone"):
+        adapt(target, tmp_path / "out", CPU, source="folder:a", key=b"0123456789abcdef")

@@ -39,6 +39,7 @@ from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
 from fundus_uda.prediction import class_probabilities, most_probable, outline
 
+CANNOT = "Expected a photograph that can be measured. Got: one that led to {}."
 FOLDERS = ("masks", "overlays", "crops", "affinity")
 
 
@@ -96,6 +97,13 @@ def predict(
             )
 
     def row_of(source: Source) -> dict[str, Any]:
+        try:
+            return measured_row(source)
+        except Exception as error:  # one odd photograph does not stop the others
+            return {"image": source.id, "status": "unreadable", "flags": "",
+                    "reason": CANNOT.format(type(error).__name__)}  # fmt: skip
+
+    def measured_row(source: Source) -> dict[str, Any]:
         photograph = read(source)
         row: dict[str, Any] = {"image": source.id, "status": photograph.status,
                                "reason": photograph.reason, "flags": ""}  # fmt: skip

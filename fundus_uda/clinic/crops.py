@@ -43,6 +43,13 @@ def write_crops(
     (out / "images").mkdir(parents=True, exist_ok=True)
 
     def crop(source: Source) -> dict[str, Any]:
+        try:
+            return written_row(source)
+        except Exception as error:  # one odd photograph does not stop the others
+            reason = f"Expected a photograph that can be cropped. Got: {type(error).__name__}."
+            return {"image": source.id, "status": "unreadable", "reason": reason}
+
+    def written_row(source: Source) -> dict[str, Any]:
         photograph = read(source)
         row = {"image": source.id, "status": photograph.status, "reason": photograph.reason}
         if photograph.pixels is None:

@@ -45,6 +45,7 @@ def measure_files(
             mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
             row |= measure(mask, spacing_mm, laterality)
         except InputError as error:
-            row |= {"status": "unreadable", "reason": str(error)}
+            # without its folder, which may name a patient
+            row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 
 from fundus_uda.data.datasets import IMAGE_SUFFIXES
@@ -60,10 +59,10 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
     """The photographs of image files, DICOM files, folders, and CSV files.
 
     A folder gives what is directly in it: image suffixes, `.dcm`, `.dicom`, and DICOM files
-    without a suffix; hidden files are passed over. A CSV has the columns `id` and `path`, paths
-    relative to it; files that are not there fail when read. Elsewhere the id is the file name
-    without its suffix. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>`
-    from 1.
+    of any other name, such as a UID; hidden files are passed over. A CSV has the columns `id` and
+    `path`, paths relative to it; files that are not there fail when read. Elsewhere the id is the
+    file name without its suffix, if that is a known one. Each frame of a DICOM file with several is
+    a photograph, `<id>-frame<n>` from 1.
 
     Args:
         paths: in this order.
@@ -76,13 +75,15 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
     files: list[Source] = []
     for path in paths:
         if path.is_dir():
-            files += [Source(file.stem, file) for file in sorted(path.iterdir()) if _is_image(file)]
+            files += [
+                Source(_id_of(file), file) for file in sorted(path.iterdir()) if _is_image(file)
+            ]
         elif not path.is_file():
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
         elif path.suffix.lower() == ".csv":
             files += _listed(path)
         else:
-            files.append(Source(path.stem, path))
+            files.append(Source(_id_of(path), path))
     if not files:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     sources = [source for file in files for source in _frames(file)]
@@ -178,8 +179,13 @@ def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
 def _is_image(path: Path) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return False
-    suffix = path.suffix.lower()
-    return suffix in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES) or (not suffix and _is_dicom(path))
+    return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
+
+
+def _id_of(path: Path) -> str:
+    """The name without a known suffix: that of a DICOM file is often a UID, with dots in it."""
+    known = path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+    return path.stem if known else path.name
 
 
 def _is_dicom(path: Path) -> bool:
@@ -200,8 +206,8 @@ def _frames(file: Source) -> list[Source]:
             file.path, specific_tags=["NumberOfFrames"], stop_before_pixels=True
         )
         count = int(header.get("NumberOfFrames") or 1)
-    except (InvalidDicomError, ValueError, OSError, EOFError):
-        return [file]  # `read` says what is wrong with it
+    except Exception:  # a header may be damaged in any way; `read` says what is wrong with it
+        return [file]
     if count <= 1:
         return [file]
     return [replace(file, id=f"{file.id}-frame{n + 1}", frame=n) for n in range(count)]

@@ -165,3 +165,23 @@ def test_reading_goes_on_while_the_network_is_busy(model, clinic, tmp_path, monk
     (tmp_path / "list.csv").write_text("\n".join(["id,path", *listed]))
     predict(model, [tmp_path / "list.csv"], tmp_path / "out", CPU)
     assert waited == [True] * 4
+
+
+def test_a_photograph_that_nobody_foresaw_is_a_row(cameras, tmp_path, monkeypatch):
+    real = batch.locate_disc
+
+    def fails_on_the_first(pixels, segment):
+        if pixels.shape[0] == 50:
+            raise RuntimeError("of a library, about /home/Mustermann")
+        return real(pixels, segment)
+
+    monkeypatch.setattr(batch, "locate_disc", fails_on_the_first)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.new("RGB", (50, 50), "red").save(folder / "odd.png")
+    Image.fromarray(render("a", 1, 200)[0]).save(folder / "eye.png")
+    table = batch.predict(brightness_model(cameras), [folder], tmp_path / "out", CPU)
+    rows = table.set_index("image")
+    assert rows["status"]["odd"] == "unreadable"
+    assert rows["reason"]["odd"].endswith("Got: one that led to RuntimeError.")
+    assert rows["status"]["eye"] in ("ok", "flagged")

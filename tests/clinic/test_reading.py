@@ -248,3 +248,11 @@ def test_paths_that_are_not_there_are_refused(tmp_path):
 
 def test_a_missing_file_is_a_row(tmp_path):
     assert read(Source("a", tmp_path / "a.png")).status == "unreadable"
+
+
+def test_dicom_files_named_by_uid_keep_their_whole_names(tmp_path):
+    for name in ("1.2.840.113619.2.1", "1.2.840.113619.2.2", "a.dcm"):
+        write_dicom(tmp_path / name, np.full((40, 40, 3), 90, dtype=np.uint8), Rows=40, Columns=40)
+    (tmp_path / "notes.1").write_text("no photograph")
+    ids = ["1.2.840.113619.2.1", "1.2.840.113619.2.2", "a"]
+    assert [source.id for source in list_photographs([tmp_path])] == ids

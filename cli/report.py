@@ -20,7 +20,8 @@ def command(
 ) -> None:
     """One page to look through, with its figures as CSV and JSON."""
     from fundus_uda.clinic.report import write_report
-    from fundus_uda.data.datasets import load_samples, require_masks
+    from fundus_uda.data.datasets import load_samples
+    from fundus_uda.data.samples import require_masks
 
     samples = []
     if reference is not None:

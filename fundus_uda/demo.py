@@ -11,7 +11,8 @@ from PIL import Image
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.report import write_report
 from fundus_uda.comparison import compare, write_comparison
-from fundus_uda.data.datasets import images_in, load_samples
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.samples import images_in
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.config import MethodName
 from fundus_uda.engine.methods import METHODS

@@ -12,8 +12,9 @@ from torch import nn
 from fundus_uda.clinic.measurements import measure, vertical_cup_to_disc_ratio
 from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.trust import flags_of, trust
-from fundus_uda.data.datasets import Sample, load_samples, require_masks
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
+from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.data.transforms import require_same_size
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.runlog import require_empty

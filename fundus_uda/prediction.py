@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.affinity import affinity_map
-from fundus_uda.data.datasets import Sample
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
     content_box,
     fixed_transforms,

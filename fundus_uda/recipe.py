@@ -13,7 +13,8 @@ from PIL import Image
 
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import write_crops
-from fundus_uda.data.datasets import LAYOUTS, Sample, load_samples
+from fundus_uda.data.datasets import LAYOUTS, load_samples
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.errors import InputError

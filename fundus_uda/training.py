@@ -9,8 +9,9 @@ import torch
 from monai.transforms import Compose
 from torch import Tensor, nn
 
-from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import CLASSES, read_mask
+from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.seeded import FundusImages
 from fundus_uda.data.transforms import (
     plain_transforms,

@@ -10,8 +10,9 @@ from PIL import Image
 from skimage.segmentation import clear_border
 from torch import Tensor, nn
 
-from fundus_uda.data.datasets import Sample, load_samples, require_masks, without_masks
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import read_mask
+from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.runlog import RunFolder

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fundus_uda.data.datasets import Sample, load_samples
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.samples import Sample
 from fundus_uda.evaluation import evaluate, trust_summary, write_evaluation
 from fundus_uda.model import Model
 from fundus_uda.prediction import class_probabilities, outline, predictions

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_uda.clinic.measurements import check_arguments, measure
-from fundus_uda.data.datasets import Sample, images_in
 from fundus_uda.data.masks import read_mask
+from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.engine.errors import InputError
 
 

@@ -16,7 +16,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
-from fundus_uda.data.datasets import IMAGE_SUFFIXES
+from fundus_uda.data.samples import IMAGE_SUFFIXES, first_twins
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.errors import InputError
 
@@ -87,15 +87,11 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
     if not files:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     sources = [source for file in files for source in _frames(file)]
-    seen: dict[str, Path] = {}
-    for source in sources:
-        if source.id in seen:
-            raise InputError(
-                f"Expected images of different names, since results are named after them. "
-                f"Got: {seen[source.id]} and {source.path}. Rename one, or give a CSV with the "
-                "columns id and path."
-            )
-        seen[source.id] = source.path
+    if pair := first_twins((source.id, source.path) for source in sources):
+        raise InputError(
+            f"Expected images of different names, since results are named after them. "
+            f"Got: {pair[0]} and {pair[1]}. Rename one, or give a CSV with the columns id and path."
+        )
     if key is None:
         return sources
     return [replace(source, id=_hashed(source.id, key)) for source in sources]

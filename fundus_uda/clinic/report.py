@@ -18,8 +18,8 @@ from fundus_uda.clinic.localise import DiscRegion
 from fundus_uda.clinic.outlines import svg_path
 from fundus_uda.clinic.report_data import Predictions, figures, read_predictions
 from fundus_uda.clinic.summary import measured
-from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 
 SORTABLE = {

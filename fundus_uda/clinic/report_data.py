@@ -14,8 +14,8 @@ from PIL import Image
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.clinic.summary import COLUMNS, measured, or_none, summary_of
 from fundus_uda.clinic.trust import agreement
-from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import read_mask
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 from fundus_uda.metrics import summarise
 

@@ -7,27 +7,13 @@ unpacks. What the mask files mean is `data.masks`' concern.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from fundus_uda.data.samples import Sample, first_twins, images_among, images_in
 from fundus_uda.engine.addresses import parse_address
 from fundus_uda.engine.errors import InputError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One photograph, with the mask files of one annotation where there are any."""
-
-    id: str
-    image: Path
-    masks: tuple[Path, ...] = ()
-    encoding: str = ""
-    """How `data.masks` reads them."""
-    stereo: bool = False
-    """The file may be a stereo pair; the left half is the photograph."""
 
 
 @dataclass(frozen=True)
@@ -83,44 +69,12 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
             + (" ".join(missing) + " " if missing else "")
             + f"In {root}: {found or 'nothing'}."
         )
-    _require_unique_ids(samples, address)
-    return sorted(samples, key=lambda sample: sample.id)
-
-
-def require_masks(samples: list[Sample], address: str) -> list[Sample]:
-    """The samples, all of which have masks.
-
-    Raises:
-        InputError: naming those that have none, or whose mask file is not there.
-    """
-    lacking = [s for s in samples if not s.masks or not all(p.is_file() for p in s.masks)]
-    if lacking:
-        wanted = [str(p) for p in lacking[0].masks if not p.is_file()]
+    if pair := first_twins((sample.id, sample.image) for sample in samples):
         raise InputError(
-            f"Expected a mask for each of the {len(samples)} photographs at {address}. "
-            f"Got: none for {len(lacking)}, of which the first is {lacking[0].image}"
-            + (f" (looked for {wanted[0]})." if wanted else ".")
-            + " Add the masks, or use this set as a target only."
+            f"Expected one photograph per name at {address}. Got: {pair[0]} and {pair[1]}. "
+            f"Rename one, since results are named after photographs."
         )
-    return samples
-
-
-def without_masks(samples: list[Sample]) -> list[Sample]:
-    """The samples with no trace of their masks, so that adaptation cannot read them."""
-    return [replace(sample, masks=(), encoding="") for sample in samples]
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted; hidden files are passed over."""
-    return _images(folder.iterdir())
-
-
-def _images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    return sorted(samples, key=lambda sample: sample.id)
 
 
 class _MissingError(Exception):
@@ -133,17 +87,6 @@ def _folder(root: Path, *names: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise _MissingError(f"No folder {' or '.join(names)} in {root}.")
-
-
-def _require_unique_ids(samples: list[Sample], address: str) -> None:
-    first: dict[str, Path] = {}
-    for sample in samples:
-        if sample.id in first:
-            raise InputError(
-                f"Expected one photograph per name at {address}. Got: {first[sample.id]} and "
-                f"{sample.image}. Rename one, since results are named after photographs."
-            )
-        first[sample.id] = sample.image
 
 
 # --- REFUGE (Orlando et al., Medical Image Analysis 2020; refuge.grand-challenge.org) --------
@@ -159,9 +102,9 @@ def _refuge(root: Path, split: str, _: str) -> list[Sample]:
     images, annotations = _REFUGE_FOLDERS[split]
     folder = _folder(root, images, f"REFUGE-{images}")
     masks = root / annotations / "Disc_Cup_Masks"
-    by_stem = {path.stem: path for path in _images(masks.rglob("*.bmp"))}
+    by_stem = {path.stem: path for path in images_among(masks.rglob("*.bmp"))}
     samples = []
-    for image in _images(folder.rglob("*")):
+    for image in images_among(folder.rglob("*")):
         mask = by_stem.get(image.stem, masks / f"{image.stem}.bmp")
         samples.append(Sample(image.stem, image, (mask,), "refuge"))
     return samples
@@ -214,7 +157,7 @@ def _rim_one_dl(root: Path, split: str, _: str) -> list[Sample]:
     images = _folder(root, f"RIM-ONE_DL_images/{partition}", partition)
     masks = root / "RIM-ONE_DL_reference_segmentations"
     samples = []
-    for image in _images(_folder(images, names[part]).rglob("*")):
+    for image in images_among(_folder(images, names[part]).rglob("*")):
         pair = tuple(
             masks / image.parent.name / f"{image.stem}-1-{structure}-T.png"
             for structure in ("Disc", "Cup")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
-from fundus_uda.data.datasets import Sample, images_in, load_samples
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import BACKGROUND, read_mask
+from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.engine.errors import InputError
 

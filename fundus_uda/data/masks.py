@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fundus_uda.data.datasets import Sample
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 
 BACKGROUND, RIM, CUP = 0, 1, 2

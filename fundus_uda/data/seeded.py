@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from monai.transforms import Compose, Randomizable
 from torch import Tensor
 
-from fundus_uda.data.datasets import Sample
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import fixed_transforms, read_sample
 from fundus_uda.engine.batches import SampleKey
 

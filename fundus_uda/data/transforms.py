@@ -34,8 +34,8 @@ from monai.transforms import (
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import left_half, read_mask
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 
 Statistic = tuple[float, ...]

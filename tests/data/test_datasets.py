@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_uda.data.datasets import (
-    LAYOUTS,
-    load_samples,
-    require_masks,
-    without_masks,
-)
+from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.masks import read_mask
+from fundus_uda.data.samples import require_masks, without_masks
 from fundus_uda.engine.errors import InputError
 
 DISC = np.zeros((12, 10), dtype=bool)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_uda.data.datasets import Sample
 from fundus_uda.data.masks import disc_and_cup_to_classes, left_half, read_mask
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 
 

@@ -1,6 +1,7 @@
 import torch
 
-from fundus_uda.data.datasets import load_samples, without_masks
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.samples import without_masks
 from fundus_uda.data.seeded import FundusImages
 from fundus_uda.data.transforms import random_transforms
 from fundus_uda.engine.batches import SampleKey

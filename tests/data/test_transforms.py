@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fundus_uda.data.datasets import Sample
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
     content_box,
     fixed_transforms,

@@ -1,12 +1,12 @@
 """`fundus-uda adapt`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cli.failures import end_with_failed_images
-from cli.options import Device
+from cli.options import Device, Profile
 
 
 def command(
@@ -31,9 +31,7 @@ def command(
     out: Path = typer.Option(..., help="Folder: new, or with --resume that of the adaptation."),
     resume: bool = typer.Option(False, "--resume", help="Continue where the folder stands."),
     seed: int = typer.Option(0, min=0, help="Of all stages."),
-    profile: Annotated[
-        Literal["cpu", "paper"], typer.Option(help="The CPU profile, or the paper's size.")
-    ] = "cpu",
+    profile: Profile = "cpu",
     key_file: Path | None = typer.Option(
         None, help="Names results by a hash of the ids with the bytes of this file."
     ),
@@ -43,9 +41,9 @@ def command(
 
     Needs labelled photographs of another camera (--source), or a model trained on some (--model).
     """
-    import pandas as pd
-
     from fundus_uda.clinic.reading import read_key
+    from fundus_uda.clinic.report_data import read_predictions
+    from fundus_uda.clinic.summary import measured
     from fundus_uda.engine.device import pick_device
     from fundus_uda.recipe import adapt
 
@@ -65,5 +63,5 @@ def command(
     if stages["left_out"].iloc[-1]:
         typer.echo("The last stage collapsed and was left out: the network before it was used.")
     typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
-    table = pd.read_csv(out / "predictions" / "measurements.csv", dtype={"image": str})
-    end_with_failed_images(table[~table["status"].isin(["ok", "flagged"])])
+    table = read_predictions(out / "predictions").table
+    end_with_failed_images(table.drop(measured(table).index))

@@ -1,12 +1,15 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second GPU).")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Profile = Annotated[
+    Literal["cpu", "paper"], typer.Option(help="The CPU profile, or the paper's settings.")
+]
 Annotation = Annotated[
     str | None,
     typer.Option(help="Whose masks, where a dataset has several: average, expert1, majority, …"),

@@ -30,15 +30,16 @@ def command(
     """
     from fundus_uda.clinic.batch import predict
     from fundus_uda.clinic.reading import read_key
+    from fundus_uda.clinic.summary import measured
     from fundus_uda.engine.device import pick_device
     from fundus_uda.model import load_model
 
     where = pick_device(device)
     key = read_key(key_file) if key_file else None
     table = predict(load_model(model, where), paths, out, where, key, before)
-    measured = table[table["status"].isin(["ok", "flagged"])]
+    done = measured(table)
     typer.echo(
-        f"Wrote masks and measurements of {len(measured)} photographs to {out}; "
+        f"Wrote masks and measurements of {len(done)} photographs to {out}; "
         f"{(table['status'] == 'flagged').sum()} are flagged. See {out / 'report.html'}."
     )
-    end_with_failed_images(table.drop(measured.index))
+    end_with_failed_images(table.drop(done.index))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.options import Device
+from cli.options import Device, Profile
 
 
 def command(
@@ -19,9 +19,7 @@ def command(
     ] = None,
     out: Path = typer.Option(Path("reproduction"), help="Folder of runs; resumed where it stands."),
     seeds: int = typer.Option(3, min=1, help="Of the rows with several."),
-    profile: Annotated[
-        Literal["cpu", "paper"], typer.Option(help="The CPU profile, or the paper's settings.")
-    ] = "cpu",
+    profile: Profile = "cpu",
     device: Device = "auto",
 ) -> None:
     """Train what is missing of a table of the paper, and write it beside the paper's values.

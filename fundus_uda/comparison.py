@@ -8,6 +8,7 @@ import pandas as pd
 
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
+from fundus_uda.metrics import DICE
 
 
 def compare(runs: list[Path]) -> pd.DataFrame:
@@ -39,12 +40,17 @@ def compare(runs: list[Path]) -> pd.DataFrame:
             f"Compare each set by itself."
         )
     table = pd.DataFrame(rows)
-    table["gap_closed"] = [_gap_closed(row, table) for _, row in table.iterrows()]
+    table["gap_closed"] = [_gap_closed_in(table, row) for _, row in table.iterrows()]
     order = [method.title for method in METHODS.values()]
     table["order"] = [order.index(m) if m in order else len(order) for m in table["method"]]
     return table.sort_values(["order", "seed", "checkpoint"], ignore_index=True).drop(
         columns="order"
     )
+
+
+def gap_closed(adapted: float, source: float, oracle: float) -> float:
+    """(adapted - source only) / (oracle - source only), in mean Dice; NaN where there is no gap."""
+    return (adapted - source) / (oracle - source) if oracle != source else float("nan")
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -94,14 +100,12 @@ def _row(run: Path, file: Path, summary: dict[str, Any]) -> dict[str, Any]:
         "checkpoint": summary.get("checkpoint", file.parent.name),
         "seed": summary.get("seed"),
         "step": summary.get("step"),
-        "dice_cup": summary["dice_cup"]["mean"],
-        "dice_disc": summary["dice_disc"]["mean"],
-        "dice_mean": summary["dice_mean"]["mean"],
+        **{name: summary[name]["mean"] for name in DICE},
         "dice_mean_std": summary["dice_mean"]["std"],
     }
 
 
-def _gap_closed(row: "pd.Series[Any]", table: pd.DataFrame) -> float:
+def _gap_closed_in(table: pd.DataFrame, row: "pd.Series[Any]") -> float:
     same_seed = table[table["seed"] == row["seed"]]
     ends = [
         same_seed.loc[same_seed["method"] == METHODS[name].title, "dice_mean"]
@@ -110,4 +114,4 @@ def _gap_closed(row: "pd.Series[Any]", table: pd.DataFrame) -> float:
     if any(len(end) != 1 for end in ends):
         return float("nan")
     source, oracle = (float(end.iloc[0]) for end in ends)
-    return (row["dice_mean"] - source) / (oracle - source) if oracle != source else float("nan")
+    return gap_closed(row["dice_mean"], source, oracle)

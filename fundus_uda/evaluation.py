@@ -18,12 +18,11 @@ from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.data.transforms import require_same_size
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.runlog import require_empty
-from fundus_uda.metrics import dice_cup_disc, summarise
+from fundus_uda.metrics import DICE, dice_cup_disc, summarise
 from fundus_uda.model import load_model
 from fundus_uda.prediction import predictions
 from fundus_uda.settings import FundusSettings
 
-DICE = ("dice_cup", "dice_disc", "dice_mean")
 LOW_DICE = 0.8
 """Of `dice_mean`; what the flags should catch."""
 

@@ -11,6 +11,9 @@ from scipy.stats import bootstrap
 
 from fundus_uda.data.masks import BACKGROUND, CUP
 
+DICE = ("dice_cup", "dice_disc", "dice_mean")
+"""The columns of every table of Dice: of each structure, and their mean."""
+
 
 class Summary(TypedDict):
     """Of one column over the images."""

@@ -12,10 +12,12 @@ import pandas as pd
 import torch
 import yaml
 
-from fundus_uda.engine.config import differences
+from fundus_uda.comparison import gap_closed
+from fundus_uda.engine.checkpoint import changed_settings
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder
-from fundus_uda.settings import FundusSettings, read_settings
+from fundus_uda.metrics import DICE
+from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
 from fundus_uda.training import train
 from fundus_uda.translated_source import write_translated_source
 from fundus_uda.translation.settings import read_settings as read_translation_settings
@@ -103,7 +105,7 @@ def reproduce(
     out: Path,
     device: torch.device,
     seeds: int = 3,
-    profile: str = "cpu",
+    profile: Profile = "cpu",
     overrides: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
@@ -135,7 +137,7 @@ def reproduce(
         for name, row in rows.items():
             if seed < (row.seeds or seeds):
                 say(f"{row.title}, seed {seed}")
-                _complete(name, row, rows, seed, out, device, profile, overrides)
+                _complete(name, row, seed, out, device, profile, overrides)
                 written = collect(table, out)
                 written.to_csv(out / f"{table}.csv", index=False)
                 text = as_markdown(table, written)
@@ -163,18 +165,17 @@ def collect(table: str, out: Path) -> pd.DataFrame:
                         "row": name,
                         "title": row.title,
                         "seed": summary["seed"],
-                        **{key: summary[key]["mean"] for key in _DICE},
+                        **{key: summary[key]["mean"] for key in DICE},
                         "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
                     }
                 )
     written = pd.DataFrame(found)
     mean = written.set_index(["row", "seed"])["dice_mean"]
 
-    def gap_closed(row: "pd.Series[Any]") -> float:
-        ends = [mean.get((end, row["seed"]), math.nan) for end in ("source", "oracle")]
-        return float((row["dice_mean"] - ends[0]) / (ends[1] - ends[0]))
-
-    written["gap_closed"] = written.apply(gap_closed, axis=1)
+    written["gap_closed"] = [
+        gap_closed(dice, *(mean.get((end, seed), math.nan) for end in ("source", "oracle")))
+        for dice, seed in zip(written["dice_mean"], written["seed"], strict=True)
+    ]
     return written
 
 
@@ -190,14 +191,11 @@ def as_markdown(table: str, written: pd.DataFrame) -> str:
     for name, row in TABLES[table].items():
         runs = written[written["row"] == name]
         if len(runs):
-            dice = " | ".join(_mean_and_spread(runs[key], "{:.3f}") for key in _DICE)
+            dice = " | ".join(_mean_and_spread(runs[key], "{:.3f}") for key in DICE)
             gap = _mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")
             paper = ", ".join(f"{value:.3f}" for value in row.paper or ())
             lines.append(f"| {row.title} | {len(runs)} | {dice} | {gap} | {paper} |")
     return "\n".join(lines) + "\n"
-
-
-_DICE = ("dice_cup", "dice_disc", "dice_mean")
 
 
 def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> str:
@@ -210,19 +208,17 @@ def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> s
 def _complete(
     name: str,
     row: Row,
-    rows: dict[str, Row],
     seed: int,
     out: Path,
     device: torch.device,
-    profile: str,
+    profile: Profile,
     overrides: tuple[str, ...],
 ) -> None:
     run = out / f"{name}-seed{seed}"
     given = [*overrides, *row.overrides, f"seed={seed}"]
     if row.start is not None:
-        assert row.start in rows
         given.append(f"start={out / f'{row.start}-seed{seed}'}")
-    config = f"fundus/{row.config}" + ("_cpu" if profile == "cpu" else "")
+    config = in_profile(f"fundus/{row.config}", profile)
     settings = read_settings(config, given)
     if row.translated:
         address = _translated_source(settings, out, seed, device, profile)
@@ -239,7 +235,7 @@ def _complete(
 
 
 def _translated_source(
-    settings: FundusSettings, out: Path, seed: int, device: torch.device, profile: str
+    settings: FundusSettings, out: Path, seed: int, device: torch.device, profile: Profile
 ) -> str:
     folder = out / f"translated-seed{seed}"
     assert settings.data.source is not None
@@ -249,7 +245,7 @@ def _translated_source(
         settings.data.source,
         settings.data.target,
         str(out / f"source-seed{seed}"),
-        "translation/cycada" + ("_cpu" if profile == "cpu" else ""),
+        in_profile("translation/cycada", profile),
         [f"seed={seed}"],
     )
     finished = folder / "finished"
@@ -270,8 +266,7 @@ def _require_same_settings(run: Path, settings: FundusSettings) -> None:
     file = run / "config.yaml"
     if file.is_file():
         theirs = yaml.safe_load(file.read_text(encoding="utf-8"))
-        ours = settings.model_dump(mode="json")
-        if lines := differences(ours, theirs):
+        if lines := changed_settings(settings, theirs):
             raise InputError(
                 f"Expected the run in {run} to have these settings. Got:\n  "
                 + "\n  ".join(lines)

@@ -14,7 +14,6 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import read_mask
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import read_sample
-from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.model import load_model
 from fundus_uda.networks import input_statistics
@@ -113,14 +112,8 @@ def _fixed_segmenter(settings: TranslationSettings) -> tuple[int, nn.Module | No
 
 def _domain(samples: list[Sample], size: int) -> Domain:
     """Of functions that worker processes can be sent."""
-    return Domain(
-        [sample.id for sample in samples],
-        partial(_read, samples),
-        partial(_longest_side, size),
-        field,
-        fingerprint([(sample.id, sample.image.stat().st_size) for sample in samples]),
-        in_memory=True,
-    )
+    read, working_size = partial(_read, samples), partial(_longest_side, size)
+    return Domain.of(samples, read, working_size, field, in_memory=True)
 
 
 def _read(samples: list[Sample], index: int) -> NDArray[np.uint8]:

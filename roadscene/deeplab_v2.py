@@ -7,6 +7,8 @@ Module names are those of the published checkpoints. torchvision builds the back
 Caffe originals do otherwise is changed here.
 """
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet101, vgg16
@@ -43,7 +45,7 @@ class ASPP(nn.Module):
         return logits
 
 
-class DeepLabV2(nn.Module):
+class DeepLabV2(nn.Module, ABC):
     """What the two backbones share: the heads and the upsampling."""
 
     main_head: str
@@ -69,9 +71,9 @@ class DeepLabV2(nn.Module):
         ]
         return (upsampled[0], upsampled[1]) if len(upsampled) == 2 else upsampled[0]
 
+    @abstractmethod
     def low_resolution(self, image: Tensor) -> list[Tensor]:
         """Main and, in training mode, auxiliary logits at an eighth of the resolution."""
-        raise NotImplementedError
 
     def heads(self) -> dict[str, ASPP]:
         """By module name."""

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fundus_uda.engine.addresses import parse_address
-from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
@@ -105,14 +104,8 @@ def _fixed_segmenter(
 
 def _domain(frames: list[Frame], size: Size) -> Domain:
     """Of functions that worker processes can be sent."""
-    return Domain(
-        [frame.id for frame in frames],
-        partial(_read, frames),
-        partial(_always, size),
-        whole_frame,
-        fingerprint([(frame.id, frame.image.stat().st_size) for frame in frames]),
-        in_memory=False,
-    )
+    read, working_size = partial(_read, frames), partial(_always, size)
+    return Domain.of(frames, read, working_size, whole_frame, in_memory=False)
 
 
 def _read(frames: list[Frame], index: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.model import load_model
 from fundus_uda.training import train
-from tests.engine.tiny import assert_identical
+from tests.engine.tiny import assert_identical, power_failure
 from tests.small_run import small_settings
 
 CPU = torch.device("cpu")
@@ -167,16 +167,10 @@ def test_another_mask_of_the_source_is_another_data_list(cameras, tmp_path):
         train(settings, tmp_path / "run", CPU, continue_run=True)
 
 
-def test_a_run_can_be_resumed_from_its_very_start(cameras, tmp_path, monkeypatch):
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    step = loop.adaptation_step
-    monkeypatch.setattr(loop, "adaptation_step", fail)
+def test_a_run_can_be_resumed_from_its_very_start(cameras, tmp_path):
     settings = small_settings(cameras, "method=source", "steps=1", "snapshot_every=1")
-    with pytest.raises(KeyboardInterrupt):
+    with power_failure(loop, "adaptation_step", at=0):
         train(settings, tmp_path / "run", CPU)
-    monkeypatch.setattr(loop, "adaptation_step", step)
     train(settings, tmp_path / "run", CPU, continue_run=True)
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 1
 
@@ -216,27 +210,13 @@ def test_self_training_reads_no_source_and_its_teacher_stays(start, cameras, tmp
 
 
 def test_a_mean_teacher_resumes_bit_for_bit_and_is_what_the_run_gives(start, cameras, tmp_path):
-    def settings(steps: int):
-        every = "snapshot_every=2"
-        return small_settings(
-            cameras, "method=mean_teacher", f"start={start}", f"steps={steps}", every
-        )
-
-    train(settings(4), tmp_path / "whole", CPU)
+    steps = ["steps=4", "snapshot_every=2"]
+    settings = small_settings(cameras, "method=mean_teacher", f"start={start}", *steps)
+    train(settings, tmp_path / "whole", CPU)
     broken = tmp_path / "broken"
-    with pytest.MonkeyPatch.context() as patch:
-        real_step, calls = loop.adaptation_step, []
-
-        def stops_at_three(*arguments):
-            calls.append(1)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-            return real_step(*arguments)
-
-        patch.setattr(loop, "adaptation_step", stops_at_three)
-        with pytest.raises(KeyboardInterrupt):
-            train(settings(4), broken, CPU)
-    train(settings(4), broken, CPU, continue_run=True)
+    with power_failure(loop, "adaptation_step", at=2):
+        train(settings, broken, CPU)
+    train(settings, broken, CPU, continue_run=True)
     one, other = (load_checkpoint(run / "last.pt") for run in (tmp_path / "whole", broken))
     assert_identical(one.state, other.state)
     assert_identical(one.weights, one.state["teacher"])

@@ -4,6 +4,7 @@ import json
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -23,6 +24,7 @@ from fundus_uda.clinic.crops import (
     THREADS,
     may_show_text,
     region_columns,
+    row_or_reason,
 )
 from fundus_uda.clinic.localise import locate_disc
 from fundus_uda.clinic.measurements import measure
@@ -39,7 +41,6 @@ from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
 from fundus_uda.prediction import class_probabilities, most_probable, outline
 
-CANNOT = "Expected a photograph that can be measured. Got: one that led to {}."
 FOLDERS = ("masks", "overlays", "crops", "affinity")
 
 
@@ -97,16 +98,9 @@ def predict(
             )
 
     def row_of(source: Source) -> dict[str, Any]:
-        try:
-            return measured_row(source)
-        except Exception as error:  # one odd photograph does not stop the others
-            return {"image": source.id, "status": "unreadable", "flags": "",
-                    "reason": CANNOT.format(type(error).__name__)}  # fmt: skip
-
-    def measured_row(source: Source) -> dict[str, Any]:
         photograph = read(source)
         row: dict[str, Any] = {"image": source.id, "status": photograph.status,
-                               "reason": photograph.reason, "flags": ""}  # fmt: skip
+                               "reason": photograph.reason}  # fmt: skip
         if photograph.pixels is None:
             return row
         size = photograph.pixels.shape[:2]
@@ -134,10 +128,10 @@ def predict(
         return row
 
     with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(row_of, sources)
+        done = pool.map(partial(row_or_reason, row_of), sources)
         console = Console(stderr=True)
         rows = list(track(done, "Photographs", len(sources), console=console, transient=True))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"flags": ""})
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
     text = json.dumps(summary_of(table) | _about(model), indent=2)

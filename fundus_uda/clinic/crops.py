@@ -1,6 +1,8 @@
 """Whole photographs to the crops around the disc that adaptation trains on."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from fundus_uda.engine.runlog import require_empty
 THREADS = 4
 """That many photographs are in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
+FAILED = "Expected a photograph that can be measured. Got: one that led to"
 TEXT_IN_CROP = "Expected a photograph without text in it. Got: a crop whose DICOM tags announce it."
 
 
@@ -43,13 +46,6 @@ def write_crops(
     (out / "images").mkdir(parents=True, exist_ok=True)
 
     def crop(source: Source) -> dict[str, Any]:
-        try:
-            return written_row(source)
-        except Exception as error:  # one odd photograph does not stop the others
-            reason = f"Expected a photograph that can be cropped. Got: {type(error).__name__}."
-            return {"image": source.id, "status": "unreadable", "reason": reason}
-
-    def written_row(source: Source) -> dict[str, Any]:
         photograph = read(source)
         row = {"image": source.id, "status": photograph.status, "reason": photograph.reason}
         if photograph.pixels is None:
@@ -63,8 +59,17 @@ def write_crops(
         return row | region_columns(region)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        rows = list(pool.map(crop, sources))
+        rows = list(pool.map(partial(row_or_reason, crop), sources))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+
+
+def row_or_reason(row_of: Callable[[Source], dict[str, Any]], source: Source) -> dict[str, Any]:
+    """`row_of(source)`, or that it failed: one odd photograph does not stop the others."""
+    try:
+        return row_of(source)
+    except Exception as error:  # of a library, whose words may quote the path or a tag
+        reason = f"{FAILED} {type(error).__name__}."
+        return {"image": source.id, "status": "unreadable", "reason": reason}
 
 
 REGION = ("region_top", "region_left", "region_height", "region_width", "region_is_crop")

@@ -17,9 +17,7 @@ from fundus_uda.clinic.trust import agreement
 from fundus_uda.data.masks import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
-from fundus_uda.metrics import summarise
-
-DICE = ("dice_cup", "dice_disc", "dice_mean")
+from fundus_uda.metrics import DICE, summarise
 
 
 @dataclass(frozen=True)

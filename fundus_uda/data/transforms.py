@@ -41,6 +41,9 @@ from fundus_uda.engine.errors import InputError
 Statistic = tuple[float, ...]
 """Per RGB channel, in [0, 1]."""
 
+_BOTH: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
+_MODES = ("bilinear", "nearest")
+
 
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     """A photograph as (3, H, W) uint8, upright by its EXIF orientation.
@@ -99,20 +102,11 @@ def fixed_transforms(size: int) -> Compose:
 
 def random_transforms(mean: Statistic, std: Statistic) -> Compose:
     """Training augmentation, the same for both domains, then `normalise`."""
-    both: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
     return Compose(
         [
             _scale_to_unit(),
-            RandFlipd(**both, prob=0.5, spatial_axis=1),
-            RandAffined(
-                **both,
-                prob=0.8,
-                rotate_range=0.26,
-                scale_range=0.15,
-                translate_range=10,
-                mode=("bilinear", "nearest"),
-                padding_mode="border",
-            ),
+            RandFlipd(**_BOTH, prob=0.5, spatial_axis=1),
+            _turned_and_moved(scale_range=0.15),
             RandScaleIntensityd("image", factors=0.2, prob=0.5),
             RandAdjustContrastd("image", gamma=(0.75, 1.33), prob=0.5),
             *_normalise(("image",), mean, std),
@@ -198,26 +192,25 @@ def _scale_to_unit() -> ScaleIntensityRanged:
     return ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1)
 
 
+def _turned_and_moved(scale_range: float | None) -> RandAffined:
+    return RandAffined(
+        **_BOTH,
+        prob=0.8,
+        rotate_range=0.26,
+        scale_range=scale_range,
+        translate_range=10,
+        mode=_MODES,
+        padding_mode="border",
+    )
+
+
 def _strong_geometry() -> list[Any]:
-    both: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
     return [
-        RandFlipd(**both, prob=0.5, spatial_axis=1),
+        RandFlipd(**_BOTH, prob=0.5, spatial_axis=1),
         RandZoomd(
-            **both,
-            prob=1,
-            min_zoom=0.75,
-            max_zoom=1.3,
-            mode=("bilinear", "nearest"),
-            padding_mode="reflect",
+            **_BOTH, prob=1, min_zoom=0.75, max_zoom=1.3, mode=_MODES, padding_mode="reflect"
         ),
-        RandAffined(
-            **both,
-            prob=0.8,
-            rotate_range=0.26,
-            translate_range=10,
-            mode=("bilinear", "nearest"),
-            padding_mode="border",
-        ),
+        _turned_and_moved(scale_range=None),
     ]
 
 

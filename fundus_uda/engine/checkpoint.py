@@ -111,8 +111,7 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
         InputError: other settings or other data (both values are named), or see `load_checkpoint`.
     """
     checkpoint = load_checkpoint(path)
-    ours = settings.model_dump(mode="json")
-    lines = differences(_binding(ours), _binding(checkpoint.settings))
+    lines = changed_settings(settings, checkpoint.settings)
     lines += differences(data, checkpoint.data, "fingerprint of ")
     if lines:
         raise InputError(
@@ -121,6 +120,11 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
             + "\nResume with those, or start a new run in another folder."
         )
     state.load_state_dict(checkpoint.state)
+
+
+def changed_settings(settings: RunSettings, theirs: dict[str, Any]) -> list[str]:
+    """Lines `key: ours here, theirs there` for all in which a result may differ from another's."""
+    return differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
 
 
 def fingerprint(contents: Any) -> str:

@@ -1,7 +1,11 @@
 """A network and data small enough for a step in milliseconds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +75,22 @@ def run(train_state: TrainState, of: EngineSettings, folder: Path, collapsed=Fal
     target = target if METHODS[of.method].adapts else None
     loop.run(train_state, source, target, of, run_folder, score, {"source": "s"}, CLASSES)
     return run_folder
+
+
+@contextmanager
+def power_failure(module: ModuleType, step_name: str, at: int) -> Iterator[None]:
+    """What runs inside stops before step `at` of `module.step_name(state, ...)`, and must."""
+    step = getattr(module, step_name)
+
+    def until_the_power_fails(state, *arguments):
+        if state.step == at:
+            raise KeyboardInterrupt
+        return step(state, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, step_name, until_the_power_fails)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def tensors(contents, prefix=""):

@@ -12,6 +12,7 @@ from roadscene.deeplab_v2 import DeepLabV2VGG16
 from roadscene.evaluation import evaluate_model
 from roadscene.settings import read_settings
 from roadscene.training import train
+from tests.engine.tiny import power_failure
 from tests.roadscene.tiny import settings, streets
 
 CPU = torch.device("cpu")
@@ -42,18 +43,10 @@ def test_a_run_is_trained_and_scored(run):
     assert len((run / "snapshots.csv").read_text().splitlines()) == 3
 
 
-def test_an_interrupted_run_continues_bit_for_bit(root, run, monkeypatch):
-    of, out, step = settings(root), root / "interrupted", loop.adaptation_step
-
-    def until_the_power_fails(state, *arguments):
-        if state.step == 2:
-            raise KeyboardInterrupt
-        return step(state, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "adaptation_step", until_the_power_fails)
-        with pytest.raises(KeyboardInterrupt):
-            train(of, out, CPU)
+def test_an_interrupted_run_continues_bit_for_bit(root, run):
+    of, out = settings(root), root / "interrupted"
+    with power_failure(loop, "adaptation_step", at=2):
+        train(of, out, CPU)
     train(of, out, CPU, continue_run=True)
     unbroken, continued = segmenter_of(run), segmenter_of(out)
     assert all(torch.equal(unbroken[key], continued[key]) for key in unbroken)

@@ -10,7 +10,7 @@ from fundus_uda.translation import stage
 from fundus_uda.translation.images import as_image
 from fundus_uda.translation.settings import FourierSettings, HistogramSettings
 from fundus_uda.translation.stage import train_translation, translate_by_generator, translated
-from tests.engine.tiny import assert_identical
+from tests.engine.tiny import assert_identical, power_failure
 from tests.translation.tiny import domain, segmenter, settings
 
 CPU = torch.device("cpu")
@@ -93,19 +93,10 @@ def test_methods_without_training_cannot_be_continued(tmp_path):
         translated(domain("s", 1), domain("t", 1), None, FOURIER, RunFolder(tmp_path), CPU, True)
 
 
-def test_seven_steps_equal_three_and_four(tmp_path, monkeypatch):
+def test_seven_steps_equal_three_and_four(tmp_path):
     whole = train(tmp_path / "whole")
-    step = stage.translation_step
-
-    def until_the_power_fails(state, *arguments):
-        if state.step == 3:
-            raise KeyboardInterrupt
-        return step(state, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "translation_step", until_the_power_fails)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "parts")
+    with power_failure(stage, "translation_step", at=3):
+        train(tmp_path / "parts")
     parts = train(tmp_path / "parts", continue_run=True)
     assert parts.step == 7
     assert len(parts.histories["S"].images) == 3

@@ -19,8 +19,9 @@ from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder, require_empty
+from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
-from fundus_uda.settings import FundusSettings, read_settings
+from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
 from fundus_uda.training import expected_classes, score_on_target, train
 
 
@@ -48,7 +49,7 @@ def adapt(
     source: str | None = None,
     model: Path | None = None,
     seed: int = 0,
-    profile: str = "cpu",
+    profile: Profile = "cpu",
     key: bytes | None = None,
     overrides: tuple[str, ...] = (),
     continue_run: bool = False,
@@ -85,7 +86,13 @@ def adapt(
     if source is None and model is None:
         raise InputError("Expected --source, --model or both. Got: neither.")
     _require_same_target(out, target, key, continue_run)
-    photographs, address, masks = _target(target, out, key)
+    try:
+        photographs, address, masks = _target(target, out, key)
+    except InputError:
+        if not (out / "target.csv").is_file():  # nothing is begun: leave no trace
+            shutil.rmtree(out / "target", ignore_errors=True)
+            (out / "adaptation.json").unlink()
+        raise
 
     rows: list[dict[str, Any]] = []
     first = kept = model
@@ -97,15 +104,16 @@ def adapt(
         run = out / "stages" / f"{number}_{stage.name}"
         given = [f"data.source={source or 'null'}", f"data.target={address}", f"seed={seed}"]
         given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}", *network]
-        config = f"fundus/{stage.config}" + ("_cpu" if profile == "cpu" else "")
+        config = in_profile(f"fundus/{stage.config}", profile)
         settings = read_settings(config, [*overrides, *given])
-        train(settings, run, device, continue_run=RunFolder(run).last.is_file())
+        scores = train(settings, run, device, continue_run=RunFolder(run).last.is_file())
+        dice = {name: scores["last"][name]["mean"] for name in DICE if scores}
         if expected is None:
             expected = expected_classes(settings, device)
         scored = score_on_target(run, settings, expected, device)
         left_out = scored.collapsed and kept is not None
         about = {"stage": stage.name, "title": stage.title, **asdict(scored)}
-        rows.append({**about, "left_out": left_out, **_dice(run)})
+        rows.append({**about, "left_out": left_out, **dice})
         first = first or run
         if left_out:
             break  # the network before it stands
@@ -150,8 +158,8 @@ def _require_same_target(
 def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path], str, str | None]:
     """The photographs to outline, the address of their crops, and that of their masks, if any."""
     folder, rows = out / "target", out / "target.csv"
-    kinds = {kind: layout.splits for kind, layout in LAYOUTS.items()}
-    is_address = len(target) == 1 and target[0].partition(":")[0] in kinds
+    kind, colon, _ = target[0].partition(":")
+    is_address = len(target) == 1 and colon == ":" and kind in LAYOUTS
     if is_address:
         if key is not None:
             raise InputError(
@@ -169,8 +177,6 @@ def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path]
         else:
             table = write_crops(photographs, folder, key)
         if not (table["status"] == "ok").any():
-            shutil.rmtree(folder)
-            (out / "adaptation.json").unlink()
             raise InputError(
                 f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
                 f"none with one. The first: {table['reason'][0]}"
@@ -187,15 +193,6 @@ def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
         Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
     ids = [sample.id for sample in samples]
     return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})
-
-
-def _dice(run: Path) -> dict[str, float]:
-    """Of the last checkpoint, where the target has masks."""
-    file = run / "evaluation" / "last" / "summary.json"
-    if not file.is_file():
-        return {}
-    summary = json.loads(file.read_text(encoding="utf-8"))
-    return {name: summary[name]["mean"] for name in ("dice_cup", "dice_disc", "dice_mean")}
 
 
 def _predict(

@@ -73,6 +73,7 @@ def train(
     size = settings.data.size
     source_images = FundusImages(source, size, labelled) if source else None
     target_images = FundusImages(target, size, unlabelled) if target else None
+    expected = expected_classes(settings, device) if target_images is not None else 0.0
     if not continue_run:
         folder.begin(settings, device)  # only now that all input was readable
 
@@ -81,7 +82,6 @@ def train(
         network = trained_network(state, settings)
         return selection_score(network, images, expected, settings.affinity.neighbors)
 
-    expected = expected_classes(settings, device) if target_images is not None else 0.0
     loop.run(
         state,
         source_images,

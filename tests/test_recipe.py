@@ -136,3 +136,10 @@ def test_names_of_a_dataset_cannot_be_hashed(cameras, tmp_path):
     target = [f"folder:{cameras / 'b'}"]
     with pytest.raises(InputError, match="--key-file with photographs alone"):
         adapt(target, tmp_path / "out", CPU, source="folder:a", key=b"0123456789abcdef")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_wrong_target_can_be_mended(tmp_path):
+    for _ in range(2):  # the folder is as new the second time
+        with pytest.raises(InputError, match="Expected an image, a folder or a CSV"):
+            adapt([str(tmp_path / "nowhere")], tmp_path / "out", CPU, source="folder:a")

@@ -18,6 +18,11 @@ from fundus_uda.engine.schedules import adversarial_weight, poly_lr
 from fundus_uda.engine.state import TrainState, memory_format
 from fundus_uda.engine.teacher import follow, pseudo_labels
 
+NO_UPDATE = (
+    "No weight was updated by this step. In a new run, lower segmenter.lr, or try "
+    "precision=float32."
+)
+
 
 def adaptation_step(
     state: TrainState, source: Batch | None, target: Batch | None, settings: EngineSettings
@@ -68,7 +73,7 @@ def adaptation_step(
         if regulariser is not None and method.regularises_source:
             losses["regulariser_source"] = regulariser(probs_s[0], affinity)
             objective = objective + weights.regulariser_weight * losses["regulariser_source"]
-        _require_finite(losses, state.step)
+        require_finite(losses, f"step {state.step}", NO_UPDATE)
         state.scaler.scale(objective).backward()
 
     maps_t = []
@@ -90,12 +95,12 @@ def adaptation_step(
         for level, prob_t in zip(levels, probs_t, strict=True):
             if (D := level.discriminator) is not None and sees is not None:
                 A_t = sees(prob_t, affinity).contiguous(memory_format=layout)
-                with _frozen(D), autocast:
+                with frozen(D), autocast:
                     loss = adversarial_loss(D(A_t))
                 losses[f"adversarial{level.suffix}"] = loss
                 objective = objective + level.adversarial_weight * loss
                 maps_t.append(A_t.detach())
-        _require_finite(losses, state.step)
+        require_finite(losses, f"step {state.step}", NO_UPDATE)
         state.scaler.scale(objective).backward()
 
     # Discriminators, on the same predictions, detached.
@@ -107,7 +112,7 @@ def adaptation_step(
         with autocast:
             loss = (discriminator_loss(D(A_s), "source") + discriminator_loss(D(A_t), "target")) / 2
         losses[f"discriminator{level.suffix}"] = loss
-        _require_finite(losses, state.step)
+        require_finite(losses, f"step {state.step}", NO_UPDATE)
         state.scaler.scale(loss).backward()
 
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
@@ -163,7 +168,7 @@ def _schedule_lr(
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
+def frozen(network: nn.Module) -> Iterator[None]:
     """Gradients flow through, none are kept."""
     network.requires_grad_(False)
     try:
@@ -172,11 +177,8 @@ def _frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-def _require_finite(losses: dict[str, Tensor], step: int) -> None:
+def require_finite(losses: dict[str, Tensor], when: str, advice: str) -> None:
+    """Raise a WorkError that names the first loss that is not finite, and says what to do."""
     for name, loss in losses.items():
         if not math.isfinite(value := float(loss.detach())):
-            raise WorkError(
-                f"Expected finite losses. Got: {name} = {value} at step {step}. "
-                f"No weight was updated by this step. In a new run, lower segmenter.lr, or try "
-                f"precision=float32."
-            )
+            raise WorkError(f"Expected finite losses. Got: {name} = {value} at {when}. {advice}")

@@ -1,12 +1,10 @@
 """One step of CyCADA's image translation: both generators, then both discriminators."""
 
-import math
-
-from torch import Tensor, nn
+from torch import nn
 
 from fundus_uda.engine.batches import Batch
-from fundus_uda.engine.errors import WorkError
 from fundus_uda.engine.randomness import derive_seed
+from fundus_uda.engine.step import frozen, require_finite
 from fundus_uda.translation.equations import (
     cycle_loss,
     discriminator_loss,
@@ -47,10 +45,10 @@ def translation_step(
         for group in optimizer.param_groups:
             group["lr"] = linear_decay(settings.lr, state.step, settings.steps)
 
+    when = f"step {state.step} of the translation"
     fake_T, fake_S = G_ST(x_S), G_TS(x_T)
-    state.discriminators.requires_grad_(False)
-    losses = {"adversarial": generator_loss(D_T(fake_T)) + generator_loss(D_S(fake_S))}
-    state.discriminators.requires_grad_(True)
+    with frozen(state.discriminators):
+        losses = {"adversarial": generator_loss(D_T(fake_T)) + generator_loss(D_S(fake_S))}
     objective = losses["adversarial"]
     if settings.cycle_weight:
         losses["cycle"] = cycle_loss(G_TS(fake_T), x_S) + cycle_loss(G_ST(fake_S), x_T)
@@ -63,7 +61,7 @@ def translation_step(
             segmenter, fake_T, x_S
         ) + semantic_consistency_loss(segmenter, fake_S, x_T)
         objective = objective + settings.semantic_weight * losses["semantic"]
-    _require_finite(losses, state.step)
+    require_finite(losses, when, "In a new run, lower lr.")
     state.generator_optimizer.zero_grad(set_to_none=True)
     objective.backward()
     state.generator_optimizer.step()
@@ -77,7 +75,7 @@ def translation_step(
     losses["discriminator"] = discriminator_loss(D_S(x_S), D_S(older_S)) + discriminator_loss(
         D_T(x_T), D_T(older_T)
     )
-    _require_finite(losses, state.step)
+    require_finite(losses, when, "In a new run, lower lr.")
     state.discriminator_optimizer.zero_grad(set_to_none=True)
     losses["discriminator"].backward()
     state.discriminator_optimizer.step()
@@ -88,12 +86,3 @@ def translation_step(
 def linear_decay(lr: float, step: int, steps: int) -> float:
     """`lr` in the first half of the training, then falling to 0 linearly (CycleGAN, Section 4)."""
     return lr * min(1.0, 2 * (1 - step / steps))
-
-
-def _require_finite(losses: dict[str, Tensor], step: int) -> None:
-    for name, loss in losses.items():
-        if not math.isfinite(value := float(loss.detach())):
-            raise WorkError(
-                f"Expected finite losses. Got: {name} = {value} at step {step} of the "
-                f"translation. In a new run, lower lr."
-            )

@@ -14,15 +14,25 @@ from PIL import Image
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import write_crops
 from fundus_uda.data.datasets import LAYOUTS, load_samples
-from fundus_uda.data.samples import Sample
+from fundus_uda.data.samples import Sample, has_masks
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.config import override
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
 from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
 from fundus_uda.training import expected_classes, score_on_target, train
+
+OPTIONS = {
+    "seed": "--seed",
+    "start": "--model",
+    "data.source": "--source",
+    "data.target": "--target",
+    "data.test": "--target KIND:PATH",
+}
+"""What gives the settings that are not for overrides."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +89,37 @@ def adapt(
         dice_disc, dice_mean.
 
     Raises:
-        InputError: wrong data, settings or folder; no photograph with a disc; neither source nor
-            model.
+        InputError: wrong data, settings or folder; an override of what has a parameter; no
+            photograph with a disc; neither source nor model.
         WorkError: a loss is not finite.
     """
     if source is None and model is None:
         raise InputError("Expected --source, --model or both. Got: neither.")
+    for text in overrides:
+        if (name := text.partition("=")[0]) in OPTIONS:
+            raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.")
+    dataset = _dataset(target, key)
+    masks = target[0] if dataset and all(has_masks(sample) for sample in dataset) else None
+    data = [
+        override("seed", seed),
+        override("data.source", source),
+        override("data.target", f"folder:{out / 'target'}"),
+        override("data.test", masks),
+    ]
+    network = _network_of(load_model(model, device).settings) if model else []
+    plan: list[tuple[Stage, Path, FundusSettings]] = []
+    start = model
+    for number, stage in enumerate(STAGES, start=1):
+        if stage is STAGES[0] and model is not None:
+            continue
+        given = [*data, *network, override("start", str(start) if start else None)]
+        config = in_profile(f"fundus/{stage.config}", profile)
+        start = out / "stages" / f"{number}_{stage.name}"
+        plan.append((stage, start, read_settings(config, [*overrides, *given])))
+
     _require_same_target(out, target, key, continue_run)
     try:
-        photographs, address, masks = _target(target, out, key)
+        photographs = _write_target(target, dataset, out, key)
     except InputError:
         if not (out / "target.csv").is_file():  # nothing is begun: leave no trace
             shutil.rmtree(out / "target", ignore_errors=True)
@@ -96,16 +128,8 @@ def adapt(
 
     rows: list[dict[str, Any]] = []
     first = kept = model
-    network = _network_of(load_model(model, device).settings) if model else []
-    expected = None
-    for number, stage in enumerate(STAGES, start=1):
-        if stage is STAGES[0] and model is not None:
-            continue
-        run = out / "stages" / f"{number}_{stage.name}"
-        given = [f"data.source={source or 'null'}", f"data.target={address}", f"seed={seed}"]
-        given += [f"data.test={masks or 'null'}", f"start={kept or 'null'}", *network]
-        config = in_profile(f"fundus/{stage.config}", profile)
-        settings = read_settings(config, [*overrides, *given])
+    expected, note = None, ""
+    for stage, run, settings in plan:
         scores = train(settings, run, device, continue_run=RunFolder(run).last.is_file())
         dice = {name: scores["last"][name]["mean"] for name in DICE if scores}
         if expected is None:
@@ -115,6 +139,9 @@ def adapt(
         about = {"stage": stage.name, "title": stage.title, **asdict(scored)}
         rows.append({**about, "left_out": left_out, **dice})
         first = first or run
+        if scored.collapsed:
+            note = f"{stage.title}: the prediction on these photographs collapsed. "
+            note += "The network before it was used." if left_out else "Do not trust it."
         if left_out:
             break  # the network before it stands
         kept = run
@@ -123,8 +150,13 @@ def adapt(
     table = pd.DataFrame(rows)
     table.to_csv(out / "stages.csv", index=False)
     before = out / "before"
-    _predict(first, photographs, before, device, key)
-    _predict(kept, photographs, out / "predictions", device, key, before)
+    beside: dict[str, Any] = {"before": before, "note": note}
+    if masks is not None:
+        beside["reference"] = dataset
+    for run, folder, more in ((first, before, {}), (kept, out / "predictions", beside)):
+        if not (folder / "report.html").is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
+            predict(load_model(run, device), photographs, folder, device, key, **more)
     return table
 
 
@@ -155,25 +187,28 @@ def _require_same_target(
         )
 
 
-def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path], str, str | None]:
-    """The photographs to outline, the address of their crops, and that of their masks, if any."""
-    folder, rows = out / "target", out / "target.csv"
+def _dataset(target: list[str], key: bytes | None) -> list[Sample]:
+    """The samples of a target that is the address of a dataset; none of photographs."""
     kind, colon, _ = target[0].partition(":")
-    is_address = len(target) == 1 and colon == ":" and kind in LAYOUTS
-    if is_address:
-        if key is not None:
-            raise InputError(
-                "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
-            )
-        samples = load_samples(target[0])
-        masks = target[0] if all(sample.masks for sample in samples) else None
-        photographs = [folder / "images"]
-    else:
-        masks, photographs = None, [Path(path).expanduser() for path in target]
+    if len(target) > 1 or colon != ":" or kind not in LAYOUTS:
+        return []
+    if key is not None:
+        raise InputError(
+            "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
+        )
+    return load_samples(target[0])
+
+
+def _write_target(
+    target: list[str], dataset: list[Sample], out: Path, key: bytes | None
+) -> list[Path]:
+    """Write the crops to adapt to, once; the photographs to outline."""
+    folder, rows = out / "target", out / "target.csv"
+    photographs = [Path(path).expanduser() for path in target]
     if not rows.is_file():
         shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
-        if is_address:
-            table = _write_dataset(samples, folder)
+        if dataset:
+            table = _write_dataset(dataset, folder)
         else:
             table = write_crops(photographs, folder, key)
         if not (table["status"] == "ok").any():
@@ -182,7 +217,7 @@ def _target(target: list[str], out: Path, key: bytes | None) -> tuple[list[Path]
                 f"none with one. The first: {table['reason'][0]}"
             )
         table.to_csv(rows, index=False)
-    return photographs, f"folder:{folder}", masks
+    return [folder / "images"] if dataset else photographs
 
 
 def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
@@ -193,16 +228,3 @@ def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
         Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
     ids = [sample.id for sample in samples]
     return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})
-
-
-def _predict(
-    model: Path,
-    photographs: list[Path],
-    out: Path,
-    device: torch.device,
-    key: bytes | None,
-    before: Path | None = None,
-) -> None:
-    if not (out / "report.html").is_file():
-        shutil.rmtree(out, ignore_errors=True)  # of an adaptation that was cut off here
-        predict(load_model(model, device), photographs, out, device, key, before)

@@ -172,7 +172,8 @@ def _score_run(
     device: torch.device,
 ) -> dict[str, dict[str, Any]]:
     summaries = {}
-    for name, file in (("last", folder.last), ("selected", folder.selected)):
+    # last comes last: its summary says that the run is done
+    for name, file in (("selected", folder.selected), ("last", folder.last)):
         if file.is_file():
             checkpoint = load_checkpoint(file)
             network.load_state_dict(checkpoint.weights)

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from fundus_uda import recipe
+from fundus_uda.data.synthetic import render
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.recipe import adapt
+from tests.clinic.test_reading import write_dicom
 from tests.engine.tiny import assert_identical
 
 CPU = torch.device("cpu")
@@ -42,7 +44,8 @@ def test_both_networks_outline_the_target(adapted):
     out, _ = adapted
     for folder in ("before", "predictions"):
         assert len(pd.read_csv(out / folder / "measurements.csv")) == 6
-    assert (out / "predictions" / "report.html").stat().st_size > 10_000
+    figures = json.loads((out / "predictions" / "report.json").read_text())
+    assert figures["after"]["scores"]["images"] == figures["before"]["scores"]["images"] == 6
 
 
 def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
@@ -62,8 +65,21 @@ def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
             adapt(target, out, CPU, source=source, overrides=TINY)
     with pytest.raises(InputError, match="new or empty output folder"):
         adapt(target, out, CPU, source=source, overrides=TINY)
+
+    def stops_at_the_second_set(model, paths, folder, *arguments, **more):
+        if folder.name == "predictions":
+            (folder / "masks").mkdir(parents=True)
+            raise KeyboardInterrupt
+        return predict(model, paths, folder, *arguments, **more)
+
+    predict = recipe.predict
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "predict", stops_at_the_second_set)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
     stages = adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
     assert len(stages) == 2
+    assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
     weights = [
         load_checkpoint(folder / "stages" / "2_mean_teacher" / "last.pt").weights
         for folder in (whole, out)
@@ -99,6 +115,64 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
+    note = "Mean teacher: the prediction on these photographs collapsed. The network before it"
+    assert note in (tmp_path / "out" / "predictions" / "report.html").read_text()
+
+
+def test_a_model_whose_adaptation_collapses_is_used_itself(adapted, cameras, tmp_path, monkeypatch):
+    whole, _ = adapted
+    monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(1.0, 1.0, True))
+    monkeypatch.setattr(recipe, "expected_classes", lambda *_: 3.0)
+    model, target = whole / "stages" / "1_source", [str(cameras / "b" / "images")]
+    stages = adapt(target, tmp_path / "out", CPU, model=model, overrides=TINY[1:])
+    assert stages["left_out"].tolist() == [True]
+    used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
+    assert used["model"]["method"] == "source"
+
+
+def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path):
+    whole, _ = adapted
+    pixels, _ = render("b", 3, 200)
+    write_dicom(tmp_path / "a.dcm", pixels, Rows=200, Columns=200, PixelSpacing=[0.02, 0.02])
+    first, second = sorted((cameras / "b" / "images").iterdir())[:2]
+    listed = f"id,path\none,{first}\ntwo,{second}\nthree,a.dcm\n"
+    (tmp_path / "clinic.csv").write_text(listed)
+    target, model = [str(tmp_path / "clinic.csv")], whole / "stages" / "1_source"
+    stages = adapt(target, tmp_path / "out", CPU, model=model, overrides=TINY[1:])
+    assert len(stages) == 1
+    table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv").set_index("image")
+    assert sorted(table.index) == ["one", "three", "two"]
+    assert table["status"].isin(["ok", "flagged"]).all()
+    assert table["disc_height_mm"].notna().to_dict() == {"one": False, "three": True, "two": False}
+
+
+def test_a_dataset_without_its_mask_files_at_a_path_that_looks_like_yaml(
+    adapted, cameras, tmp_path
+):
+    whole, _ = adapted
+    root = tmp_path / "a: 1, #2"
+    shutil.copytree(cameras / "b" / "images", root / "data" / "Training400")
+    model = root / "model"
+    shutil.copytree(whole / "stages" / "1_source", model)
+    target = [f"refuge:{root / 'data'}"]
+    stages = adapt(target, root / "out", CPU, model=model, overrides=TINY[1:])
+    assert "dice_mean" not in stages
+    assert (root / "out" / "predictions" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed=3", "Expected --seed in place of seed=…. Got: seed=3"),
+        ("data.target=folder:x", "Expected --target in place of data.target=…"),
+        ("stepz=3", "stepz"),
+    ],
+)
+def test_a_wrong_override_is_refused_before_anything_is_written(text, message, cameras, tmp_path):
+    target, source = [str(cameras / "b" / "images")], f"folder:{cameras / 'a'}"
+    with pytest.raises(InputError, match=message):
+        adapt(target, tmp_path / "out", CPU, source=source, overrides=(text,))
+    assert not (tmp_path / "out").exists()
 
 
 def test_neither_source_nor_model(tmp_path):
@@ -136,7 +210,7 @@ def test_names_of_a_dataset_cannot_be_hashed(cameras, tmp_path):
     target = [f"folder:{cameras / 'b'}"]
     with pytest.raises(InputError, match="--key-file with photographs alone"):
         adapt(target, tmp_path / "out", CPU, source="folder:a", key=b"0123456789abcdef")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_target_can_be_mended(tmp_path):

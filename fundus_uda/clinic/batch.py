@@ -17,25 +17,26 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor, nn
 
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
     NO_DISC,
     THREADS,
-    may_show_text,
     region_columns,
     row_or_reason,
 )
 from fundus_uda.clinic.localise import locate_disc
 from fundus_uda.clinic.measurements import measure
 from fundus_uda.clinic.nifti import write_mask_nifti
-from fundus_uda.clinic.pictures import write_pictures
+from fundus_uda.clinic.pictures import write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.clinic.report import write_report
 from fundus_uda.clinic.report_data import read_predictions, require_same_images
 from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.summary import BEFORE, COLUMNS, summary_of
 from fundus_uda.clinic.trust import agreement, flags_of, trust
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
 from fundus_uda.model import Model
@@ -51,6 +52,8 @@ def predict(
     device: torch.device,
     key: bytes | None = None,
     before: Path | None = None,
+    reference: list[Sample] | None = None,
+    note: str = "",
 ) -> pd.DataFrame:
     """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
 
@@ -60,8 +63,8 @@ def predict(
     Written into `out`, by the photograph's id:
     `masks/<id>.png` and `.nii.gz` (0 background, 1 rim, 2 cup, at the photograph's own size,
     `without_specks`);
-    `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png` (see `pictures`; none where DICOM
-    says that the pixels show text and the photograph is a crop already);
+    `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png` (see `pictures`; without a disc,
+    `crops/<id>.jpg` alone, the whole photograph; none where DICOM says that the pixels show text);
     `measurements.csv` and `.json`, `summary.json` and `report.html`.
 
     Args:
@@ -72,6 +75,8 @@ def predict(
         key: hashes the ids (see `list_photographs`).
         before: what this function wrote of the same photographs with another model; adds that
             model's agreement with this one, and stands beside it in the report.
+        reference: samples with masks of the same photographs, against which the report scores.
+        note: to readers of the report, at its top.
 
     Returns:
         The rows of `measurements.csv`, whose columns are `summary.COLUMNS`: status is ok, flagged,
@@ -89,13 +94,10 @@ def predict(
         require_same_images([source.id for source in sources], read_predictions(before))
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    one_at_a_time = Lock()
+    segmenter = _InTurn(model.segmenter)
 
     def segment(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        with one_at_a_time:
-            return most_probable(
-                class_probabilities(model.segmenter, model.settings, crop[None], device)[0]
-            )
+        return most_probable(class_probabilities(segmenter, model.settings, crop[None], device)[0])
 
     def row_of(source: Source) -> dict[str, Any]:
         photograph = read(source)
@@ -105,13 +107,14 @@ def predict(
             return row
         size = photograph.pixels.shape[:2]
         region = locate_disc(photograph.pixels, segment)
-        if region is None:
-            return row | {"status": "no_disc", "reason": NO_DISC}
-        around = region.crop(photograph.pixels)
-        with one_at_a_time:
-            prediction = outline(model.segmenter, model.settings, around, device)
-        mask = region.paste(without_specks(prediction.mask), size)
-        if not mask.any():
+        mask = np.zeros(size, np.uint8)
+        if region is not None:
+            around = region.crop(photograph.pixels)
+            prediction = outline(segmenter, model.settings, around, device)
+            mask = region.paste(without_specks(prediction.mask), size)
+        if region is None or not mask.any():
+            if not photograph.burned_in_text:
+                write_without_disc(out, source.id, photograph.pixels)
             return row | {"status": "no_disc", "reason": NO_DISC}
         seen = region.crop(mask)  # without what lies beyond the photograph's border
         row |= measure(seen, photograph.spacing_mm, photograph.laterality)
@@ -123,7 +126,7 @@ def predict(
 
         Image.fromarray(mask).save(out / "masks" / f"{source.id}.png")
         write_mask_nifti(mask, out / "masks" / f"{source.id}.nii.gz", photograph.spacing_mm)
-        if not may_show_text(photograph, region):
+        if not photograph.burned_in_text:
             write_pictures(out, source.id, around, seen, prediction.affinity)
         return row
 
@@ -134,10 +137,23 @@ def predict(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"flags": ""})
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
-    text = json.dumps(summary_of(table) | _about(model), indent=2)
+    text = json.dumps(summary_of(table) | _about(model) | {"note": note}, indent=2)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
-    write_report(out, before)
+    write_report(out, before, reference)
     return table
+
+
+class _InTurn(nn.Module):
+    """A network that one thread at a time is in; what comes before and after it overlaps."""
+
+    def __init__(self, segmenter: nn.Module) -> None:
+        super().__init__()
+        self.segmenter, self.lock = segmenter, Lock()
+
+    def forward(self, images: Tensor) -> Tensor:
+        with self.lock:
+            logits: Tensor = self.segmenter(images)
+            return logits
 
 
 def _agreement_with(file: Path, mask: NDArray[np.uint8]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Whole photographs to the crops around the disc that adaptation trains on."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,14 +11,17 @@ import pandas as pd
 from PIL import Image
 
 from fundus_uda.clinic.localise import DISC_SHARE, DiscRegion, locate_disc
-from fundus_uda.clinic.reading import Photograph, Source, list_photographs, read
+from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.engine.runlog import require_empty
 
-THREADS = 4
+THREADS = min(12, max(4, os.cpu_count() or 4))
 """That many photographs are in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
 FAILED = "Expected a photograph that can be measured. Got: one that led to"
-TEXT_IN_CROP = "Expected a photograph without text in it. Got: a crop whose DICOM tags announce it."
+TEXT = (
+    "Expected a photograph without text in it. Got: one whose DICOM tags announce some. If there "
+    "is none, set BurnedInAnnotation (0028,0301) to NO."
+)
 
 
 def write_crops(
@@ -35,8 +39,8 @@ def write_crops(
 
     Returns:
         A row per photograph: image, status (ok, no_disc, unreadable), reason, and the columns of
-        `region_columns`, blank without a disc. Where DICOM says that the pixels show text, a crop
-        that would be copied whole counts as unreadable.
+        `region_columns`, blank without a disc. Where DICOM says that the pixels show text, which
+        may name the patient, a photograph counts as unreadable.
 
     Raises:
         InputError: see `list_photographs`; a folder that holds something.
@@ -50,11 +54,11 @@ def write_crops(
         row = {"image": source.id, "status": photograph.status, "reason": photograph.reason}
         if photograph.pixels is None:
             return row
+        if photograph.burned_in_text:
+            return row | {"status": "unreadable", "reason": TEXT}
         region = locate_disc(photograph.pixels, disc_share=disc_share)
         if region is None:
             return row | {"status": "no_disc", "reason": NO_DISC}
-        if may_show_text(photograph, region):
-            return row | {"status": "unreadable", "reason": TEXT_IN_CROP}
         Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
         return row | region_columns(region)
 
@@ -80,8 +84,3 @@ def region_columns(region: DiscRegion) -> dict[str, int | bool]:
     (top, bottom), (left, right) = region.rows, region.columns
     values = (top, left, bottom - top, right - left, region.is_crop)
     return dict(zip(REGION, values, strict=True))
-
-
-def may_show_text(photograph: Photograph, region: DiscRegion) -> bool:
-    """Text lies at a photograph's border, which only a region of the whole photograph shows."""
-    return photograph.burned_in_text and region.is_crop

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fundus_uda.clinic.measurements import check_arguments, measure
 from fundus_uda.data.masks import read_mask
-from fundus_uda.data.samples import Sample, images_in
+from fundus_uda.data.samples import Sample, first_twins, images_in
 from fundus_uda.engine.errors import InputError
 
 
@@ -28,7 +28,7 @@ def measure_files(
         "unreadable", the reason, and blanks; of others the status is "ok".
 
     Raises:
-        InputError: nothing to read, a wrong spacing or laterality.
+        InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
     """
     check_arguments(spacing_mm, laterality)
     files: list[Path] = []
@@ -38,6 +38,11 @@ def measure_files(
         files += images_in(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"Expected masks in {', '.join(map(str, paths))}. Got: none.")
+    if pair := first_twins((file.stem, file) for file in files):
+        raise InputError(
+            f"Expected masks of different names, since rows are named after them. "
+            f"Got: {pair[0]} and {pair[1]}. Measure them into tables of their own."
+        )
     rows = []
     for file in files:
         row: dict[str, object] = {"image": file.stem, "status": "ok", "reason": ""}

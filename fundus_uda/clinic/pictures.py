@@ -1,4 +1,4 @@
-"""The region around a disc as small pictures: with outlines, plain, and its affinity."""
+"""Small pictures of the region around a disc: with outlines, plain, and its affinity."""
 
 from pathlib import Path
 
@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 from torch.nn import functional as F
 
+from fundus_uda.clinic.localise import field_of_view
 from fundus_uda.data.masks import BACKGROUND, CUP
 
 DISC_COLOUR, CUP_COLOUR = (64, 224, 64), (64, 160, 255)
@@ -53,6 +55,20 @@ def write_pictures(
     doubt = np.sqrt((1 - affinity).clip(0, 1))
     grey = Image.fromarray((doubt * 255).round().astype(np.uint8))
     _at_most(grey, AFFINITY_SIDE).save(out / "affinity" / f"{name}.png", optimize=True)
+
+
+def write_without_disc(out: Path, name: str, photograph: NDArray[np.uint8]) -> None:
+    """Write `crops/<name>.jpg`, a whole photograph (H, W, 3) uint8, small.
+
+    Only its field of view: what stands in the black around it may name the patient.
+    """
+    small = np.asarray(_at_most(Image.fromarray(photograph), CROP_SIDE))
+    parts, _ = ndimage.label(field_of_view(small))
+    areas = np.bincount(parts.ravel())
+    areas[0] = 0
+    field = parts == areas.argmax() if areas.any() else np.zeros_like(parts, bool)
+    shown = Image.fromarray(small * field[..., None])
+    shown.save(out / "crops" / f"{name}.jpg", quality=80)
 
 
 def _at_most(picture: Image.Image, side: int) -> Image.Image:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.pixels.utils import pixel_array
 
 from fundus_uda.data.samples import IMAGE_SUFFIXES, first_twins
@@ -21,6 +22,8 @@ from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.errors import InputError
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+MOST_FRAMES = 1000
+"""Of a DICOM file; a damaged header may announce any number."""
 
 # Its warnings about odd values would print them, and they may be a patient's.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -88,9 +91,11 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     sources = [source for file in files for source in _frames(file)]
     if pair := first_twins((source.id, source.path) for source in sources):
+        hidden = "two of one name, which --key-file keeps from view"
+        which = hidden if key else f"{pair[0]} and {pair[1]}"
         raise InputError(
             f"Expected images of different names, since results are named after them. "
-            f"Got: {pair[0]} and {pair[1]}. Rename one, or give a CSV with the columns id and path."
+            f"Got: {which}. Rename one, or give a CSV with the columns id and path."
         )
     if key is None:
         return sources
@@ -120,6 +125,12 @@ def read(source: Source) -> Photograph:
         if not source.path.is_file():
             raise InputError("Expected a file. Got: nothing at its path.")
         if source.path.suffix.lower() in IMAGE_SUFFIXES:
+            with Image.open(source.path) as header:
+                if header.mode.startswith(("I", "F")):
+                    raise InputError(
+                        f"Expected 8 bits per colour. Got: mode {header.mode}. Save it as 8-bit "
+                        "RGB, or give the DICOM file, which may have 16."
+                    )
             pixels = read_photograph(source.path).permute(1, 2, 0).numpy()
             return Photograph(source.id, "ok", pixels=pixels)
         return _read_dicom(source)
@@ -133,6 +144,8 @@ def read(source: Source) -> Photograph:
 
 def _read_dicom(source: Source) -> Photograph:
     data = pydicom.dcmread(source.path)
+    if int(data.get("NumberOfFrames") or 1) > MOST_FRAMES:
+        raise InputError(f"Expected at most {MOST_FRAMES} frames. Got: {data.NumberOfFrames}.")
     if "PixelData" not in data:
         raise InputError("Expected a DICOM photograph. Got: a DICOM file without pixels.")
     colours = str(data.PhotometricInterpretation)
@@ -204,7 +217,7 @@ def _frames(file: Source) -> list[Source]:
         count = int(header.get("NumberOfFrames") or 1)
     except Exception:  # a header may be damaged in any way; `read` says what is wrong with it
         return [file]
-    if count <= 1:
+    if not 1 < count <= MOST_FRAMES:
         return [file]
     return [replace(file, id=f"{file.id}-frame{n + 1}", frame=n) for n in range(count)]
 
@@ -212,19 +225,29 @@ def _frames(file: Source) -> list[Source]:
 def _listed(path: Path) -> list[Source]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        sources = [Source(row["id"].strip(), path.parent / row["path"]) for row in rows]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+            table = csv.DictReader(file)
+            named = {"id", "path"} <= set(table.fieldnames or [])
+            rows = [(table.line_num, row["id"], row["path"]) for row in table] if named else []
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"Expected {path} to be a CSV with the columns id and path. "
-            f"Got: {type(error).__name__}: {error}."
+            f"Expected {path} to be a CSV in UTF-8. Got: {type(error).__name__}. Save it anew."
         ) from None
-    for source in sources:
-        if source.id in ("", ".", "..") or set(source.id) & set('/\\:*?"<>|\0'):
+    if not named:  # that line may be of a patient
+        raise InputError(
+            f"Expected {path} to have the columns id and path, with a comma between. "
+            "Got: a first line without them."
+        )
+    sources = []
+    for line, id_, file_name in rows:
+        # the id itself may name a patient
+        if not id_ or id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
             raise InputError(
-                f"Expected ids in {path} that can be file names. Got: {source.id!r}. "
+                f"Expected ids in {path} that can be file names. Got: another in line {line}. "
                 "Use letters, digits, - and _."
             )
+        if not file_name:
+            raise InputError(f"Expected a path in each line of {path}. Got: none in line {line}.")
+        sources.append(Source(id_.strip(), path.parent / file_name))
     return sources
 
 

@@ -20,6 +20,7 @@ from fundus_uda.clinic.report_data import Predictions, figures, read_predictions
 from fundus_uda.clinic.summary import measured
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 
 SORTABLE = {
@@ -65,9 +66,15 @@ def write_report(
         The page's path.
 
     Raises:
-        InputError: see `read_predictions` and `figures`.
+        InputError: see `read_predictions` and `figures`; `out` ends otherwise, or what would be
+            written is what `predict` wrote.
     """
     out = out or run / "report.html"
+    if out.suffix != ".html" or out.stem in ("measurements", "summary"):
+        raise InputError(
+            f"Expected --out to end in .html, and not to be named like a file of predict, since "
+            f".csv and .json of its name are written beside it. Got: {out}."
+        )
     now = read_predictions(run)
     then = read_predictions(before) if before else None
     table, sets = figures(now, then, reference or [])
@@ -93,9 +100,11 @@ def write_report(
         flags=sets["after"]["set"]["flags"],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
     table.to_csv(out.with_suffix(".csv"), index=False)
     out.with_suffix(".json").write_text(json.dumps(sets, indent=2) + "\n", encoding="utf-8")
+    temporary = out.with_suffix(".html.tmp")  # the page comes last and whole: it says all is done
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(out)
     return out
 
 
@@ -199,6 +208,7 @@ def _card(
         "flags": row["flags"].split(),
         "measures": {name: float(row[name]) for name in columns if not pd.isna(row[name])},
         "picture": None,
+        "affinity": None,
         "outlines": [],
     }
     file = now.folder / "crops" / f"{image}.jpg"
@@ -206,6 +216,9 @@ def _card(
         return card
     with Image.open(file) as opened:
         width, height = opened.size
+    card |= {"picture": _data_address(file, "jpeg"), "width": width, "height": height}
+    if row["status"] == "no_disc":  # the picture is the whole photograph
+        return card
     masks = {"": now.mask(image)}
     if then:
         masks["before "] = then.mask(image)
@@ -217,12 +230,8 @@ def _card(
         seen = _in_region(mask, row)
         for structure, part in (("disc", seen != BACKGROUND), ("cup", seen == CUP)):
             card["outlines"].append((f"{whose}{structure}", svg_path(part, (height, width))))
-    return card | {
-        "picture": _data_address(file, "jpeg"),
-        "affinity": _data_address(now.folder / "affinity" / f"{image}.png", "png"),
-        "width": width,
-        "height": height,
-    }
+    affinity = now.folder / "affinity" / f"{image}.png"
+    return card | {"affinity": _data_address(affinity, "png")}
 
 
 def _in_region(mask: NDArray[np.uint8], row: dict[Hashable, Any]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
-from fundus_uda.clinic.summary import COLUMNS, measured, or_none, summary_of
+from fundus_uda.clinic.summary import COLUMNS, or_none, summary_of
 from fundus_uda.clinic.trust import agreement
 from fundus_uda.data.masks import read_mask
 from fundus_uda.data.samples import Sample
@@ -28,7 +28,7 @@ class Predictions:
     table: pd.DataFrame
     """Of `measurements.csv`."""
     about: dict[str, Any]
-    """`model`, `versions` and `written` of `summary.json`."""
+    """`model`, `versions`, `written` and `note` of `summary.json`."""
 
     def mask(self, image: str) -> NDArray[np.uint8] | None:
         """(H, W); None where no disc was found."""
@@ -51,7 +51,7 @@ def read_predictions(folder: Path) -> Predictions:
             folder / "measurements.csv", dtype=words, keep_default_na=False, na_values=[""]
         )
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        about = {name: summary[name] for name in ("model", "versions", "written")}
+        about = {name: summary[name] for name in ("model", "versions", "written", "note")}
         table = table[list(COLUMNS)].fillna({"reason": "", "flags": ""})
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
@@ -80,19 +80,22 @@ def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
         reference: with masks, whose ids are the photographs'.
 
     Returns:
-        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_reference; only
-        photographs in which a disc was found.
+        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_reference. A
+        photograph in which no disc was found counts as an empty mask; an unreadable one is left
+        out.
 
     Raises:
         InputError: no reference of any photograph, or one of another size.
     """
     by_id = {sample.id: sample for sample in reference}
     rows = []
-    for image in measured(run.table)["image"]:
-        predicted = run.mask(image)
-        if image not in by_id or predicted is None:
+    for image in run.table.loc[run.table["status"] != "unreadable", "image"]:
+        if image not in by_id:
             continue
         expected, _ = read_mask(by_id[image])
+        predicted = run.mask(image)
+        if predicted is None:
+            predicted = np.zeros_like(expected)
         if expected.shape != predicted.shape:
             raise InputError(
                 f"Expected reference masks as large as the photographs. Got: "

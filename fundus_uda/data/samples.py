@@ -22,13 +22,18 @@ class Sample:
     """The file may be a stereo pair; the left half is the photograph."""
 
 
+def has_masks(sample: Sample) -> bool:
+    """Whether all of its mask files are there; a layout may only presume them."""
+    return bool(sample.masks) and all(path.is_file() for path in sample.masks)
+
+
 def require_masks(samples: list[Sample], address: str) -> list[Sample]:
     """The samples, all of which have masks.
 
     Raises:
         InputError: naming those that have none, or whose mask file is not there.
     """
-    lacking = [s for s in samples if not s.masks or not all(p.is_file() for p in s.masks)]
+    lacking = [sample for sample in samples if not has_masks(sample)]
     if lacking:
         wanted = [str(p) for p in lacking[0].masks if not p.is_file()]
         raise InputError(

@@ -1,6 +1,7 @@
 """Typed settings of a run, read strictly from YAML and `key=value` overrides."""
 
 import difflib
+import json
 import os
 import re
 from pathlib import Path
@@ -149,7 +150,8 @@ def load_settings(model: type[SettingsT], path: Path, overrides: list[str]) -> S
         if not separator or not key:
             raise InputError(f"Expected KEY=VALUE, for example steps=100. Got: {override!r}.")
         # in YAML, " #" would begin a comment; on the command line it is part of a path
-        nested: Any = value if " #" in value else _parse(value, f"the value of {override!r}")
+        is_path = " #" in value and not value.startswith('"')
+        nested: Any = value if is_path else _parse(value, f"the value of {override!r}")
         for part in reversed(key.split(".")):
             nested = {part: nested}
         raw = merge(raw, nested)
@@ -157,6 +159,11 @@ def load_settings(model: type[SettingsT], path: Path, overrides: list[str]) -> S
         return model.model_validate(_expand_variables(raw))
     except ValidationError as error:
         raise InputError(_explain(error, model, path)) from None
+
+
+def override(key: str, value: str | int | None) -> str:
+    """`key=value` for `load_settings`, whatever the value holds: paths may look like YAML."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def find_config(name_or_path: str, group: str) -> Path:

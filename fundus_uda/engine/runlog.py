@@ -85,7 +85,8 @@ def require_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"Expected a new or empty output folder. Got: {folder}, which holds something "
-            f"already. Choose another --out, or continue a run of `train` with --resume."
+            f"already. Choose another --out, or continue what was stopped with --resume, where the "
+            f"command has it."
         )
 
 

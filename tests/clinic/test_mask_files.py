@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,12 @@ def test_wrong_use_is_refused(masks, path, arguments, message):
     (masks.parent / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         measure_files([masks.parent / path], **arguments)
+
+
+def test_masks_of_one_name_are_refused(masks, tmp_path):
+    shutil.copytree(masks, tmp_path / "of_another_reader")
+    with pytest.raises(InputError, match="masks of different names, .* Got: .* and .*another_read"):
+        measure_files([masks, tmp_path / "of_another_reader"])
 
 
 @pytest.fixture

@@ -1,7 +1,14 @@
 import numpy as np
 from PIL import Image
 
-from fundus_uda.clinic.pictures import CUP_COLOUR, DISC_COLOUR, overlay, write_pictures
+from fundus_uda.clinic.pictures import (
+    CUP_COLOUR,
+    DISC_COLOUR,
+    overlay,
+    write_pictures,
+    write_without_disc,
+)
+from tests.clinic.fields import retina
 from tests.clinic.shapes import ellipses
 
 
@@ -19,6 +26,18 @@ def test_overlay_outlines_disc_and_cup_and_leaves_the_rest():
 def test_overlay_of_an_empty_mask_is_the_photograph():
     photograph = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     assert np.array_equal(overlay(photograph, np.zeros((20, 30), dtype=np.uint8)), photograph)
+
+
+def test_a_photograph_without_a_disc_is_shown_without_what_stands_around_it(tmp_path):
+    (tmp_path / "crops").mkdir()
+    photograph = retina(1)
+    with_text = photograph.copy()
+    with_text[5:12, 5:60] = 255  # in the black of the corner
+    write_without_disc(tmp_path, "a", with_text)
+    shown = np.asarray(Image.open(tmp_path / "crops" / "a.jpg"))
+    assert shown.shape[:2] == (274, 384)
+    assert shown[:20, :60].max() < 40
+    assert shown[137, 192].max() > 60
 
 
 def test_pictures_are_no_larger_than_they_need_be(tmp_path):

@@ -97,7 +97,7 @@ def test_predict_writes_and_says_nothing_of_the_patient(
     require_no_names(out, said)
     assert KEY not in said
     assert len(list((out / "masks").glob("*.png"))) == 4
-    assert len(list((out / "crops").iterdir())) == 3  # not the one with text in it
+    assert len(list((out / "crops").iterdir())) == 4  # one without a disc, none with text in it
 
 
 def test_a_dicom_with_text_in_its_pixels_raises_a_flag(clinic, cameras, tmp_path):

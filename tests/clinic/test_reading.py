@@ -225,10 +225,11 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ("name,path\na,b.png\n", "columns id and path. Got: KeyError"),
-        ("id,path\na\n", "columns id and path. Got: TypeError"),
-        ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: '../a'"),
-        ("id,path\n ,b.png\n", "that can be file names. Got: ''"),
+        ("name,path\na,b.png\n", "columns id and path, .* Got: a first line without"),
+        ("id;path\na;b.png\n", "with a comma between. Got: a first line without"),
+        ("id,path\na\n", "a path in each line of .* Got: none in line 2"),
+        ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: another in line 2"),
+        ("id,path\n ,b.png\n", "that can be file names. Got: another in line 2"),
         ("id,path\na,b.png\na,c.png\n", "images of different names.*b.png and .*c.png"),
         ("id,path\n", "Expected images in .*list.csv. Got: none"),
     ],
@@ -244,6 +245,28 @@ def test_paths_that_are_not_there_are_refused(tmp_path):
         list_photographs([tmp_path / "none"])
     with pytest.raises(InputError, match="Got: none"):
         list_photographs([tmp_path])
+
+
+def test_with_a_key_no_file_name_is_said(tmp_path):
+    for suffix in ("png", "jpg"):
+        Image.fromarray(eye()).save(tmp_path / f"Mustermann.{suffix}")
+    with pytest.raises(InputError, match="two of one name, which --key-file keeps") as raised:
+        list_photographs([tmp_path], key=b"a")
+    assert "Mustermann" not in str(raised.value)
+
+
+def test_a_16_bit_image_file_says_what_to_do(tmp_path):
+    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(tmp_path / "a.png")
+    reason = read_one(tmp_path / "a.png").reason
+    assert reason.startswith("Expected 8 bits per colour. Got: mode I;16. Save it as 8-bit RGB")
+
+
+def test_a_header_that_announces_countless_frames_is_one_unreadable_photograph(tmp_path):
+    data = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", eye()))
+    data.NumberOfFrames = 2_000_000_000
+    data.save_as(tmp_path / "a.dcm")
+    reason = read_one(tmp_path / "a.dcm").reason
+    assert reason == "Expected at most 1000 frames. Got: 2000000000."
 
 
 def test_a_missing_file_is_a_row(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.report import write_report
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 def test_the_page_needs_no_other_file(page):
     text = page.read_text(encoding="utf-8")
     addresses = re.findall(r'(?:href|src)="([^"]*)"', text)
-    assert len(addresses) == 1 + 2 * 4  # an icon; photograph and affinity of four
+    assert len(addresses) == 1 + 2 * 4 + 1  # icon; photograph and affinity of four; no disc
     assert [a for a in addresses if not a.startswith("data:")] == []
     assert "http" not in text
     assert "url(" not in text
@@ -66,6 +67,34 @@ def test_scores_are_those_of_masks_that_are_the_reference(run, tmp_path):
     table = scores(after, load_samples(f"folder:{tmp_path}"))
     assert (table[["dice_cup", "dice_disc", "dice_mean"]] == 1).all(axis=None)
     assert table["vertical_cdr"].tolist() == table["vertical_cdr_reference"].tolist()
+
+
+def test_a_photograph_in_which_no_disc_was_found_scores_0(run, tmp_path):
+    (tmp_path / "masks").mkdir()
+    shutil.copytree(run / "paths", tmp_path / "images")
+    for path in (tmp_path / "images").iterdir():
+        with Image.open(path) as opened:
+            mask = np.ones(opened.size[::-1], dtype=np.uint8)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{path.stem}.png")
+    table = scores(read_predictions(run / "after"), load_samples(f"folder:{tmp_path}"))
+    without = table.set_index("image").loc["R&D <b>"]
+    assert (without["dice_disc"], len(table)) == (0, 5)
+    assert np.isnan(without["vertical_cdr"])
+
+
+def test_a_note_is_at_the_top_of_the_page(cameras, tmp_path):
+    model, photograph = brightness_model(cameras), cameras / "a" / "images"
+    predict(model, [photograph], tmp_path / "out", CPU, note="The last stage <collapsed>.")
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert '<p class="notice">The last stage &lt;collapsed&gt;.</p>' in text
+
+
+@pytest.mark.parametrize("name", ["page.csv", "page", "summary.html", "measurements.html"])
+def test_a_page_that_would_take_another_files_place_is_refused(run, name):
+    before = (run / "after" / "measurements.csv").read_bytes()
+    with pytest.raises(InputError, match=r"Expected --out to end in .html, and not to be named"):
+        write_report(run / "after", out=run / "after" / name)
+    assert (run / "after" / "measurements.csv").read_bytes() == before
 
 
 def test_limits_of_agreement_are_bland_and_altmans():

@@ -1,5 +1,10 @@
-"""The page as a reader uses it, in headless Chromium."""
+"""The page as a reader uses it, in headless Chromium.
 
+Skips without one, unless the environment variable FUNDUS_UDA_NEEDS_BROWSER says that there must be.
+"""
+
+import base64
+import os
 import shutil
 
 import pytest
@@ -11,7 +16,8 @@ webdriver = pytest.importorskip("selenium.webdriver")
 def browser():
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
+        lacking = "chromium and chromedriver are not installed"
+        pytest.fail(lacking) if os.environ.get("FUNDUS_UDA_NEEDS_BROWSER") else pytest.skip(lacking)
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
@@ -117,3 +123,28 @@ def test_it_fits_a_phone_and_every_field_has_a_name(opened):
     assert len(fields) > 8
     assert [field.tag_name for field in fields if not field.accessible_name] == []
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_it_prints_all_photographs_without_the_controls(opened):
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert not opened.find_element("css selector", ".controls").is_displayed()
+    assert len(shown(opened)) == 5
+    widths = opened.execute_script(
+        "const list = document.getElementById('gallery');"
+        "return [list.scrollWidth, list.clientWidth]"
+    )
+    assert widths[0] <= widths[1]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    printed = base64.b64decode(opened.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Type /Page\n") >= 1
+    assert printed.count(b"/Subtype /Image") >= 5
+
+
+def test_a_photograph_without_a_disc_stays_to_be_seen_under_the_affinity_maps(opened):
+    opened.find_element("css selector", "[data-shows=with-affinity]").send_keys(" ")
+    pictures = opened.execute_script(
+        "return [...document.querySelectorAll('#gallery > li')].map((item) =>"
+        "[...item.querySelectorAll('image')].filter((i) => i.checkVisibility()).length)"
+    )
+    assert pictures == [1] * 5

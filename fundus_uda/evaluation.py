@@ -9,8 +9,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from fundus_uda.anatomy import without_specks
 from fundus_uda.clinic.measurements import measure, vertical_cup_to_disc_ratio
-from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.trust import flags_of, trust
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.masks import BACKGROUND, CUP, read_mask

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.affinity import affinity_map
+from fundus_uda.anatomy import with_convex_cup, without_specks
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
     content_box,
@@ -75,8 +76,11 @@ def outline(
     dice = np.mean([dice_cup_disc(flip, as_is) for flip in turned], axis=0)
     size = photograph.shape[:2]
     whole = F.interpolate(probabilities, size, mode="bilinear", align_corners=False)
+    mask = most_probable(whole[0])
+    if settings.data.convex_cup:
+        mask = with_convex_cup(without_specks(mask))
     return Prediction(
-        mask=most_probable(whole[0]),
+        mask=mask,
         affinity=affinity_map(probabilities)[0].cpu().numpy(),
         flip_dice_cup=float(dice[0]),
         flip_dice_disc=float(dice[1]),

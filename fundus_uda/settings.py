@@ -30,6 +30,8 @@ class DataSettings(Settings):
     """Of the labelled images: `data.transforms.random_transforms` or `strong_transforms`."""
     flips: bool = False
     """Predict with the mean over the photograph as it is, mirrored and upside down."""
+    convex_cup: bool = False
+    """Predict the convex hull of the cup, inside the disc (see `anatomy`)."""
 
 
 class NetworkSettings(Settings):

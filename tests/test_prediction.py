@@ -101,6 +101,29 @@ def test_with_flips_a_prediction_is_the_mean_of_three_looks(model):
     assert prediction.flip_dice_cup == pytest.approx(0.5)
 
 
+class Notched(nn.Module):
+    """Sees a disc of 48 pixels whose cup has a notch, and a speck of cup far away."""
+
+    def forward(self, image):
+        logits = torch.zeros(len(image), 3, *image.shape[2:])
+        logits[:, 0] = 5
+        logits[:, 1, 8:56, 8:56] = 10
+        logits[:, 2, 20:44, 20:44] = 20
+        logits[:, 2, 20:32, 28:36] = 0
+        logits[:, 2, 10, 10] = 20
+        return logits
+
+
+def test_a_convex_cup_has_no_notch_and_no_speck(model):
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    data = model.settings.data.model_copy(update={"convex_cup": True})
+    settings = model.settings.model_copy(update={"data": data})
+    mask = outline(Notched(), settings, pixels, CPU).mask
+    assert np.array_equal(np.argwhere(mask == 2), np.argwhere(np.ones((24, 24))) + 20)
+    assert (mask != 0).sum() == 48 * 48
+    assert (outline(Notched(), model.settings, pixels, CPU).mask == 2).sum() == 24**2 - 96 + 1
+
+
 def test_prediction_consumes_no_random_numbers(model, tmp_path):
     ellipse_picture(tmp_path / "eye.png")
     before = torch.get_rng_state()

@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from fundus_uda import __version__
+from fundus_uda.anatomy import without_specks
 from fundus_uda.clinic.crops import (
     NO_DISC,
     THREADS,
@@ -33,7 +34,6 @@ from fundus_uda.clinic.pictures import write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.clinic.report import write_report
 from fundus_uda.clinic.report_data import read_predictions, require_same_images
-from fundus_uda.clinic.specks import without_specks
 from fundus_uda.clinic.summary import BEFORE, COLUMNS, summary_of
 from fundus_uda.clinic.trust import agreement, flags_of, trust
 from fundus_uda.data.samples import Sample

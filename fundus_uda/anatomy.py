@@ -1,8 +1,9 @@
-"""A predicted mask without its smallest parts."""
+"""What is known of disc and cup, whatever the network says."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from fundus_uda.data.masks import BACKGROUND, CUP, RIM
 
@@ -18,6 +19,19 @@ def without_specks(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         np.uint8
     )
     return cleaned
+
+
+def with_convex_cup(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask (H, W) whose cup is filled up to its convex hull, inside the disc.
+
+    Vessels cross the cup's edge and hide it, and a network takes them for rim. The hull of all
+    cup pixels is taken: drop specks first.
+    """
+    if not (mask == CUP).any():
+        return mask
+    filled: NDArray[np.uint8] = mask.copy()
+    filled[convex_hull_image(mask == CUP) & (mask != BACKGROUND)] = CUP
+    return filled
 
 
 def _large_parts(structure: NDArray[np.bool_]) -> NDArray[np.bool_]:

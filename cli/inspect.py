@@ -1,5 +1,6 @@
 """`fundus-uda inspect`."""
 
+import math
 import statistics
 
 import typer
@@ -15,6 +16,7 @@ def command(
     KIND is refuge, rim-one-r3, rim-one-dl, drishti-gs, folder or manifest. Ends with exit code 2
     if there are problems, and lists all of them.
     """
+    from fundus_uda.clinic.localise import CROP_FROM
     from fundus_uda.data.inspection import inspect
 
     found = inspect(address, annotation)
@@ -25,6 +27,8 @@ def command(
         typer.echo(f"  and {len(found.sizes) - 8} other sizes")
     if found.disc_shares:
         typer.echo(f"disc area, share of the image: {_spread(found.disc_shares)}")
+        if statistics.median(found.disc_shares) < math.pi / 4 * CROP_FROM**2:
+            typer.echo("  Whole photographs: cut them with `fundus-uda crop` before training.")
         typer.echo(f"vertical cup-to-disc ratio: {_spread(found.vertical_cdrs)}")
         typer.echo(f"cup pixels outside the disc, clipped: {found.clipped_pixels}")
     if found.problems:

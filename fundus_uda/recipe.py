@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from fundus_uda.clinic.batch import predict
-from fundus_uda.clinic.crops import write_crops
-from fundus_uda.data.datasets import LAYOUTS, load_samples
-from fundus_uda.data.samples import Sample, has_masks
+from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
+from fundus_uda.clinic.localise import locate_disc
+from fundus_uda.data.datasets import is_address, load_samples
+from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.config import override
@@ -25,6 +26,8 @@ from fundus_uda.model import load_model
 from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
 from fundus_uda.training import expected_classes, score_on_target, train
 
+LOOKED_AT = 5
+"""So many photographs of a dataset tell whether they are crops."""
 OPTIONS = {
     "seed": "--seed",
     "start": "--model",
@@ -66,8 +69,9 @@ def adapt(
 ) -> pd.DataFrame:
     """Run the stages, then outline the target with the network before and after adaptation.
 
-    Writes into `out`: `target/images` (crops around the discs), `stages/N_NAME` (run folders),
-    `stages.csv`, `before` and `predictions` (see `clinic.batch.predict`; with the report).
+    Writes into `out`: `target/images` (crops around the discs), `source` (such crops, where the
+    source is whole photographs), `stages/N_NAME` (run folders), `stages.csv`, `before` and
+    `predictions` (see `clinic.batch.predict`; with the report).
 
     Args:
         target: paths of photographs (see `clinic.reading.list_photographs`), or one address
@@ -106,6 +110,9 @@ def adapt(
         override("data.target", f"folder:{out / 'target'}"),
         override("data.test", masks),
     ]
+    if whole := _whole_source(source, [*overrides, *data], profile):
+        data.append(override("data.source", f"folder:{out / 'source'}"))
+        data.append(override("data.source_annotation", None))  # its masks are of that one
     network = _network_of(load_model(model, device).settings) if model else []
     plan: list[tuple[Stage, Path, FundusSettings]] = []
     start = model
@@ -120,6 +127,7 @@ def adapt(
     _require_same_target(out, target, key, continue_run)
     try:
         photographs = _write_target(target, dataset, out, key)
+        _write_source(whole, out)
     except InputError:
         if not (out / "target.csv").is_file():  # nothing is begun: leave no trace
             shutil.rmtree(out / "target", ignore_errors=True)
@@ -189,14 +197,31 @@ def _require_same_target(
 
 def _dataset(target: list[str], key: bytes | None) -> list[Sample]:
     """The samples of a target that is the address of a dataset; none of photographs."""
-    kind, colon, _ = target[0].partition(":")
-    if len(target) > 1 or colon != ":" or kind not in LAYOUTS:
+    if len(target) > 1 or not is_address(target[0]):
         return []
     if key is not None:
         raise InputError(
             "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
         )
     return load_samples(target[0])
+
+
+def _whole_source(source: str | None, given: list[str], profile: Profile) -> list[Sample]:
+    """The samples of a source of whole photographs, to be cropped; none of one of crops."""
+    if source is None:
+        return []
+    settings = read_settings(in_profile(f"fundus/{STAGES[0].config}", profile), given)
+    samples = require_masks(load_samples(source, settings.data.source_annotation), source)
+    return samples if show_whole_photographs(samples) else []
+
+
+def _write_source(whole: list[Sample], out: Path) -> None:
+    """Write the crops of the source, once."""
+    rows = out / "source.csv"
+    if whole and not rows.is_file():
+        shutil.rmtree(out / "source", ignore_errors=True)  # of an adaptation that was cut off here
+        table = write_labelled_crops(whole, out / "source")
+        table.to_csv(rows, index=False)
 
 
 def _write_target(
@@ -223,8 +248,17 @@ def _write_target(
 def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
     """The photographs of a dataset, which are crops already, without their masks."""
     (folder / "images").mkdir(parents=True)
-    for sample in samples:
+    whole = 0
+    for number, sample in enumerate(samples, start=1):
         photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
+        if number <= LOOKED_AT:
+            region = locate_disc(photograph)
+            whole += region is not None and not region.is_crop
+        if whole > LOOKED_AT / 2:
+            raise InputError(
+                "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "
+                "Give the folder of the photographs, or cut them with `fundus-uda crop` first."
+            )
         Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
     ids = [sample.id for sample in samples]
     return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})

@@ -6,13 +6,17 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from fundus_uda import recipe
+from fundus_uda.clinic.crops import show_whole_photographs
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.recipe import adapt
+from tests.clinic.fields import whole_field
 from tests.clinic.test_reading import write_dicom
 from tests.engine.tiny import assert_identical
 
@@ -160,6 +164,35 @@ def test_a_dataset_without_its_mask_files_at_a_path_that_looks_like_yaml(
     assert (root / "out" / "predictions" / "report.html").is_file()
 
 
+def test_a_source_of_whole_photographs_is_cropped(cameras, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "whole" / folder).mkdir(parents=True)
+        for file in (cameras / "a" / folder).iterdir():
+            crop = Image.open(file)
+            whole = Image.new(crop.mode, (5 * crop.width, 4 * crop.height))
+            whole.paste(crop, (3 * crop.width, crop.height))
+            whole.save(tmp_path / "whole" / folder / file.name)
+    source, target = f"folder:{tmp_path / 'whole'}", [f"folder:{cameras / 'b'}"]
+    adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
+    run = tmp_path / "out" / "stages" / "1_source"
+    used = load_checkpoint(run / "last.pt").settings["data"]["source"]
+    assert used == f"folder:{tmp_path / 'out' / 'source'}"
+    samples = load_samples(used)
+    assert len(samples) == 8
+    assert not show_whole_photographs(samples)
+
+
+def test_a_target_set_of_whole_photographs_is_refused(cameras, tmp_path):
+    (tmp_path / "whole" / "images").mkdir(parents=True)
+    for seed in range(3):
+        photograph = Image.fromarray(whole_field(seed)[0])
+        photograph.save(tmp_path / "whole" / "images" / f"{seed}.png")
+    target, source = [f"folder:{tmp_path / 'whole'}"], f"folder:{cameras / 'a'}"
+    with pytest.raises(InputError, match="crops around the disc. Got: whole photographs. Give"):
+        adapt(target, tmp_path / "out", CPU, source=source)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -181,8 +214,6 @@ def test_neither_source_nor_model(tmp_path):
 
 
 def test_photographs_without_a_disc(cameras, tmp_path):
-    from PIL import Image
-
     dark = tmp_path / "dark"
     dark.mkdir()
     for number in range(3):
@@ -193,15 +224,15 @@ def test_photographs_without_a_disc(cameras, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["study/target", "other"])
-def test_what_no_adaptation_to_this_target_wrote_is_left_alone(target, adapted, tmp_path):
+def test_what_no_adaptation_to_this_target_wrote_is_left_alone(target, adapted, cameras, tmp_path):
     """Photographs in a folder of a name that adaptations use; the folder of another adaptation."""
     photographs = tmp_path / target
     photographs.mkdir(parents=True)
     (photographs / "eye.png").write_bytes(b"precious")
     out = tmp_path / "study" if target == "study/target" else adapted[0]
-    before = sorted(out.rglob("*"))
+    before, source = sorted(out.rglob("*")), f"folder:{cameras / 'a'}"
     with pytest.raises(InputError, match="adaptation to the same --target"):
-        adapt([str(photographs)], out, CPU, source="folder:a", continue_run=True)
+        adapt([str(photographs)], out, CPU, source=source, continue_run=True)
     assert sorted(out.rglob("*")) == before
     assert (photographs / "eye.png").read_bytes() == b"precious"
 
@@ -213,7 +244,8 @@ def test_names_of_a_dataset_cannot_be_hashed(cameras, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_target_can_be_mended(tmp_path):
+def test_a_wrong_target_can_be_mended(cameras, tmp_path):
+    source = f"folder:{cameras / 'a'}"
     for _ in range(2):  # the folder is as new the second time
         with pytest.raises(InputError, match="Expected an image, a folder or a CSV"):
-            adapt([str(tmp_path / "nowhere")], tmp_path / "out", CPU, source="folder:a")
+            adapt([str(tmp_path / "nowhere")], tmp_path / "out", CPU, source=source)

@@ -1,17 +1,22 @@
-"""Whole photographs to the crops around the disc that adaptation trains on."""
+"""Whole photographs to the crops around the disc that networks train on."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
-from fundus_uda.clinic.localise import DISC_SHARE, DiscRegion, locate_disc
+from fundus_uda.clinic.localise import CROP_FROM, DISC_SHARE, DiscRegion, locate_disc, region_of
 from fundus_uda.clinic.reading import Source, list_photographs, read
+from fundus_uda.data.masks import read_mask
+from fundus_uda.data.samples import Sample
+from fundus_uda.data.transforms import read_sample
+from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
@@ -65,6 +70,61 @@ def write_crops(
     with ThreadPoolExecutor(THREADS) as pool:
         rows = list(pool.map(partial(row_or_reason, crop), sources))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+
+
+def write_labelled_crops(
+    samples: list[Sample], out: Path, disc_share: float = DISC_SHARE
+) -> pd.DataFrame:
+    """Write `images/<id>.png` and `masks/<id>.png`, a `folder:` dataset, by the masks themselves.
+
+    Args:
+        samples: with masks.
+        out: a new or empty folder, made if need be.
+        disc_share: wanted disc diameter over the side of the crop, in (0, 1).
+
+    Returns:
+        As `write_crops`; a mask without a disc, or one of another size than its photograph, is a
+        row without a crop.
+
+    Raises:
+        InputError: a folder that holds something.
+    """
+    require_empty(out)
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+
+    def crop(sample: Sample) -> dict[str, Any]:
+        row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
+        try:
+            read = read_sample(sample)
+        except InputError as error:
+            return row | {"status": "unreadable", "reason": str(error)}
+        mask = read["label"][0].numpy()
+        region = region_of(mask, disc_share)
+        if region is None:
+            return row | {"status": "no_disc", "reason": "Expected a disc in its mask. Got: none."}
+        photograph = read["image"].permute(1, 2, 0).numpy()
+        for folder, whole in (("images", photograph), ("masks", mask)):
+            Image.fromarray(region.crop(whole)).save(out / folder / f"{sample.id}.png")
+        return row | region_columns(region)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        rows = list(pool.map(crop, samples))
+    return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+
+
+def show_whole_photographs(samples: list[Sample]) -> bool:
+    """Whether the discs of masks are too small for crops around them, by up to 20 of the samples.
+
+    Raises:
+        InputError: an unreadable mask.
+    """
+    found = []
+    for sample in samples[:: max(1, len(samples) // 20)][:20]:
+        mask, _ = read_mask(sample)
+        if region := region_of(mask):
+            found.append(region.diameter / min(mask.shape))
+    return bool(found) and median(found) < CROP_FROM
 
 
 def row_or_reason(row_of: Callable[[Source], dict[str, Any]], source: Source) -> dict[str, Any]:

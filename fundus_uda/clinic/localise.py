@@ -119,6 +119,18 @@ def locate_disc(
     return _seen_in_crop(photograph, segment)
 
 
+def region_of(mask: NDArray[np.uint8], disc_share: float = DISC_SHARE) -> DiscRegion | None:
+    """The square around the disc of a mask (H, W); None without a disc.
+
+    The disc's centre is that of its pixels, its diameter that of a circle of its area.
+    """
+    rows, columns = np.nonzero(mask != BACKGROUND)
+    if rows.size == 0:
+        return None
+    centre = float(rows.mean()), float(columns.mean())
+    return _around(centre, 2 * float(np.sqrt(rows.size / np.pi)), disc_share)
+
+
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     """(H, W): where the photograph shows the eye and not the black border around it."""
     brightness = photograph.max(axis=2)

@@ -77,6 +77,12 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
     return sorted(samples, key=lambda sample: sample.id)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text names a dataset of a known kind, and not a path."""
+    kind, colon, _ = text.partition(":")
+    return colon == ":" and kind in LAYOUTS
+
+
 class _MissingError(Exception):
     """A folder that a split needs is not there."""
 

@@ -1,8 +1,12 @@
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from fundus_uda.clinic.crops import write_crops
+from cli.main import run
+from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.errors import InputError
@@ -43,3 +47,49 @@ def test_a_folder_in_use_is_refused(tmp_path):
     Image.fromarray(render("a", 1, 64)[0]).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="new or empty output folder"):
         write_crops([tmp_path], tmp_path)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Two whole photographs, black around a rendered crop of 64 pixels, with their masks."""
+    for folder in ("images", "masks"):
+        (tmp_path / "whole" / folder).mkdir(parents=True)
+    for name, seed in (("left", 1), ("right", 2)):
+        photograph, mask = np.zeros((300, 400, 3), np.uint8), np.zeros((300, 400), np.uint8)
+        photograph[100:164, 50:114], mask[100:164, 50:114] = render("a", seed, 64)
+        Image.fromarray(photograph).save(tmp_path / "whole" / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "whole" / "masks" / f"{name}.png")
+    return tmp_path / "whole"
+
+
+def test_masks_say_where_to_crop_and_are_cropped_alike(labelled, tmp_path):
+    samples = load_samples(f"folder:{labelled}")
+    assert show_whole_photographs(samples)
+    Image.fromarray(np.zeros((300, 400), np.uint8)).save(labelled / "masks" / "right.png")
+    table = write_labelled_crops(samples, tmp_path / "out").set_index("image")
+    assert table["status"].to_dict() == {"left": "ok", "right": "no_disc"}
+    (crop,) = load_samples(f"folder:{tmp_path / 'out'}")
+    assert not show_whole_photographs([crop])
+    mask = np.asarray(Image.open(crop.masks[0]))
+    assert mask.shape[0] == mask.shape[1]
+    disc = mask > 0
+    assert 2 * np.sqrt(disc.sum() / np.pi) / len(mask) == pytest.approx(0.6, abs=0.02)
+    assert np.argwhere(disc).mean(axis=0) == pytest.approx(len(mask) / 2, abs=1.5)
+    top, left = table.loc["left", ["region_top", "region_left"]].astype(int)
+    whole = np.asarray(Image.open(samples[0].image))
+    side = len(mask)
+    assert np.array_equal(
+        np.asarray(Image.open(crop.image)), whole[top : top + side, left : left + side]
+    )
+
+
+def test_the_command_crops_datasets_and_photographs(labelled, tmp_path, monkeypatch, capsys):
+    for what, out in ((f"folder:{labelled}", "by_mask"), (str(labelled / "images"), "found")):
+        command = ["fundus-uda", "crop", what, "--out", str(tmp_path / out)]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert ended.value.code in (0, 3)
+    assert "Wrote 2 crops" in capsys.readouterr().out
+    assert (tmp_path / "by_mask" / "masks" / "left.png").is_file()
+    assert len(pd.read_csv(tmp_path / "found" / "crops.csv")) == 2

@@ -139,8 +139,8 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
         (["predict", "/nowhere", "/nowhere", "--device", "tpu"], "Expected the device auto"),
         (["adapt", "--target", "x", "--out", "x"], "Expected --source, --model or both"),
         (
-            ["adapt", "--target", "/nowhere", "--source", "folder:x", "--out", "x"],
-            "Expected an image, a folder or a CSV at /nowhere",
+            ["adapt", "--target", "/nowhere", "--source", "folder:/nowhere", "--out", "x"],
+            "Expected folder data at /nowhere",
         ),
         (
             ["reproduce", "table7", "data.sice=32", "--out", "x"]

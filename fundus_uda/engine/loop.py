@@ -6,6 +6,7 @@ from dataclasses import asdict
 from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
 from fundus_uda.engine.checkpoint import save_checkpoint
 from fundus_uda.engine.config import EngineSettings, RunSettings
+from fundus_uda.engine.device import keep_freed_memory
 from fundus_uda.engine.runlog import RunFolder, progress_bar
 from fundus_uda.engine.selection import SelectionScore, competes
 from fundus_uda.engine.state import State, TrainState, memory_format
@@ -73,6 +74,8 @@ def advance(
         snapshot: called every `settings.snapshot_every` steps, and after the last.
     """
     layout = memory_format(settings)
+    if state.device.type == "cpu":
+        keep_freed_memory()
     sources, targets = (
         None
         if dataset is None

@@ -19,6 +19,10 @@ def command(
     ] = None,
     out: Path = typer.Option(Path("reproduction"), help="Folder of runs; resumed where it stands."),
     seeds: int = typer.Option(3, min=1, help="Of the rows with several."),
+    row: Annotated[
+        list[str] | None,
+        typer.Option(help="Train these rows alone, and those they start from. Repeat for several."),
+    ] = None,
     profile: Profile = "cpu",
     device: Device = "auto",
 ) -> None:
@@ -30,6 +34,8 @@ def command(
     from fundus_uda.reproduction import as_markdown, reproduce
 
     where = pick_device(device)
-    written = reproduce(table, out, where, seeds, profile, tuple(overrides or ()), typer.echo)
+    written = reproduce(
+        table, out, where, seeds, profile, tuple(overrides or ()), typer.echo, tuple(row or ())
+    )
     typer.echo(as_markdown(table, written))
     typer.echo(f"Wrote {out / table}.csv and .md.")

@@ -67,6 +67,23 @@ def test_an_unknown_table_names_the_known_ones(tmp_path):
         reproduce("table1", tmp_path, CPU)
 
 
+def test_rows_bring_those_they_start_from(table, cameras, tmp_path):
+    written = reproduce(
+        table, tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("mean_teacher",)
+    )
+    assert written["row"].tolist() == ["source", "mean_teacher"]
+
+
+def test_a_translated_row_brings_the_network_that_translates():
+    rows = reproduction._with_starts(TABLES["table7"], ("asa_it_st",))
+    assert list(rows) == ["source", "asa_it", "asa_it_st"]
+
+
+def test_an_unknown_row_names_the_known_ones(table, tmp_path):
+    with pytest.raises(InputError, match=r"rows of source, mean_teacher, oracle. Got: teacher"):
+        reproduce(table, tmp_path, CPU, only=("teacher",))
+
+
 def test_the_markdown_has_mean_spread_and_the_papers_values(table, tmp_path):
     for seed, mean in ((0, 0.70), (1, 0.72)):
         folder = tmp_path / f"source-seed{seed}" / "evaluation" / "last"

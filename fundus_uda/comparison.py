@@ -20,7 +20,8 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     Returns:
         Columns run, method, checkpoint, seed, step, dice_cup, dice_disc, dice_mean, dice_mean_std
         and gap_closed = (run - source only) / (oracle - source only) of dice_mean, where the
-        runs hold one source-only and one oracle run of the same seed and data; NaN elsewhere.
+        runs hold one source-only and one oracle run of the same seed, from pretrained weights and
+        with plain augmentation; NaN elsewhere.
 
     Raises:
         InputError: a folder without a summary, or runs scored on different images.
@@ -31,10 +32,12 @@ def compare(runs: list[Path]) -> pd.DataFrame:
         for file in files:
             summary = _read(file)
             rows.append(_row(run, file, summary))
-            scored_on[str(run)] = (summary.get("images"), summary.get("annotation"))
-            told[str(run)] = f"{summary['dice_mean']['n']} images of {summary.get('data')}"
+            scored_on[str(run)] = summary.get("images")
+            annotation = summary.get("annotation") or "default"
+            count = summary["dice_mean"]["n"]
+            told[str(run)] = f"{count} images of {summary.get('data')}, annotation {annotation}"
     if len(set(scored_on.values())) > 1:
-        lines = "\n  ".join(f"{run}: {told[run]}, {scored_on[run][1]}" for run in told)
+        lines = "\n  ".join(f"{run}: {text}" for run, text in told.items())
         raise InputError(
             f"Expected runs that were scored on the same images and annotation. Got:\n  {lines}\n"
             f"Compare each set by itself."
@@ -44,7 +47,7 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     order = [method.title for method in METHODS.values()]
     table["order"] = [order.index(m) if m in order else len(order) for m in table["method"]]
     return table.sort_values(["order", "seed", "checkpoint"], ignore_index=True).drop(
-        columns="order"
+        columns=["order", "plain"]
     )
 
 
@@ -84,7 +87,9 @@ def write_comparison(table: pd.DataFrame, file: Path) -> None:
 def _read(file: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return {**summary, "dice_mean": dict(summary["dice_mean"])}
+        for name in DICE:
+            summary[name] = {key: summary[name][key] for key in ("mean", "std", "n")}
+        return summary
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Expected a summary of an evaluation at {file}. Got: {type(error).__name__}. Give "
@@ -102,11 +107,12 @@ def _row(run: Path, file: Path, summary: dict[str, Any]) -> dict[str, Any]:
         "step": summary.get("step"),
         **{name: summary[name]["mean"] for name in DICE},
         "dice_mean_std": summary["dice_mean"]["std"],
+        "plain": not summary.get("goes_on") and summary.get("augmentation") == "plain",
     }
 
 
 def _gap_closed_in(table: pd.DataFrame, row: "pd.Series[Any]") -> float:
-    same_seed = table[table["seed"] == row["seed"]]
+    same_seed = table[(table["seed"] == row["seed"]) & table["plain"]]
     ends = [
         same_seed.loc[same_seed["method"] == METHODS[name].title, "dice_mean"]
         for name in ("source", "oracle")

@@ -97,6 +97,8 @@ def evaluate_model(
         "checkpoint": "last" if model.is_dir() else model.stem,
         "data": address,
         "annotation": annotation,
+        "goes_on": loaded.settings.start is not None,
+        "augmentation": loaded.settings.data.augmentation,
     }
     return write_evaluation(table, out, about)
 
@@ -114,11 +116,12 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
         `vertical_cdr_error`, the mean absolute error over the images with both;
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
         (below 1: too small; None without a reference); `trust` (see `trust_summary`); `images`,
-        a fingerprint of their names; and `about`.
+        a fingerprint of their names and references; and `about`.
     """
     errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
-    summary["images"] = fingerprint(table["image"].tolist())
+    scored_on = table[["image", "cup_area_reference", "disc_area_reference"]]
+    summary["images"] = fingerprint(scored_on.values.tolist())
     summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
     for structure in ("cup", "disc"):
         reference = table[f"{structure}_area_reference"].mean()

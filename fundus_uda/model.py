@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from fundus_uda.data.masks import CLASSES
 from fundus_uda.engine.checkpoint import load_checkpoint
@@ -15,11 +15,14 @@ from fundus_uda.settings import FundusSettings
 
 
 class Model(NamedTuple):
-    """A network in evaluation mode, the settings and the number of updates it was trained with."""
+    """A network in evaluation mode, and what is known of its training."""
 
     segmenter: nn.Module
     settings: FundusSettings
     step: int
+    """Number of updates."""
+    label_shares: Tensor
+    """(3,) of background, rim and cup in the labels that it learnt from."""
 
 
 def load_model(path: Path, device: torch.device) -> Model:
@@ -56,4 +59,5 @@ def load_model(path: Path, device: torch.device) -> Model:
             f"Expected weights of DeepLabv3+ with {settings.network.encoder} in {file}. "
             f"Got: {str(error).splitlines()[1].strip()}"
         ) from None
-    return Model(network.to(device).eval(), settings, checkpoint.step)
+    segmenter = network.to(device).eval()
+    return Model(segmenter, settings, checkpoint.step, checkpoint.label_shares)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,22 @@ from PIL import Image
 
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
-from fundus_uda.clinic.localise import locate_disc
+from fundus_uda.clinic.localise import DiscRegion, locate_disc
 from fundus_uda.data.datasets import is_address, load_samples
 from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.config import override
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.runlog import RunFolder, require_empty
+from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
 from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
-from fundus_uda.training import expected_classes, score_on_target, train
+from fundus_uda.training import score_on_target, train
 
-LOOKED_AT = 5
-"""So many photographs of a dataset tell whether they are crops."""
+LOOKED_AT = 8
+"""So many photographs of a dataset, or up to twice as many, tell whether they are crops."""
 OPTIONS = {
     "seed": "--seed",
     "start": "--model",
@@ -36,6 +37,8 @@ OPTIONS = {
     "data.test": "--target KIND:PATH",
 }
 """What gives the settings that are not for overrides."""
+OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
+"""Settings that `--model` gives."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +91,23 @@ def adapt(
         continue_run: go on where `out` stands.
 
     Returns:
-        `stages.csv`: stage, title, mean_affinity, effective_classes, collapsed, left_out
-        (collapsed, and there was a network before it) and, where the target has masks, dice_cup,
-        dice_disc, dice_mean.
+        `stages.csv`: a row per stage, before them one of `model`, if given: stage, title,
+        mean_affinity, effective_classes, collapsed, left_out, reason (the stage failed or
+        collapsed, and there was a network before it) and, where the target has masks, dice_cup,
+        dice_disc, dice_mean of the stages.
 
     Raises:
         InputError: wrong data, settings or folder; an override of what has a parameter; no
             photograph with a disc; neither source nor model.
-        WorkError: a loss is not finite.
+        WorkError: a loss is not finite in the first stage.
     """
     if source is None and model is None:
         raise InputError("Expected --source, --model or both. Got: neither.")
     for text in overrides:
         if (name := text.partition("=")[0]) in OPTIONS:
             raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.")
+        if model is not None and name in OF_THE_MODEL:
+            raise InputError(f"Expected no {name}=…, which --model gives. Got: {text}.")
     dataset = _dataset(target, key)
     masks = target[0] if dataset and all(has_masks(sample) for sample in dataset) else None
     data = [
@@ -135,27 +141,34 @@ def adapt(
         raise
 
     rows: list[dict[str, Any]] = []
-    first = kept = model
-    expected, note = None, ""
+    kept = model
+    if model is not None:
+        scored = score_on_target(model, plan[0][2], device)
+        rows.append({"stage": "model", "title": "The given model", **asdict(scored)})
     for stage, run, settings in plan:
-        scores = train(settings, run, device, continue_run=RunFolder(run).last.is_file())
-        dice = {name: scores["last"][name]["mean"] for name in DICE if scores}
-        if expected is None:
-            expected = expected_classes(settings, device)
-        scored = score_on_target(run, settings, expected, device)
-        left_out = scored.collapsed and kept is not None
-        about = {"stage": stage.name, "title": stage.title, **asdict(scored)}
-        rows.append({**about, "left_out": left_out, **dice})
-        first = first or run
-        if scored.collapsed:
-            note = f"{stage.title}: the prediction on these photographs collapsed. "
-            note += "The network before it was used." if left_out else "Do not trust it."
-        if left_out:
+        row: dict[str, Any] = {"stage": stage.name, "title": stage.title}
+        rows.append(row)
+        try:
+            scores = train(settings, run, device, continue_run=RunFolder(run).last.is_file())
+        except WorkError as error:
+            if kept is None:
+                raise
+            row |= {"left_out": True, "reason": str(error)}
+            break
+        row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
+        row |= asdict(score_on_target(run, settings, device))
+        if row["collapsed"] and kept is not None:
+            row |= {"left_out": True, "reason": "The prediction on these photographs collapsed."}
             break  # the network before it stands
         kept = run
-    assert first is not None
     assert kept is not None
-    table = pd.DataFrame(rows)
+    first = model or plan[0][1]
+    columns = [*(field.name for field in fields(SelectionScore)), "left_out", "reason"]
+    table = pd.DataFrame(rows).reindex(
+        columns=["stage", "title", *columns, *(DICE if masks is not None else ())]
+    )
+    table = table.fillna({"left_out": False, "reason": ""}).astype({"left_out": bool})
+    note = _note(table)
     table.to_csv(out / "stages.csv", index=False)
     before = out / "before"
     beside: dict[str, Any] = {"before": before, "note": note}
@@ -166,6 +179,18 @@ def adapt(
             shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
             predict(load_model(run, device), photographs, folder, device, key, **more)
     return table
+
+
+def _note(table: pd.DataFrame) -> str:
+    """To readers of the report: what went wrong, where something did."""
+    last = table.iloc[-1]
+    used = table[~table["left_out"]].iloc[-1]
+    told = []
+    if last["left_out"]:
+        told.append(f"{last['title']}: {last['reason']} The network before it was used.")
+    if used["collapsed"]:
+        told.append("The prediction on these photographs collapsed. Do not trust it.")
+    return " ".join(told)
 
 
 def _network_of(settings: FundusSettings) -> list[str]:
@@ -246,19 +271,27 @@ def _write_target(
 
 
 def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
-    """The photographs of a dataset, which are crops already, without their masks."""
+    """The photographs of a dataset, which are crops already, without their masks.
+
+    Some of them, evenly spread, are searched for the disc.
+    """
     (folder / "images").mkdir(parents=True)
-    whole = 0
-    for number, sample in enumerate(samples, start=1):
+    looked_at = range(0, len(samples), max(1, len(samples) // LOOKED_AT))
+    found: list[DiscRegion] = []
+    for number, sample in enumerate(samples):
         photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
-        if number <= LOOKED_AT:
-            region = locate_disc(photograph)
-            whole += region is not None and not region.is_crop
-        if whole > LOOKED_AT / 2:
-            raise InputError(
-                "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "
-                "Give the folder of the photographs, or cut them with `fundus-uda crop` first."
-            )
+        if number in looked_at and (region := locate_disc(photograph)) is not None:
+            found.append(region)
         Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
+    if sum(not region.is_crop for region in found) > len(looked_at) / 2:
+        raise InputError(
+            "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "
+            "Give the folder of the photographs, or cut them with `fundus-uda crop` first."
+        )
+    if not found:
+        raise InputError(
+            f"Expected photographs that show the optic disc. Got: none in the {len(looked_at)} "
+            f"that were searched, of {len(samples)}."
+        )
     ids = [sample.id for sample in samples]
     return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})

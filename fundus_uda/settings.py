@@ -61,8 +61,12 @@ class FundusSettings(EngineSettings):
         method, source_free = METHODS[self.method], self.data.source is None
         if source_free and method.needs_source and self.method != "oracle":
             raise ValueError(f"method {self.method} needs data.source")
-        if self.start is None and (method.teacher or (source_free and method.adapts)):
-            raise ValueError("start must name a model, with a teacher or without data.source")
+        if (
+            self.start is None
+            and method.adapts
+            and (method.teacher or method.without_source or source_free)
+        ):
+            raise ValueError("start must name a model, with a teacher or without source images")
         return self
 
 

@@ -5,17 +5,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.transforms import Compose
 from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.masks import CLASSES, read_mask
+from fundus_uda.data.masks import CLASSES
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.seeded import FundusImages
 from fundus_uda.data.transforms import (
     plain_transforms,
     random_transforms,
+    read_sample,
     strong_transforms,
     teaching_transforms,
 )
@@ -24,8 +26,8 @@ from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
-from fundus_uda.engine.runlog import RunFolder
-from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
+from fundus_uda.engine.runlog import RunFolder, require_empty
+from fundus_uda.engine.selection import SelectionScore, selection_score
 from fundus_uda.engine.state import (
     ParameterGroup,
     TrainState,
@@ -34,7 +36,7 @@ from fundus_uda.engine.state import (
     trained_network,
 )
 from fundus_uda.evaluation import evaluate, write_evaluation
-from fundus_uda.model import load_model
+from fundus_uda.model import Model, load_model
 from fundus_uda.networks import deeplab_v3plus, input_statistics
 from fundus_uda.settings import FundusSettings
 
@@ -60,27 +62,27 @@ def train(
     folder = RunFolder(out)
     if continue_run:
         folder.require_checkpoint()
+    else:
+        require_empty(out)
     source, target = _training_samples(settings)
     test = _test_samples(settings)
     data = {"source": _list_fingerprint(source), "target": _list_fingerprint(target)}
-
-    state = initial_state(settings, device)
-    if continue_run:
-        resume(folder.last, state, settings, data)
-        folder.rewind(state.step)
-
     labelled, unlabelled, plain = _transforms(settings)
     size = settings.data.size
     source_images = FundusImages(source, size, labelled) if source else None
     target_images = FundusImages(target, size, unlabelled) if target else None
-    expected = expected_classes(settings, device) if target_images is not None else 0.0
-    if not continue_run:
+
+    state = initial_state(settings, _label_shares(source_images), device)
+    if continue_run:
+        resume(folder.last, state, settings, data)
+        folder.rewind(state.step)
+    else:
         folder.begin(settings, device)  # only now that all input was readable
 
     def score() -> SelectionScore:
         images = _plain_batches(target_images, plain, settings, device)
         network = trained_network(state, settings)
-        return selection_score(network, images, expected, settings.affinity.neighbors)
+        return selection_score(network, images, state.label_shares, settings.affinity.neighbors)
 
     loop.run(
         state,
@@ -90,13 +92,20 @@ def train(
         folder,
         score if target_images is not None else None,
         data,
-        len(CLASSES),
     )
     return _score_run(state.segmenter, settings, test, folder, device) if test else {}
 
 
-def initial_state(settings: FundusSettings, device: torch.device) -> TrainState:
+def initial_state(
+    settings: FundusSettings, label_shares: Tensor | None, device: torch.device
+) -> TrainState:
     """Network, discriminator and optimisers at step 0, as functions of the seed.
+
+    Args:
+        settings: of the run.
+        label_shares: (3,) of each class in the labels; None, without labels, for those that the
+            network of `start` learnt from.
+        device: where to train.
 
     Raises:
         InputError: see `deeplab_v3plus`.
@@ -108,12 +117,15 @@ def initial_state(settings: FundusSettings, device: torch.device) -> TrainState:
             network.encoder, network.weights, len(CLASSES), network.output_stride
         )
     else:
-        segmenter = _start(settings, device)
+        model = _start(settings, device)
+        segmenter = model.segmenter
+        label_shares = model.label_shares if label_shares is None else label_shares
+    assert label_shares is not None  # settings without a source have a start
     groups = _parameter_groups(segmenter, settings)
-    return build_state(segmenter, groups, len(CLASSES), settings, device)
+    return build_state(segmenter, groups, label_shares, settings, device)
 
 
-def _start(settings: FundusSettings, device: torch.device) -> nn.Module:
+def _start(settings: FundusSettings, device: torch.device) -> Model:
     assert settings.start is not None
     model = load_model(Path(settings.start).expanduser(), device)
     ours, theirs = settings.network, model.settings.network
@@ -123,7 +135,16 @@ def _start(settings: FundusSettings, device: torch.device) -> nn.Module:
             f"{theirs.output_stride}. Got: network.encoder={ours.encoder}, "
             f"network.output_stride={ours.output_stride}."
         )
-    return model.segmenter
+    return model
+
+
+def _label_shares(images: FundusImages | None) -> Tensor | None:
+    """(3,) float64: the mean over the labelled images."""
+    if images is None:
+        return None
+    labels = [np.asarray(item["label"]).ravel() for item in images.cached]
+    counts = sum(np.bincount(label, minlength=len(CLASSES)) for label in labels)
+    return torch.tensor(counts / np.sum(counts))
 
 
 def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
@@ -154,10 +175,14 @@ def _training_samples(settings: FundusSettings) -> tuple[list[Sample], list[Samp
 
 
 def _test_samples(settings: FundusSettings) -> list[Sample]:
+    """All readable: a damaged one is not to be found after the training."""
     data = settings.data
     if data.test is None:
         return []
-    return require_masks(load_samples(data.test, data.target_annotation), data.test)
+    samples = require_masks(load_samples(data.test, data.target_annotation), data.test)
+    for sample in samples:
+        read_sample(sample)
+    return samples
 
 
 def _list_fingerprint(samples: list[Sample]) -> str:
@@ -189,33 +214,12 @@ def _plain_batches(
         yield batch.to(device, memory_format=memory_format(settings))
 
 
-def expected_classes(settings: FundusSettings, device: torch.device) -> float:
-    """Effective classes of the source labels; without those, of the prediction of `start`.
-
-    Args:
-        settings: with data.source, or with start and data.target.
-        device: where to predict.
-    """
-    if settings.data.source is None or METHODS[settings.method].without_source:
-        assert settings.start is not None
-        return score_on_target(Path(settings.start), settings, 0.0, device).effective_classes
-    shares = torch.zeros(len(CLASSES), dtype=torch.float64)
-    for sample in load_samples(settings.data.source, settings.data.source_annotation):
-        mask, _ = read_mask(sample)
-        counts = torch.bincount(torch.tensor(mask).flatten(), minlength=len(CLASSES))
-        shares += counts / mask.size
-    return effective_classes(shares)
-
-
-def score_on_target(
-    model: Path, settings: FundusSettings, expected: float, device: torch.device
-) -> SelectionScore:
+def score_on_target(model: Path, settings: FundusSettings, device: torch.device) -> SelectionScore:
     """The selection score of a trained network on the photographs of data.target.
 
     Args:
         model: a run folder or a checkpoint.
         settings: of a run with data.target.
-        expected: effective classes, see `expected_classes`.
         device: where to predict.
     """
     assert settings.data.target is not None
@@ -224,7 +228,8 @@ def score_on_target(
     samples = without_masks(load_samples(settings.data.target))
     images = FundusImages(samples, loaded.settings.data.size, plain)
     batches = _plain_batches(images, plain, settings, device)
-    return selection_score(loaded.segmenter, batches, expected, settings.affinity.neighbors)
+    neighbors = settings.affinity.neighbors
+    return selection_score(loaded.segmenter, batches, loaded.label_shares, neighbors)
 
 
 def _score_run(
@@ -246,6 +251,8 @@ def _score_run(
                 "step": checkpoint.step,
                 "data": settings.data.test,
                 "annotation": settings.data.target_annotation,
+                "goes_on": settings.start is not None,
+                "augmentation": settings.data.augmentation,
             }
             table = evaluate(segmenter, settings, test, device)
             summaries[name] = write_evaluation(table, folder.path / "evaluation" / name, about)

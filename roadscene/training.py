@@ -14,7 +14,7 @@ from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.runlog import RunFolder
-from fundus_uda.engine.selection import SelectionScore, effective_classes, selection_score
+from fundus_uda.engine.selection import SelectionScore, selection_score
 from fundus_uda.engine.state import build_state, memory_format, trained_network
 from roadscene.data import Frame, load_frames, read_label, require_labels, without_labels
 from roadscene.evaluation import evaluate, write_evaluation
@@ -54,9 +54,9 @@ def train(
 
     seed_torch(settings.seed, "network")
     network, report = _first_network(settings, device)
-    state = build_state(
-        network, parameter_groups(network, settings), data.classes, settings, device
-    )
+    labelled = source or require_labels(load_frames(data.source), data.source)
+    shares = _label_shares(labelled, data.classes)
+    state = build_state(network, parameter_groups(network, settings), shares, settings, device)
     if continue_run:
         resume(folder.last, state, settings, lists)
         folder.rewind(state.step)
@@ -66,10 +66,6 @@ def train(
     size = data.target_size if settings.method == "oracle" else data.source_size
     sources = RoadImages(source, size, data.classes, expected_input) if source else None
     targets = RoadImages(target, data.target_size, data.classes, expected_input) if target else None
-    expected_classes = 0.0
-    if target:
-        labelled = require_labels(load_frames(data.source), data.source)
-        expected_classes = _effective_classes(labelled, data.classes)
     if not continue_run:
         folder.begin(settings, device)  # only now that all input was readable
         if report is not None:
@@ -79,7 +75,7 @@ def train(
         assert targets is not None
         images = _batches(targets, settings, device)
         result = trained_network(state, settings)
-        return selection_score(result, images, expected_classes, settings.affinity.neighbors)
+        return selection_score(result, images, state.label_shares, settings.affinity.neighbors)
 
     loop.run(
         state,
@@ -89,7 +85,6 @@ def train(
         folder,
         score if targets is not None else None,
         lists,
-        data.classes,
     )
     return _score_run(network, settings, test, folder, device) if test else {}
 
@@ -151,7 +146,8 @@ def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -
         yield batch.to(device, memory_format=memory_format(settings))
 
 
-def _effective_classes(frames: list[Frame], classes: int) -> float:
+def _label_shares(frames: list[Frame], classes: int) -> Tensor:
+    """(classes,) float64, of the labelled pixels."""
     counts = torch.zeros(256, dtype=torch.int64)
     for frame in frames[:: max(1, len(frames) // LABELS_TO_COUNT)]:
         label = torch.from_numpy(read_label(frame, classes))
@@ -161,7 +157,7 @@ def _effective_classes(frames: list[Frame], classes: int) -> float:
             f"Expected pixels of the {classes} classes in the source labels. Got: none; the "
             f"first is {frames[0].label}."
         )
-    return effective_classes(counts[:classes])
+    return counts[:classes].double() / counts[:classes].sum()
 
 
 def _score_run(

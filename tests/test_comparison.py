@@ -7,15 +7,15 @@ from fundus_uda.comparison import as_markdown, compare, write_comparison
 from fundus_uda.engine.errors import InputError
 
 
-def write_run(root, method, mean, seed=0, data="set", checkpoint="last", n=5, annotation=None):
-    folder = root / f"{method}_{seed}" / "evaluation" / checkpoint
+def write_run(root, method, mean, seed=0, data="set", checkpoint="last", n=5, **about):
+    folder = root / f"{about.pop('name', method)}_{seed}" / "evaluation" / checkpoint
     folder.mkdir(parents=True)
     dice = {"mean": mean, "std": 0.1, "ci95": [mean, mean], "n": n}
     summary = {"dice_cup": dice, "dice_disc": dice, "dice_mean": dice}
     summary |= {"method": method, "seed": seed, "step": 9, "data": f"folder:{data}"}
-    summary |= {"images": data, "annotation": annotation}
+    summary |= {"images": data, "goes_on": False, "augmentation": "plain"} | about
     (folder / "summary.json").write_text(json.dumps(summary))
-    return root / f"{method}_{seed}"
+    return folder.parents[1]
 
 
 def test_rows_are_in_the_papers_order_with_the_gap_closed(tmp_path):
@@ -51,13 +51,26 @@ def test_runs_on_other_images_are_not_compared(tmp_path):
         compare(runs)
 
 
+def test_the_ends_of_the_gap_are_plain_runs(tmp_path):
+    runs = [write_run(tmp_path, "source", 0.7), write_run(tmp_path, "oracle", 0.9)]
+    runs += [write_run(tmp_path, "source", 0.8, name="strong", augmentation="strong")]
+    runs += [write_run(tmp_path, "source", 0.75, name="longer", goes_on=True)]
+    assert sorted(compare(runs)["gap_closed"]) == pytest.approx([0, 0.25, 0.5, 1])
+
+
 def test_runs_on_another_annotation_are_not_compared(tmp_path):
     runs = [
-        write_run(tmp_path, "asa", 0.8, annotation="expert1"),
-        write_run(tmp_path, "source", 0.7, annotation="expert2"),
+        write_run(tmp_path, "asa", 0.8, data="one", annotation="expert1"),
+        write_run(tmp_path, "source", 0.7, data="two", annotation="expert2"),
     ]
     with pytest.raises(InputError, match="expert1(.|\n)*expert2"):
         compare(runs)
+
+
+def test_a_summary_without_figures_is_named(tmp_path):
+    (tmp_path / "summary.json").write_text('{"dice_mean": {}}')
+    with pytest.raises(InputError, match="Expected a summary of an evaluation at .*KeyError"):
+        compare([tmp_path])
 
 
 def test_a_folder_that_is_no_run(tmp_path):

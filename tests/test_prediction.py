@@ -28,7 +28,7 @@ class Thresholds(nn.Module):
 
 @pytest.fixture
 def model(cameras):
-    return Model(Thresholds(), small_settings(cameras), step=0)
+    return Model(Thresholds(), small_settings(cameras), step=0, label_shares=torch.ones(3))
 
 
 def ellipse_picture(path, height=90, width=150):

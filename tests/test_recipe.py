@@ -13,7 +13,7 @@ from fundus_uda.clinic.crops import show_whole_photographs
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.recipe import adapt
 from tests.clinic.fields import whole_field
@@ -37,7 +37,8 @@ def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
     assert stages["stage"].tolist() == ["source", "mean_teacher"]
     assert stages["dice_mean"].between(0, 1).all()
     assert stages["left_out"].tolist() == [False, stages["collapsed"][1]]
-    pd.testing.assert_frame_equal(pd.read_csv(out / "stages.csv"), stages)
+    written = pd.read_csv(out / "stages.csv").fillna({"reason": ""})
+    pd.testing.assert_frame_equal(written, stages)
     first, second = (load_checkpoint(run / "last.pt") for run in sorted((out / "stages").iterdir()))
     assert second.settings["start"] == str(out / "stages" / "1_source")
     assert first.settings["data"]["augmentation"] == "strong"
@@ -99,10 +100,10 @@ def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
     model = whole / "stages" / "1_source"
     steps = TINY[1:]  # the size is that of the model
     stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=steps)
-    assert stages["stage"].tolist() == ["mean_teacher"]
+    assert stages["stage"].tolist() == ["model", "mean_teacher"]
     assert "dice_mean" not in stages
     run = tmp_path / "out" / "stages" / "2_mean_teacher"
-    assert pd.read_csv(run / "metrics.csv").columns.tolist() == ["step", "teacher"]
+    assert pd.read_csv(run / "metrics.csv").columns.tolist() == ["step", "taught", "teacher"]
     assert load_checkpoint(run / "last.pt").settings["data"]["size"] == 64
     table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv").set_index("image")
     assert table["status"]["note"] == "unreadable"
@@ -119,19 +120,52 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
-    note = "Mean teacher: the prediction on these photographs collapsed. The network before it"
+    note = "Mean teacher: The prediction on these photographs collapsed. The network before it"
     assert note in (tmp_path / "out" / "predictions" / "report.html").read_text()
 
 
-def test_a_model_whose_adaptation_collapses_is_used_itself(adapted, cameras, tmp_path, monkeypatch):
+def test_a_model_that_has_collapsed_itself_is_used_with_a_warning(
+    adapted, cameras, tmp_path, monkeypatch
+):
     whole, _ = adapted
     monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(1.0, 1.0, True))
-    monkeypatch.setattr(recipe, "expected_classes", lambda *_: 3.0)
     model, target = whole / "stages" / "1_source", [str(cameras / "b" / "images")]
     stages = adapt(target, tmp_path / "out", CPU, model=model, overrides=TINY[1:])
-    assert stages["left_out"].tolist() == [True]
+    assert stages["collapsed"].tolist() == [True, True]
+    assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
+    assert used["note"].endswith("The prediction on these photographs collapsed. Do not trust it.")
+
+
+def test_a_stage_that_fails_leaves_the_network_before_it(cameras, tmp_path, monkeypatch):
+    def diverges(settings, run, *arguments, **more):
+        if run.name.startswith("2"):
+            raise WorkError("Expected finite losses.")
+        return train(settings, run, *arguments, **more)
+
+    train = recipe.train
+    monkeypatch.setattr(recipe, "train", diverges)
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
+    assert stages["left_out"].tolist() == [False, True]
+    assert stages["reason"].tolist() == ["", "Expected finite losses."]
+    assert (tmp_path / "out" / "predictions" / "report.html").is_file()
+
+
+def test_a_dataset_in_which_no_disc_is_found_is_refused(cameras, tmp_path):
+    (tmp_path / "dark" / "images").mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (400, 300)).save(tmp_path / "dark" / "images" / f"{number}.png")
+    target = [f"folder:{tmp_path / 'dark'}"]
+    with pytest.raises(InputError, match="none in the 3 that were searched, of 3"):
+        adapt(target, tmp_path / "out", CPU, source=f"folder:{cameras / 'a'}")
+
+
+def test_the_size_is_that_of_the_model(cameras, tmp_path):
+    target = [str(cameras / "b" / "images")]
+    with pytest.raises(InputError, match=r"no data.size=…, which --model gives. Got: data.size=64"):
+        adapt(target, tmp_path / "out", CPU, model=tmp_path, overrides=TINY)
 
 
 def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path):
@@ -143,7 +177,7 @@ def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path
     (tmp_path / "clinic.csv").write_text(listed)
     target, model = [str(tmp_path / "clinic.csv")], whole / "stages" / "1_source"
     stages = adapt(target, tmp_path / "out", CPU, model=model, overrides=TINY[1:])
-    assert len(stages) == 1
+    assert len(stages) == 2
     table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv").set_index("image")
     assert sorted(table.index) == ["one", "three", "two"]
     assert table["status"].isin(["ok", "flagged"]).all()

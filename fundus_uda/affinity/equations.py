@@ -93,19 +93,44 @@ def mean_affinity(prob: Tensor, neighbors: int = 8) -> Tensor:
     return affinity_map(prob, neighbors).mean(dim=(1, 2))
 
 
-def segmentation_loss(logits: Tensor, label: Tensor, ignore_label: int = 255) -> Tensor:
+def segmentation_loss(
+    logits: Tensor,
+    label: Tensor,
+    ignore_label: int = 255,
+    weight_of_class: Tensor | None = None,
+) -> Tensor:
     """Eq. 2, the cross-entropy on labelled source pixels.
 
     Args:
         logits: (B, C, H, W).
         label: (B, H, W) int64 class indices, or `ignore_label` where a pixel has none.
         ignore_label: pixels that do not count, neither above nor below the fraction.
+        weight_of_class: (C,) float32, of the pixels labelled so, above the fraction (see
+            `class_weights`); None for 1, as in the paper.
 
     Returns:
         A scalar, the mean over the labelled pixels of the batch; 0 where there are none.
     """
-    total = F.cross_entropy(logits.float(), label, ignore_index=ignore_label, reduction="sum")
+    total = F.cross_entropy(
+        logits.float(), label, weight_of_class, ignore_index=ignore_label, reduction="sum"
+    )
     return total / (label != ignore_label).sum().clamp(min=1)
+
+
+def class_weights(shares: Tensor, balance: float) -> Tensor:
+    """share^-balance of each class, such that a labelled pixel weighs 1 on average.
+
+    So that small structures, such as the cup, are not left to the large ones.
+
+    Args:
+        shares: (C,) of the labelled pixels; those below a thousandth count as that.
+        balance: 0 weighs all pixels alike, 1 all classes alike.
+
+    Returns:
+        (C,) float32.
+    """
+    weights = (shares / shares.sum()).clamp(min=1e-3) ** -balance
+    return (weights / (weights * shares / shares.sum()).sum()).float()
 
 
 # --- Section III-C: adversarial affinity space alignment ------------------------------------

@@ -15,7 +15,7 @@ from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.state import State
 
-FORMAT = 1
+FORMAT = 2
 NOT_BINDING = {"workers"}
 """Settings that may change on resume, since no result depends on them."""
 
@@ -35,6 +35,12 @@ class Checkpoint:
     def step(self) -> int:
         """Number of updates done."""
         return int(self.state["step"])
+
+    @property
+    def label_shares(self) -> torch.Tensor:
+        """See `engine.state.TrainState`."""
+        shares: torch.Tensor = self.state["label_shares"]
+        return shares
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

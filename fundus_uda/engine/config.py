@@ -24,6 +24,7 @@ MethodName = Literal[
     "asa",
     "asa_asc",
     "self_training",
+    "adabn",
     "mean_teacher",
 ]
 
@@ -126,6 +127,9 @@ class EngineSettings(RunSettings):
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
     affinity: AffinitySettings = AffinitySettings()
     adaptation: AdaptationSettings = AdaptationSettings()
+    class_balance: float = Field(0, ge=0, le=1)
+    """How much a pixel of a rare class weighs more in the losses on labels and pseudo-labels (see
+    `affinity.class_weights`); 0 for not at all."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of both networks; the affinity core always computes in float32."""
     ignore_label: int = 255

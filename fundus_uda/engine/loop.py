@@ -21,7 +21,6 @@ def run(
     folder: RunFolder,
     score: Callable[[], SelectionScore] | None,
     data: dict[str, str],
-    classes: int,
 ) -> None:
     """Train from `state.step` to `settings.steps`.
 
@@ -33,8 +32,8 @@ def run(
         folder: already begun, or rewound to `state.step`.
         score: of the segmenter on the target training images; None without a target.
         data: fingerprints of the image lists, kept in the checkpoints.
-        classes: C, kept in the checkpoints.
     """
+    classes = len(state.label_shares)
 
     def update(source_batch: Batch | None, target_batch: Batch | None) -> dict[str, float]:
         return adaptation_step(state, source_batch, target_batch, settings)

@@ -1,8 +1,8 @@
 """The table of adaptation methods.
 
 They differ in three places: the map that the discriminator sees, the regulariser on the
-prediction, and the teacher whose pseudo-labels the target gets. A new method is a new row and, at
-most, a new function in `affinity.equations`.
+prediction, and the teacher whose pseudo-labels the target gets. (AdaBN has none of them.) A new
+method is a new row and, at most, a new function in `affinity.equations`.
 """
 
 from collections.abc import Callable
@@ -40,11 +40,15 @@ class Method:
     of the segmenter."""
     without_source: bool = False
     """Whether the source images are left out even where there are some."""
+    statistics_only: bool = False
+    """Whether the target changes nothing but the running statistics of batch normalisation."""
 
     @property
     def adapts(self) -> bool:
         """Whether the method looks at target images at all."""
-        return bool(self.discriminator_sees or self.regulariser or self.teacher)
+        return bool(
+            self.discriminator_sees or self.regulariser or self.teacher or self.statistics_only
+        )
 
     @property
     def needs_source(self) -> bool:
@@ -92,5 +96,6 @@ METHODS: dict[MethodName, Method] = {
         regularises_source=True,
     ),
     "self_training": Method("ST", teacher="frozen", without_source=True),
+    "adabn": Method("AdaBN", without_source=True, statistics_only=True),  # Li et al., 2018
     "mean_teacher": Method("Mean teacher", teacher="mean"),
 }

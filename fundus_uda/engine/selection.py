@@ -1,8 +1,8 @@
 """Model selection without ground truth: the largest mean affinity on the target (Section IV-B).
 
 Affinity rewards less than a good segmentation, so not every snapshot competes:
-- a constant prediction has the perfect affinity 1: the classes that a snapshot predicts on the
-  target must be about as many as those of the source labels;
+- a constant prediction has the perfect affinity 1, and one without the small classes nearly so:
+  what a snapshot predicts on the target must resemble the labels that its network learnt from;
 - a network that has only begun to learn predicts few and blurred regions: a snapshot must be from
   the second half of training.
 """
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from fundus_uda.affinity import mean_affinity
 
 SMALLEST_SHARE_OF_CLASSES = 0.5
+"""Of the expected effective classes beyond the first."""
+LARGE_CLASS, SMALLEST_SHARE_OF_LARGE_CLASS = 0.02, 0.1
+"""A class of so many of the labelled pixels must have this share of them in the prediction."""
 COMPETES_FROM = 0.5
 """Share of the training."""
 
@@ -29,6 +32,7 @@ class SelectionScore:
     effective_classes: float
     """exp of the entropy of the predicted class shares: 1 if constant, C if uniform."""
     collapsed: bool
+    """See `has_collapsed`."""
 
 
 def competes(score: SelectionScore, step: int, steps: int) -> bool:
@@ -42,21 +46,29 @@ def effective_classes(pixels_of_class: Tensor) -> float:
     return math.exp(-float(torch.xlogy(share, share).sum()))
 
 
-def has_collapsed(predicted: float, expected: float) -> bool:
-    """Whether the classes beyond the first are less than half of the expected.
+def has_collapsed(predicted: Tensor, expected: Tensor) -> bool:
+    """Whether a prediction has far fewer classes than the labels, or lacks a large one.
+
+    Far fewer: its effective classes beyond the first are less than half of theirs. Proportions
+    may well differ between domains, so nothing closer is asked.
 
     Args:
-        predicted: effective classes of the prediction on the target.
-        expected: effective classes of the labels of the source.
+        predicted: pixels of each class on the target (C,), counts or shares.
+        expected: those of the labels.
     """
-    return predicted - 1 < SMALLEST_SHARE_OF_CLASSES * (expected - 1)
+    variety, expected_variety = effective_classes(predicted) - 1, effective_classes(expected) - 1
+    shares, expected_shares = predicted / predicted.sum(), expected / expected.sum()
+    lacking = shares < SMALLEST_SHARE_OF_LARGE_CLASS * expected_shares
+    return variety < SMALLEST_SHARE_OF_CLASSES * expected_variety or bool(
+        (lacking & (expected_shares >= LARGE_CLASS)).any()
+    )
 
 
 @torch.no_grad()
 def selection_score(
     segmenter: nn.Module,
     target_images: Iterable[Tensor],
-    expected_classes: float,
+    label_shares: Tensor,
     neighbors: int,
 ) -> SelectionScore:
     """Mean affinity over all target training images, in evaluation mode.
@@ -64,7 +76,7 @@ def selection_score(
     Args:
         segmenter: images to logits.
         target_images: batches (B, 3, H, W) on its device, without random transforms.
-        expected_classes: effective classes of the source labels.
+        label_shares: of each class (C,) in the labels that the network learnt from.
         neighbors: 4 or 8.
     """
     segmenter.eval()
@@ -74,9 +86,8 @@ def selection_score(
         affinities.append(mean_affinity(prob, neighbors).cpu())
         counts = torch.bincount(prob.argmax(dim=1).flatten().cpu(), minlength=prob.shape[1])
         histogram = counts if histogram.numel() == 0 else histogram + counts
-    predicted = effective_classes(histogram)
     return SelectionScore(
         mean_affinity=float(torch.cat(affinities).mean()),
-        effective_classes=predicted,
-        collapsed=has_collapsed(predicted, expected_classes),
+        effective_classes=effective_classes(histogram),
+        collapsed=has_collapsed(histogram, label_shares),
     )

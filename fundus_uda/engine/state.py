@@ -1,7 +1,7 @@
 """All that training changes, in one object: what a checkpoint saves and a resume restores."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -53,12 +53,16 @@ class TrainState:
     """Of the shallower prediction; its parameters are in `discriminator_optimizer` too."""
     teacher: nn.Module | None = None
     """In evaluation mode, without gradients."""
+    label_shares: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    """(C,) float64 on the CPU, of each class in the labels that the segmenter learns or learnt
+    from: what a prediction on the target is judged by."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain types, for `torch.load(weights_only=True)`."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return {
             **parts,
+            "label_shares": self.label_shares,
             "step": self.step,
             "selected_step": self.selected_step,
             "selected_score": self.selected_score,
@@ -68,6 +72,7 @@ class TrainState:
         """Restore what `state_dict` gave, strictly."""
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
+        self.label_shares = saved["label_shares"]
         self.step = saved["step"]
         self.selected_step = saved["selected_step"]
         self.selected_score = saved["selected_score"]
@@ -88,17 +93,17 @@ class TrainState:
 def build_state(
     segmenter: nn.Module,
     groups: list[ParameterGroup],
-    classes: int,
+    label_shares: torch.Tensor,
     settings: EngineSettings,
     device: torch.device,
 ) -> TrainState:
     """The state at step 0: optimisers for the given network, discriminators if any is needed.
 
     Args:
-        segmenter: images (B, 3, H, W) to logits (B, classes, H, W); with
+        segmenter: images (B, 3, H, W) to logits (B, C, H, W); with
             `adaptation.auxiliary`, to (main, auxiliary) logits in training mode.
         groups: every parameter of the segmenter that is to be trained, once.
-        classes: C.
+        label_shares: of each class (C,) in the labels.
         settings: of the run.
         device: where to train.
     """
@@ -116,6 +121,7 @@ def build_state(
     discriminator_optimizer = None
     sees = METHODS[settings.method].discriminator_sees
     if sees is not None:
+        classes = len(label_shares)
         example = sees(torch.full((1, classes, 2, 2), 1 / classes), settings.affinity)
         seed_torch(settings.seed, "discriminator")
         levels = 1 if settings.adaptation.auxiliary is None else 2
@@ -145,6 +151,7 @@ def build_state(
         device,
         auxiliary_discriminator=auxiliary,
         teacher=teacher,
+        label_shares=label_shares,
     )
 
 

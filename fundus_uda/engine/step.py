@@ -8,7 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fundus_uda.affinity import adversarial_loss, discriminator_loss, segmentation_loss
+from fundus_uda.affinity import (
+    adversarial_loss,
+    class_weights,
+    discriminator_loss,
+    segmentation_loss,
+)
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.config import EngineSettings
 from fundus_uda.engine.errors import WorkError
@@ -38,10 +43,12 @@ def adaptation_step(
         settings: of the run.
 
     Returns:
-        The unweighted losses by name.
+        The unweighted losses by name and, with a teacher, `taught`: the share of the target's
+        pixels that it labels.
 
     Raises:
-        WorkError: a loss is not finite; no weight was updated (batch-norm statistics may be).
+        WorkError: a loss is not finite, or the teacher labels no pixel of the first batch; no
+            weight was updated (batch-norm statistics may be).
     """
     method = METHODS[settings.method]
     sees, regulariser = method.discriminator_sees, method.regulariser
@@ -55,6 +62,10 @@ def adaptation_step(
     seed_torch(settings.seed, "step", state.step)
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
         _schedule_lr(optimizer, state.step, settings)
+    weight_of_class = None
+    if settings.class_balance:
+        weight_of_class = class_weights(state.label_shares, settings.class_balance)
+        weight_of_class = weight_of_class.to(state.device)
     losses: dict[str, Tensor] = {}
 
     # Segmenter. Each domain goes backward by itself, which halves the activations in memory.
@@ -67,7 +78,7 @@ def adaptation_step(
         probs_s = [logits.float().softmax(dim=1) for logits in logits_s]
         objective = probs_s[0].new_zeros(())
         for level, logits in zip(levels, logits_s, strict=True):
-            loss = segmentation_loss(logits, source.label, settings.ignore_label)
+            loss = segmentation_loss(logits, source.label, settings.ignore_label, weight_of_class)
             losses[f"segmentation{level.suffix}"] = loss
             objective = objective + level.segmentation_weight * loss
         if regulariser is not None and method.regularises_source:
@@ -77,7 +88,10 @@ def adaptation_step(
         state.scaler.scale(objective).backward()
 
     maps_t = []
-    if target is not None:
+    if target is not None and method.statistics_only:
+        with torch.no_grad(), autocast:
+            state.segmenter(target.image)
+    elif target is not None:
         seen = target.image if target.strong is None else target.strong
         with autocast:
             logits_t = _each_level(state.segmenter(seen))
@@ -90,7 +104,16 @@ def adaptation_step(
             with torch.no_grad(), autocast:
                 prob_teacher = state.teacher(target.image).float().softmax(dim=1)
             taught = pseudo_labels(prob_teacher, weights.teacher, settings.ignore_label)
-            losses["teacher"] = segmentation_loss(logits_t[0], taught, settings.ignore_label)
+            losses["taught"] = (taught != settings.ignore_label).float().mean()
+            if state.step == 0 and losses["taught"] == 0:
+                raise WorkError(
+                    "Expected pixels of the target that the teacher is sure of. Got: none in "
+                    "the first batch. Lower adaptation.teacher.confidence, set "
+                    "adaptation.teacher.keep, or start from another model."
+                )
+            losses["teacher"] = segmentation_loss(
+                logits_t[0], taught, settings.ignore_label, weight_of_class
+            )
             objective = objective + weights.teacher.weight * losses["teacher"]
         for level, prob_t in zip(levels, probs_t, strict=True):
             if (D := level.discriminator) is not None and sees is not None:
@@ -115,11 +138,12 @@ def adaptation_step(
         require_finite(losses, f"step {state.step}", NO_UPDATE)
         state.scaler.scale(loss).backward()
 
-    for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
-        if optimizer is not None:
-            state.scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-    state.scaler.update()
+    if not method.statistics_only:
+        for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
+            if optimizer is not None:
+                state.scaler.step(optimizer)
+                optimizer.zero_grad(set_to_none=True)
+        state.scaler.update()
     if state.teacher is not None and method.teacher == "mean":
         follow(state.teacher, state.segmenter, weights.teacher.decay)
     state.step += 1

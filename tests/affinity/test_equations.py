@@ -13,6 +13,7 @@ from fundus_uda.affinity import (
     affinity_cleaning_loss,
     affinity_map,
     affinity_space,
+    class_weights,
     discriminator_loss,
     entropy_loss,
     maximum_squares_loss,
@@ -239,6 +240,20 @@ def test_segmentation_loss_is_equation_2_over_labelled_pixels():
         if label[b, y, x] != 255
     ]
     torch.testing.assert_close(segmentation_loss(logits, label), torch.stack(terms).mean())
+
+
+def test_class_weights_by_hand_and_in_the_segmentation_loss():
+    weights = class_weights(torch.tensor([0.64, 0.36]), balance=0.5)
+    torch.testing.assert_close(weights, torch.tensor([1 / 0.8, 1 / 0.6]) / (0.8 + 0.6))
+    assert class_weights(torch.tensor([3.0, 1.0]), balance=0).tolist() == [1, 1]
+    equal = class_weights(torch.tensor([0.9, 0.1, 0.0]), balance=1)
+    assert (equal * torch.tensor([0.9, 0.1, 0.0])).tolist() == pytest.approx([0.5, 0.5, 0])
+
+    logits, label = random_logits(1, 2, 1, 3).float(), torch.tensor([[[0, 1, 255]]])
+    log_p = logits.log_softmax(dim=1)[0]
+    expected = -(weights[0] * log_p[0, 0, 0] + weights[1] * log_p[1, 0, 1]) / 2
+    loss = segmentation_loss(logits, label, weight_of_class=weights)
+    torch.testing.assert_close(loss, expected)
 
 
 def test_segmentation_loss_without_a_labelled_pixel_is_zero_with_zero_gradient():

@@ -14,6 +14,8 @@ from fundus_uda.engine.selection import (
 )
 from tests.engine.tiny import run, segmenter, settings, state
 
+LABELS = torch.tensor([0.7, 0.2, 0.1])
+
 
 def test_effective_classes_by_hand():
     assert effective_classes(torch.tensor([10, 0, 0])) == pytest.approx(1)
@@ -23,8 +25,19 @@ def test_effective_classes_by_hand():
 
 
 def test_half_of_the_expected_variety_is_the_border():
-    assert has_collapsed(1.49, expected=2.0)
-    assert not has_collapsed(1.5, expected=2.0)
+    expected = torch.tensor([0.99, 0.01])  # no class but the first is large
+    border = 1 + (effective_classes(expected) - 1) / 2
+    share = 0.00442  # of the second class, where the prediction has about that variety
+    assert effective_classes(torch.tensor([1 - share, share])) == pytest.approx(border, abs=1e-4)
+    assert has_collapsed(torch.tensor([0.9956, 0.0044]), expected)
+    assert not has_collapsed(torch.tensor([0.9955, 0.0045]), expected)
+
+
+def test_a_large_class_must_not_vanish_however_the_others_vary():
+    background_rim_cup = torch.tensor([0.72, 0.21, 0.07])
+    assert has_collapsed(torch.tensor([0.6, 0.4, 0.0]), background_rim_cup)
+    assert has_collapsed(torch.tensor([0.6, 0.394, 0.006]), background_rim_cup)
+    assert not has_collapsed(torch.tensor([0.6, 0.392, 0.008]), background_rim_cup)
 
 
 def test_only_the_second_half_competes_and_nothing_collapsed():
@@ -41,7 +54,7 @@ class Constant(nn.Module):
 
 
 def test_a_constant_prediction_scores_one_and_counts_as_collapsed():
-    score = selection_score(Constant(), [torch.zeros(2, 3, 8, 8)], 2.2, neighbors=8)
+    score = selection_score(Constant(), [torch.zeros(2, 3, 8, 8)], LABELS, neighbors=8)
     assert score.mean_affinity == pytest.approx(1)
     assert score.effective_classes == pytest.approx(1)
     assert score.collapsed
@@ -51,7 +64,7 @@ def test_the_score_averages_images_and_not_batches():
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(3, 3, 8, 8, generator=generator)
     network = segmenter()
-    split = selection_score(network, [images[:2], images[2:]], 1.0, neighbors=8)
+    split = selection_score(network, [images[:2], images[2:]], LABELS, neighbors=8)
     prob = network.eval()(images).softmax(dim=1)
     assert split.mean_affinity == pytest.approx(mean_affinity(prob).mean().item(), abs=1e-6)
 
@@ -72,12 +85,12 @@ def test_the_best_snapshot_is_kept_and_never_a_collapsed_one(tmp_path):
 
 def test_scoring_consumes_no_random_numbers():
     before = torch.get_rng_state()
-    selection_score(segmenter(), [torch.zeros(1, 3, 8, 8)], 1.0, neighbors=8)
+    selection_score(segmenter(), [torch.zeros(1, 3, 8, 8)], LABELS, neighbors=8)
     expected = before.clone()
     torch.set_rng_state(before)
     segmenter()  # building it draws numbers; scoring must add none
     after_building = torch.get_rng_state()
     torch.set_rng_state(expected)
     network = segmenter()
-    selection_score(network, [torch.zeros(1, 3, 8, 8)], 1.0, neighbors=8)
+    selection_score(network, [torch.zeros(1, 3, 8, 8)], LABELS, neighbors=8)
     assert torch.equal(torch.get_rng_state(), after_building)

@@ -9,7 +9,9 @@ from fundus_uda.affinity import (
     adversarial_loss,
     affinity_cleaning_loss,
     affinity_space,
+    class_weights,
     discriminator_loss,
+    segmentation_loss,
 )
 from fundus_uda.engine.batches import Batch, batch_stream
 from fundus_uda.engine.errors import WorkError
@@ -29,9 +31,10 @@ def batches() -> tuple[Batch, Batch]:
     return first(TinyImages(5), "source"), first(TinyImages(3, 0.5, labelled=False), "target")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "adabn"])
 def test_every_method_updates_what_it_should(name):
-    of = settings(method=name, adaptation={"adversarial_weight": 1, "regulariser_weight": 1})
+    weights = {"adversarial_weight": 1, "regulariser_weight": 1, "teacher": {"confidence": 0}}
+    of = settings(method=name, adaptation=weights)
     trained = state(of)
     before = copy.deepcopy(trained.state_dict())
     source, target = batches()
@@ -49,7 +52,7 @@ def test_every_method_updates_what_it_should(name):
         after = trained.discriminator.state_dict()[weight]
         assert not torch.equal(after, before["discriminator"][weight])
     if METHODS[name].teacher:
-        expected.add("teacher")
+        expected |= {"teacher", "taught"}
         moved = not torch.equal(trained.teacher[4].weight, before["teacher"]["4.weight"])
         assert moved == (METHODS[name].teacher == "mean")
     assert losses.keys() == expected
@@ -109,10 +112,46 @@ def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
     (0.5 * loss).backward()
     weight = reference.segmenter[4].weight
     expected = (weight - 0.05 * weight.grad).detach()
-    assert losses == {"teacher": pytest.approx(loss.item())}
+    assert losses == {"teacher": pytest.approx(loss.item()), "taught": 1}
     torch.testing.assert_close(trained.segmenter[4].weight.detach(), expected)
     mean = 0.9 * reference.teacher[4].weight + 0.1 * expected
     torch.testing.assert_close(trained.teacher[4].weight, mean)
+
+
+def test_a_teacher_that_is_sure_of_nothing_stops_the_run():
+    of = settings(method="self_training", adaptation={"teacher": {"confidence": 1.0}})
+    _, target = batches()
+    with pytest.raises(WorkError, match="sure of. Got: none in the first batch"):
+        adaptation_step(state(of), None, target, of)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_adabn_changes_the_running_statistics_alone(precision):
+    of = settings(method="adabn", precision=precision)
+    trained = state(of)
+    before = copy.deepcopy(trained.segmenter.state_dict())
+    _, target = batches()
+    assert adaptation_step(trained, None, target, of) == {}
+    changed = {
+        name
+        for name, tensor in trained.segmenter.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+
+
+def test_rare_classes_weigh_more_with_a_class_balance():
+    of = settings(method="source", class_balance=0.5)
+    trained = state(of)
+    trained.label_shares = torch.tensor([0.81, 0.18, 0.01])
+    source, _ = batches()
+    seed_torch(of.seed, "step", 0)
+    logits = copy.deepcopy(trained.segmenter)(source.image)
+    weights = class_weights(trained.label_shares, 0.5)
+    expected = segmentation_loss(logits, source.label, weight_of_class=weights)
+    losses = adaptation_step(trained, source, None, of)
+    assert losses["segmentation"] == pytest.approx(expected.item())
+    assert weights[2] / weights[0] == pytest.approx(9)
 
 
 def test_the_target_label_is_not_used():

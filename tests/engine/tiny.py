@@ -59,7 +59,8 @@ def segmenter() -> nn.Module:
 def state(of: EngineSettings) -> TrainState:
     network = segmenter()
     groups = [ParameterGroup(list(network.parameters()), 1.0)]
-    return build_state(network, groups, CLASSES, of, torch.device("cpu"))
+    shares = torch.full((CLASSES,), 1 / CLASSES)
+    return build_state(network, groups, shares, of, torch.device("cpu"))
 
 
 def run(train_state: TrainState, of: EngineSettings, folder: Path, collapsed=False) -> RunFolder:
@@ -73,7 +74,7 @@ def run(train_state: TrainState, of: EngineSettings, folder: Path, collapsed=Fal
 
     source, target = TinyImages(5), TinyImages(3, shift=0.5, labelled=False)
     target = target if METHODS[of.method].adapts else None
-    loop.run(train_state, source, target, of, run_folder, score, {"source": "s"}, CLASSES)
+    loop.run(train_state, source, target, of, run_folder, score, {"source": "s"})
     return run_folder
 
 

@@ -64,7 +64,7 @@ def test_multi_level_step_is_the_weighted_sum_of_both_levels(method):
     of = engine_settings(method)
     torch.manual_seed(0)
     network = TwoLevels()
-    state = build_state(network, groups(network), 4, of, CPU)
+    state = build_state(network, groups(network), torch.ones(4), of, CPU)
     source, target = batches()
     levels = [
         ("", 0, state.discriminator, 1.0, 0.001),
@@ -96,7 +96,7 @@ def test_multi_level_state_is_saved_and_restored():
     for seed in (0, 1):
         torch.manual_seed(seed)
         network = TwoLevels()
-        states.append(build_state(network, groups(network), 4, of, CPU))
+        states.append(build_state(network, groups(network), torch.ones(4), of, CPU))
     adaptation_step(states[0], *batches(), of)
     states[1].load_state_dict(copy.deepcopy(states[0].state_dict()))
     for state in states:
@@ -110,8 +110,8 @@ def test_one_step_of_the_two_headed_resnet():
     torch.manual_seed(0)
     network = DeepLabV2ResNet101(4, branches=2, auxiliary=True)
     before = {name: head.conv2d_list[0].weight.clone() for name, head in network.heads().items()}
-    state = build_state(network, network.parameter_groups(10, "repeated"), 4,
-                        engine_settings("advent"), CPU)  # fmt: skip
+    state = build_state(network, network.parameter_groups(10, "repeated"),
+                        torch.ones(4), engine_settings("advent"), CPU)  # fmt: skip
     losses = adaptation_step(state, *batches(), engine_settings("advent"))
     assert losses.keys() >= {"segmentation_auxiliary", "adversarial_auxiliary"}
     for name, weight in before.items():

@@ -15,7 +15,8 @@ VGG = {"architecture": "deeplab_v2", "backbone": "vgg16", "weights": "random"}
 
 def save(path, of):
     network, _ = build_network(of)
-    state = build_state(network, parameter_groups(network, of), of.data.classes, of, CPU)
+    shares = torch.ones(of.data.classes)
+    state = build_state(network, parameter_groups(network, of), shares, of, CPU)
     save_checkpoint(path, state, of, {"source": "", "target": ""}, of.data.classes)
     return network
 

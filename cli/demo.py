@@ -7,7 +7,7 @@ import typer
 from cli.options import Device, OutFolder
 
 
-def command(out: OutFolder = Path("runs/demo"), device: Device = "auto") -> None:
+def command(out: OutFolder = Path("demo"), device: Device = "auto") -> None:
     """Embedded photographs of two cameras: train source-only, then ASA, and score both.
 
     Needs no data and no download; a few minutes on a small CPU.

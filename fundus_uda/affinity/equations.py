@@ -111,9 +111,9 @@ def segmentation_loss(
     Returns:
         A scalar, the mean over the labelled pixels of the batch; 0 where there are none.
     """
-    total = F.cross_entropy(
-        logits.float(), label, weight_of_class, ignore_index=ignore_label, reduction="sum"
-    )
+    logits = _at_least_float32(logits)
+    weight = None if weight_of_class is None else weight_of_class.to(logits.dtype)
+    total = F.cross_entropy(logits, label, weight, ignore_index=ignore_label, reduction="sum")
     return total / (label != ignore_label).sum().clamp(min=1)
 
 
@@ -222,7 +222,11 @@ def _checked(prob: Tensor) -> Tensor:
             "Expected probabilities of shape (B, C, H, W) in floating point. "
             f"Got: {tuple(prob.shape)} {prob.dtype}."
         )
-    return prob if prob.dtype == torch.float64 else prob.float()
+    return _at_least_float32(prob)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _mean_similarity(prob: Tensor, offsets: tuple[Offset, ...], similarity: Similarity) -> Tensor:

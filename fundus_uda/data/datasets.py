@@ -4,23 +4,24 @@ Each row of `LAYOUTS` knows where one public dataset keeps its photographs and m
 unpacks. What the mask files mean is `data.masks`' concern.
 """
 
-import csv
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fundus_uda.data.samples import Sample, first_twins, images_among, images_in
+from fundus_uda.data.manifest import SPLITS, read_manifest
+from fundus_uda.data.samples import IMAGE_SUFFIXES, Found, Sample, images_among, images_in
 from fundus_uda.engine.addresses import parse_address
 from fundus_uda.engine.errors import InputError
+
+_SHOWN_FAULTS = 5
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One dataset: `find(root, split, annotation)` lists the samples of one split."""
+    """One dataset: `find(root, split, annotation)` lists one split, and what is wrong with it."""
 
-    find: Callable[[Path, str, str], list[Sample]]
+    find: Callable[[Path, str, str], Sequence[Found]]
     splits: tuple[str, ...]
     whole: tuple[str, ...] = ()
     """The splits that make up the dataset, if not all."""
@@ -36,7 +37,24 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
         annotation: whose masks, of the layout's `annotations`; None for its default.
 
     Raises:
-        InputError: unknown kind, split or annotation; missing folder; no image found.
+        InputError: see `list_samples`, and all that is wrong with the listing: two photographs of
+            one name, two masks of one photograph, a manifest's missing images.
+    """
+    samples, faults = list_samples(address, annotation)
+    if faults:
+        shown = faults[:_SHOWN_FAULTS]
+        if len(faults) > len(shown):
+            shown.append(f"And {len(faults) - len(shown)} more, which `fundus-uda inspect` lists.")
+        raise InputError("\n".join(shown))
+    return samples
+
+
+def list_samples(address: str, annotation: str | None = None) -> tuple[list[Sample], list[str]]:
+    """The samples at an address, sorted by id, and all that is wrong with the listing.
+
+    Raises:
+        InputError: nothing can be listed: unknown kind, split or annotation; missing folder; no
+            image found; a file that is no manifest.
     """
     splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
     kind, root, split = parse_address(address, splits)
@@ -49,32 +67,38 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
         )
     if not (root.is_file() if kind == "manifest" else root.is_dir()):
         wanted = "a file" if kind == "manifest" else "a folder"
-        found = f"a {'folder' if root.is_dir() else 'file'}" if root.exists() else "nothing"
-        raise InputError(f"Expected {kind} data at {root}, {wanted}. Got: {found}.")
-    samples: list[Sample] = []
+        there = f"a {'folder' if root.is_dir() else 'file'}" if root.exists() else "nothing"
+        raise InputError(f"Expected {kind} data at {root}, {wanted}. Got: {there}.")
+    found: list[Found] = []
     missing: list[str] = []
     for name in [split] if split else layout.whole or layout.splits:
         try:
-            samples += layout.find(root, name, annotation)
+            found += layout.find(root, name, annotation)
         except _MissingError as error:
             missing.append(str(error))
             if split:
                 break
-    if not samples:
-        found = (
+    if not found:
+        holds = (
             ", ".join(sorted(p.name for p in root.iterdir())[:12]) if root.is_dir() else "a file"
         )
         raise InputError(
             f"Expected {kind} photographs at {address}. Got: none. "
             + (" ".join(missing) + " " if missing else "")
-            + f"In {root}: {found or 'nothing'}."
+            + f"In {root}: {holds or 'nothing'}."
         )
-    if pair := first_twins((sample.id, sample.image) for sample in samples):
-        raise InputError(
-            f"Expected one photograph per name at {address}. Got: {pair[0]} and {pair[1]}. "
-            f"Rename one, since results are named after photographs."
-        )
-    return sorted(samples, key=lambda sample: sample.id)
+    samples = [item for item in found if isinstance(item, Sample)]
+    faults = dict.fromkeys(item for item in found if isinstance(item, str))
+    named: dict[str, list[str]] = {}
+    for sample in samples:
+        named.setdefault(sample.id, []).append(str(sample.image))
+    twins = [
+        f"Expected one photograph per name at {address}. Got: {' and '.join(paths)}. "
+        f"Rename one, since results are named after photographs."
+        for paths in named.values()
+        if len(paths) > 1
+    ]
+    return sorted(samples, key=lambda sample: sample.id), [*faults, *twins]
 
 
 def is_address(text: str) -> bool:
@@ -84,7 +108,7 @@ def is_address(text: str) -> bool:
 
 
 class _MissingError(Exception):
-    """A folder that a split needs is not there."""
+    """What a split needs is not there."""
 
 
 def _folder(root: Path, *names: str) -> Path:
@@ -126,22 +150,22 @@ _RIM_ONE_TEST = {
 """The 60 test eyes of the 99/60 split of Maninis et al. (MICCAI 2016)."""
 
 
-def _rim_one_r3(root: Path, split: str, annotation: str) -> list[Sample]:
-    samples = []
+def _rim_one_r3(root: Path, split: str, annotation: str) -> Sequence[Found]:
+    found: list[Found] = []
     for group in ("Healthy", "Glaucoma and suspects"):
         folder = _folder(root, group)
         for image in images_in(_folder(folder, "Stereo Images")):
             eye = re.fullmatch(r"([NGS])-(\d+)-[LR]", image.stem)
             if eye is None:
-                raise InputError(
+                found.append(
                     f"Expected names such as N-10-R.jpg in {image.parent}. Got: {image.name}. "
                     f"Remove what is not of the dataset."
                 )
-            if (int(eye[2]) in _RIM_ONE_TEST[eye[1]]) == (split == "test"):
+            elif (int(eye[2]) in _RIM_ONE_TEST[eye[1]]) == (split == "test"):
                 disc = _rim_one_mask(folder, image.stem, "Disc", annotation)
                 cup = _rim_one_mask(folder, image.stem, "Cup", annotation)
-                samples.append(Sample(image.stem, image, (disc, cup), "disc_cup", stereo=True))
-    return samples
+                found.append(Sample(image.stem, image, (disc, cup), "disc_cup", stereo=True))
+    return found
 
 
 def _rim_one_mask(folder: Path, stem: str, structure: str, annotation: str) -> Path:
@@ -192,68 +216,27 @@ def _drishti_gs(root: Path, split: str, annotation: str) -> list[Sample]:
 # --- One's own images ------------------------------------------------------------------------
 
 
-def _own_folder(root: Path, _: str, __: str) -> list[Sample]:
+def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
     folder = root / "images" if (root / "images").is_dir() else root
+    images = images_in(folder)
+    if not images:
+        raise _MissingError(
+            f"No file {', '.join(IMAGE_SUFFIXES)} in {folder}, whose subfolders are not searched."
+        )
     masks: dict[str, list[Path]] = {}
     if folder != root and (root / "masks").is_dir():
         for path in images_in(root / "masks"):
             masks.setdefault(path.stem, []).append(path)
-    return [
-        Sample(image.stem, image, tuple(masks.get(image.stem, ())), "labels")
-        for image in images_in(folder)
-    ]
-
-
-_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-_SPLIT_NAMES |= {"val": "validation", "valid": "validation", "validation": "validation"}
-
-
-def _split_named(name: str) -> str:
-    if name.strip().lower() not in _SPLIT_NAMES:
-        raise ValueError(f"a split {name!r}, not train, validation or test")
-    return _SPLIT_NAMES[name.strip().lower()]
-
-
-def _manifest(path: Path, split: str, _: str) -> list[Sample]:
-    """A CSV with the columns image, mask (optional) and split (optional), or a MONAI datalist.
-
-    Paths are relative to the file. A datalist has lists of {"image": ..., "label": ...} under
-    the names of splits: train or training, val or validation, test or testing.
-    """
-    rows: list[dict[str, str]] = []
-    try:
-        if path.suffix.lower() == ".json":
-            for key, entries in json.loads(path.read_text(encoding="utf-8-sig")).items():
-                if key.lower() in _SPLIT_NAMES:  # a datalist may say more than its splits
-                    rows += [
-                        {"image": e["image"], "mask": e.get("label", ""), "split": key}
-                        for e in entries
-                    ]
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-        samples = [
-            Sample(
-                Path(row["image"]).stem,
-                path.parent / row["image"],
-                (path.parent / row["mask"],) if row.get("mask") else (),
-                "labels",
+    found: list[Found] = []
+    for image in images:
+        paths = tuple(masks.get(image.stem, ()))
+        found.append(Sample(image.stem, image, paths, "labels"))
+        if len(paths) > 1:
+            found.append(
+                f"Expected one mask for {image}. Got: {' and '.join(map(str, paths))}. Remove "
+                f"all but one."
             )
-            for row in rows
-            if _split_named(row.get("split") or "train") == split
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"Expected {path} to be a CSV with a column `image` (and `mask`, `split`), or a MONAI "
-            f"datalist in JSON. Got: {type(error).__name__}: {error}."
-        ) from None
-    absent = [sample.image for sample in samples if not sample.image.is_file()]
-    if absent:
-        raise InputError(
-            f"Expected the images that {path} lists. Got: {len(absent)} that are not there, "
-            f"of which the first is {absent[0]}. Paths are relative to the manifest."
-        )
-    return samples
+    return found
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -268,5 +251,5 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "drishti-gs": Layout(_drishti_gs, ("train", "test"), annotations=("majority", "any", "all")),
     "folder": Layout(_own_folder, ("all",)),
-    "manifest": Layout(_manifest, ("train", "validation", "test")),
+    "manifest": Layout(read_manifest, SPLITS),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
-from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.datasets import list_samples
 from fundus_uda.data.masks import BACKGROUND, read_mask
 from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
@@ -38,15 +38,15 @@ def inspect(address: str, annotation: str | None = None) -> Inspection:
         annotation: whose masks; None for the default.
 
     Raises:
-        InputError: nothing can be listed at all (see `load_samples`).
+        InputError: nothing can be listed at all (see `list_samples`).
     """
     found = Inspection()
-    samples = load_samples(address, annotation)
+    samples, found.problems = list_samples(address, annotation)
     masked = [sample for sample in samples if sample.masks]
     for sample in samples:
         found.images += 1
         if masked and not sample.masks:
-            found.problems.append(f"Expected a mask for {sample.image}. Got: none.")
+            found.problems.append(f"Expected a mask for {sample.image}. Got: none. Add it.")
         try:
             _inspect_one(sample, found)
         except InputError as problem:
@@ -61,10 +61,10 @@ def _masks_without_image(address: str, samples: list[Sample]) -> list[str]:
     masks = Path(path.removesuffix("#all")) / "masks"
     if kind != "folder" or not masks.is_dir():
         return []
-    used = {mask for sample in samples for mask in sample.masks[:1]}
+    used = {mask for sample in samples for mask in sample.masks}
     return [
-        f"Expected one image for each mask, with its stem. Got: none, or another mask of that "
-        f"stem, for {mask}."
+        f"Expected an image for each mask, with its stem. Got: none for {mask}. Rename or remove "
+        f"the mask."
         for mask in images_in(masks)
         if mask not in used
     ]
@@ -81,7 +81,10 @@ def _inspect_one(sample: Sample, found: Inspection) -> None:
     found.clipped_pixels += clipped
     share = float(np.mean(mask != BACKGROUND))
     if share == 0:
-        found.problems.append(f"Expected an optic disc in {sample.masks[0]}. Got: an empty mask.")
+        found.problems.append(
+            f"Expected an optic disc in {sample.masks[0]}. Got: an empty mask. Draw the disc, or "
+            f"leave the photograph out."
+        )
         return
     found.disc_shares.append(share)
     found.vertical_cdrs.append(vertical_cup_to_disc_ratio(mask))

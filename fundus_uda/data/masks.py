@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
@@ -13,6 +13,10 @@ BACKGROUND, RIM, CUP = 0, 1, 2
 CLASSES = ("background", "rim", "cup")
 
 Array = NDArray[np.uint8]
+
+_REFUGE = {255: BACKGROUND, 128: RIM, 0: CUP}
+_TOLERANCE = 50
+"""Grey values by which compression or smoothing may have moved a level."""
 
 
 def read_mask(sample: Sample) -> tuple[Array, int]:
@@ -24,12 +28,11 @@ def read_mask(sample: Sample) -> tuple[Array, int]:
     Raises:
         InputError: unreadable file, unknown values, or disc and cup of different sizes.
     """
-    by_index = sample.encoding == "labels"
-    files = [_read_grey(path, sample.stereo, by_index) for path in sample.masks]
-    if sample.encoding == "refuge":
-        return _from_levels(files[0], sample.masks[0], {255: BACKGROUND, 128: RIM, 0: CUP}), 0
     if sample.encoding == "labels":
-        return _from_labels(files[0], sample.masks[0]), 0
+        return _from_labels(sample.masks[0]), 0
+    files = [_read_grey(path, sample.stereo) for path in sample.masks]
+    if sample.encoding == "refuge":
+        return _from_levels(files[0], sample.masks[0], _REFUGE), 0
     for file, path in zip(files, sample.masks, strict=True):
         _require_white(file, path, binary=sample.encoding == "disc_cup")
     threshold = {"disc_cup": 127, "soft_majority": 127, "soft_any": 0, "soft_all": 254}
@@ -37,7 +40,7 @@ def read_mask(sample: Sample) -> tuple[Array, int]:
     if disc.shape != cup.shape:
         raise InputError(
             f"Expected masks of one size. Got: {_size(disc)} in {sample.masks[0]} and "
-            f"{_size(cup)} in {sample.masks[1]}."
+            f"{_size(cup)} in {sample.masks[1]}. Draw both on the same photograph."
         )
     return disc_and_cup_to_classes(disc, cup)
 
@@ -59,14 +62,19 @@ def left_half(image: NDArray[np.generic]) -> NDArray[np.generic]:
     return half
 
 
-def _read_grey(path: Path, stereo: bool, by_index: bool) -> Array:
-    """Grey values; for class labels, the indices of a palette file and not its colours."""
+def _open_upright(path: Path) -> Image.Image:
+    """A mask file, turned as its photograph is: by its EXIF orientation."""
     try:
         with Image.open(path) as file:
-            as_stored = file.mode == "L" or (by_index and file.mode == "P")
-            grey = np.asarray(file if as_stored else file.convert("L"))
+            return ImageOps.exif_transpose(file)
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        raise InputError(f"Expected a mask image at {path}. Got: {error}.") from None
+        raise InputError(
+            f"Expected a mask image at {path}. Got: {error}. Replace or remove it."
+        ) from None
+
+
+def _read_grey(path: Path, stereo: bool) -> Array:
+    grey = np.asarray(_open_upright(path).convert("L"))
     return np.asarray(left_half(grey) if stereo else grey, dtype=np.uint8)
 
 
@@ -77,30 +85,63 @@ def _require_white(grey: Array, path: Path, binary: bool) -> None:
         raise _unknown_values(path, grey, "0 and 255" if binary else "from 0 to 255")
 
 
-def _from_levels(grey: Array, path: Path, levels: dict[int, int], tolerance: int = 50) -> Array:
+def _from_levels(grey: Array, path: Path, levels: dict[int, int]) -> Array:
     values = np.fromiter(levels, dtype=np.int16)
     distance = np.abs(grey[..., None].astype(np.int16) - values)
-    if distance.min(axis=-1).max() > tolerance:
+    if distance.min(axis=-1).max() > _TOLERANCE:
         raise _unknown_values(path, grey, "about " + ", ".join(map(str, sorted(levels))))
     classes: Array = np.asarray(list(levels.values()), dtype=np.uint8)[distance.argmin(axis=-1)]
     return classes
 
 
-def _from_labels(grey: Array, path: Path) -> Array:
-    found = set(np.unique(grey).tolist())
+def _from_labels(path: Path) -> Array:
+    """Class indices, or REFUGE's grey values; of a palette file, the reading that makes sense."""
+    image = _open_upright(path)
+    grey = np.asarray(image.convert("L"), dtype=np.uint8)
+    if image.mode != "P":
+        return _from_values(grey, path)
+    indices = np.asarray(image, dtype=np.uint8)
+    if not _looks_like_refuge(image):
+        return _from_values(indices, path)
+    by_colour = _from_levels(grey, path, _REFUGE)
+    if set(np.unique(indices)) <= set(_REFUGE.values()) and (indices != by_colour).any():
+        raise InputError(
+            f"Expected one meaning of the palette of {path}. Got: indices that say 0 background, "
+            f"1 rim, 2 cup, and colours that say REFUGE's 255 background, 128 rim, 0 cup. Save the "
+            f"mask as a grey picture with one of those sets of values."
+        )
+    return by_colour
+
+
+def _looks_like_refuge(image: Image.Image) -> bool:
+    """Whether the palette's colours in use are greys near REFUGE's, the rim's among them."""
+    palette = np.zeros((256, 3), dtype=np.int16)
+    listed = image.getpalette() or []
+    palette.flat[: len(listed)] = listed
+    colours = palette[np.unique(np.asarray(image))]
+    near = np.abs(colours[:, :1] - list(_REFUGE)) <= _TOLERANCE  # (colour, level)
+    is_grey = (colours == colours[:, :1]).all()
+    return bool(is_grey and near.any(axis=1).all() and near[:, list(_REFUGE).index(128)].any())
+
+
+def _from_values(values: Array, path: Path) -> Array:
+    found = set(np.unique(values).tolist())
     if found <= {BACKGROUND, RIM, CUP}:
-        return grey
-    if found <= {0, 128, 255} and 128 in found:
-        return _from_levels(grey, path, {255: BACKGROUND, 128: RIM, 0: CUP})
+        return values
+    if found <= set(_REFUGE) and 128 in found:
+        return _from_levels(values, path, _REFUGE)
     raise _unknown_values(
-        path, grey, "0 background, 1 rim, 2 cup (or REFUGE's 255 background, 128 rim, 0 cup)"
+        path, values, "0 background, 1 rim, 2 cup (or REFUGE's 255 background, 128 rim, 0 cup)"
     )
 
 
 def _unknown_values(path: Path, grey: Array, expected: str) -> InputError:
     found = np.unique(grey)
     listed = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
-    return InputError(f"Expected mask values {expected} in {path}. Got: {listed}.")
+    return InputError(
+        f"Expected mask values {expected} in {path}. Got: {listed}. "
+        f"Save the mask anew with those values."
+    )
 
 
 def _size(mask: NDArray[np.generic]) -> str:

@@ -22,6 +22,10 @@ class Sample:
     """The file may be a stereo pair; the left half is the photograph."""
 
 
+Found = Sample | str
+"""What a listing gives: a sample, or what is wrong, in words for the user."""
+
+
 def has_masks(sample: Sample) -> bool:
     """Whether all of its mask files are there; a layout may only presume them."""
     return bool(sample.masks) and all(path.is_file() for path in sample.masks)

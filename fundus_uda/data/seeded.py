@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from monai.transforms import Compose, Randomizable
 from torch import Tensor
 
+from fundus_uda.data.masks import BACKGROUND
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import fixed_transforms, read_sample
 from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.errors import InputError
 
 
 class FundusImages:
@@ -19,9 +21,21 @@ class FundusImages:
     """
 
     def __init__(self, samples: list[Sample], size: int, then: Compose) -> None:
+        """Read and cache all.
+
+        Raises:
+            InputError: see `read_sample`; there are masks, and none shows a disc.
+        """
         fixed = fixed_transforms(size)
         with ThreadPoolExecutor() as pool:
             self.cached = list(pool.map(lambda sample: fixed(read_sample(sample)), samples))
+        labels = [item["label"] for item in self.cached if "label" in item]
+        if labels and not any((label != BACKGROUND).any() for label in labels):
+            raise InputError(
+                f"Expected an optic disc in the masks of the photographs to learn from. Got: "
+                f"{len(labels)} masks without one, of which the first is {samples[0].masks[0]}. "
+                f"Look at them with `fundus-uda inspect`."
+            )
         self.then = then
 
     def __len__(self) -> int:

@@ -44,12 +44,16 @@ Statistic = tuple[float, ...]
 _BOTH: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
 _MODES = ("bilinear", "nearest")
 
+MOST_ELONGATED = 64
+"""Longer over shorter side of a photograph. Beyond, at the smallest network input (64 pixels), the
+shorter side would round to nothing."""
+
 
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     """A photograph as (3, H, W) uint8, upright by its EXIF orientation.
 
     Raises:
-        InputError: not an image, or a truncated one.
+        InputError: not an image, a truncated one, or a strip far longer than wide.
     """
     reader = PILReader(converter=_upright_rgb, reverse_indexing=False)
     try:
@@ -60,6 +64,12 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
             f"Expected a readable image at {path}. Got: {reason}. Replace or remove it."
         ) from None
     pixels = left_half(pixels) if stereo else pixels
+    height, width = pixels.shape[:2]
+    if max(height, width) > MOST_ELONGATED * min(height, width):
+        raise InputError(
+            f"Expected a photograph at {path}, of sides at most {MOST_ELONGATED} to 1. "
+            f"Got: {width}x{height}. Replace or remove it."
+        )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
@@ -167,7 +177,8 @@ def require_same_size(image: Tensor, mask_shape: tuple[int, ...], sample: Sample
     if (height, width) != (rows, columns):
         raise InputError(
             f"Expected a mask of {width}x{height} for {sample.image}. "
-            f"Got: {columns}x{rows} in {sample.masks[0]}."
+            f"Got: {columns}x{rows} in {sample.masks[0]}. Draw the mask on that photograph, or "
+            f"remove both."
         )
 
 

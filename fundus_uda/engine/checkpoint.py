@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fundus_uda.engine.config import RunSettings, differences
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.state import State
 
@@ -45,8 +45,7 @@ class Checkpoint:
     @property
     def weights(self) -> dict[str, torch.Tensor]:
         """Of the network that the run is for, as `engine.state.trained_network`."""
-        mean_teacher = METHODS[self.settings["method"]].teacher == "mean"
-        weights: dict[str, torch.Tensor] = self.state["teacher" if mean_teacher else "segmenter"]
+        weights: dict[str, torch.Tensor] = self.state[_network(self.settings)]
         return weights
 
 
@@ -56,6 +55,9 @@ def save_checkpoint(
     """Write to a temporary file beside `path`, flush it to the disk, then rename it.
 
     Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one.
+
+    Raises:
+        WorkError: it cannot be written, for example because the disk is full.
     """
     contents = {
         "format": FORMAT,
@@ -67,11 +69,18 @@ def save_checkpoint(
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(contents, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            torch.save(contents, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # of a full disk, torch makes a RuntimeError
+        temporary.unlink(missing_ok=True)
+        raise WorkError(
+            f"Expected to write the checkpoint {path}. Got: {str(error).splitlines()[0]} (a full "
+            f"disk?). Make room, then go on with --resume: what was there before is whole."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -83,7 +92,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"Expected a checkpoint at {path}. Got: no such file.") from None
+        raise InputError(
+            f"Expected a checkpoint at {path}. Got: no such file. Name a run folder or a .pt file."
+        ) from None
     except Exception as error:  # damaged bytes may raise anything;
         # torch's own text may advise to load the file unsafely; it is not repeated
         raise InputError(
@@ -94,7 +105,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(contents, dict) or not keys <= contents.keys():
         raise InputError(
             f"Expected a checkpoint of this program at {path}, with {sorted(keys)}. "
-            f"Got: another kind of file."
+            f"Got: another kind of file. Name last.pt or selected.pt of a run folder."
         )
     if contents["format"] != FORMAT:
         raise InputError(
@@ -103,11 +114,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     if contents["fingerprint"] != fingerprint(contents["settings"]):
         raise InputError(
-            f"Expected the settings in {path} to match their fingerprint. They do not."
+            f"Expected the settings in {path} to match their fingerprint. Got: changed ones. "
+            f"Copy the file again, or train anew."
         )
-    return Checkpoint(
-        contents["state"], contents["settings"], contents["data"], contents["classes"]
-    )
+    state, classes = contents["state"], contents["classes"]
+    wanted = {"step", _network(contents["settings"])} if classes else {"step"}
+    if not isinstance(state, dict) or not wanted <= state.keys():
+        raise InputError(
+            f"Expected the state of a run with {sorted(wanted)} in {path}. Got: "
+            f"{sorted(state) if isinstance(state, dict) else type(state).__name__}. "
+            f"Copy the file again, or train anew."
+        )
+    return Checkpoint(state, contents["settings"], contents["data"], classes)
 
 
 def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]) -> None:
@@ -125,6 +143,11 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
             + "\n  ".join(lines)
             + "\nResume with those, or start a new run in another folder."
         )
+    if missing := state.state_dict().keys() - checkpoint.state.keys():
+        raise InputError(
+            f"Expected the whole state of the run in {path}. Got: one without "
+            f"{', '.join(sorted(missing))}. Copy the file again, or start a new run."
+        )
     state.load_state_dict(checkpoint.state)
 
 
@@ -140,3 +163,8 @@ def fingerprint(contents: Any) -> str:
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in NOT_BINDING}
+
+
+def _network(settings: dict[str, Any]) -> str:
+    """Which part of the state is the network that a run is for."""
+    return "teacher" if METHODS[settings["method"]].teacher == "mean" else "segmenter"

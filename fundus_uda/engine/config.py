@@ -1,17 +1,17 @@
 """Typed settings of a run, read strictly from YAML and `key=value` overrides."""
 
-import difflib
 import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.explain import explain, takes_number, takes_text
+from fundus_uda.engine.yaml_text import parse_yaml
 
 MethodName = Literal[
     "source",
@@ -30,9 +30,23 @@ MethodName = Literal[
 
 
 class Settings(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Frozen, and an unknown key is an error, as is true or false for a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_booleans_from_numbers(cls, raw: Any) -> Any:
+        """Pydantic would take true for 1; as a word, it is refused where it stands."""
+        if not isinstance(raw, dict):
+            return raw
+        fields = cls.model_fields
+        wrong = {
+            key: str(value).lower()
+            for key, value in raw.items()
+            if isinstance(value, bool) and key in fields and takes_number(fields[key].annotation)
+        }
+        return raw | wrong
 
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -135,6 +149,9 @@ class EngineSettings(RunSettings):
     ignore_label: int = 255
 
 
+_NULL = ("", "~", "null")
+"""No value, in YAML."""
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -142,27 +159,29 @@ def load_settings(model: type[SettingsT], path: Path, overrides: list[str]) -> S
     """Read a YAML file into `model`.
 
     A key `extends: OTHER.yaml` (relative to the file) starts from that file. `overrides` are
-    `dotted.key=value`, the value in YAML. `${NAME}` in a string is an environment variable.
+    `dotted.key=value`: a text is taken as it is written, or in double quotes as JSON; any other
+    value is YAML. `${NAME}` in a string is an environment variable.
 
     Raises:
         InputError: with every problem found: unknown key (and the nearest known one), wrong
-            type, value out of range, unset variable, unreadable file.
+            type, value out of range, unset variable, unreadable file, key given twice.
     """
     raw = _read_yaml(path)
+    overridden = []
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:
             raise InputError(f"Expected KEY=VALUE, for example steps=100. Got: {override!r}.")
-        # in YAML, " #" would begin a comment; on the command line it is part of a path
-        is_path = " #" in value and not value.startswith('"')
-        nested: Any = value if is_path else _parse(value, f"the value of {override!r}")
+        is_text = takes_text(model, key) and value not in _NULL and not value.startswith('"')
+        nested: Any = value if is_text else parse_yaml(value, f"the value of {override!r}")
         for part in reversed(key.split(".")):
             nested = {part: nested}
         raw = merge(raw, nested)
+        overridden.append(key)
     try:
         return model.model_validate(_expand_variables(raw))
     except ValidationError as error:
-        raise InputError(_explain(error, model, path)) from None
+        raise InputError(explain(error, model, str(path), overridden)) from None
 
 
 def override(key: str, value: str | int | None) -> str:
@@ -220,7 +239,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Expected a YAML settings file at {path}. Got: {error}.") from None
-    raw = _parse(text, str(path))
+    raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):
         raise InputError(f"Expected `key: value` lines in {path}. Got: {type(raw).__name__}.")
     base = raw.pop("extends", None)
@@ -234,13 +253,6 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         if base is None
         else merge(_read_yaml(path.parent / base, (*above, path.resolve())), raw)
     )
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"Expected YAML in {where}. Got: {error}") from None
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -269,41 +281,3 @@ def _expand_variables(value: Any) -> Any:
         return os.environ[name]
 
     return re.sub(r"\$\{(\w+)\}", lookup, value)
-
-
-def _explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
-    known = _known_keys(model)
-    lines = [f"{error.error_count()} problem(s) in the settings of {path}:"]
-    for problem in error.errors():
-        key = _as_written(problem["loc"], known)
-        if problem["type"] == "extra_forbidden":
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"Did you mean {nearest[0]}?" if nearest else f"Known are {', '.join(known)}."
-            lines.append(f"  {key}: unknown key. {hint}")
-        elif problem["type"] == "missing":
-            lines.append(f"  {key}: required, and missing.")
-        else:
-            lines.append(f"  {key}: {problem['msg']}. Got: {problem['input']!r}.")
-    return "\n".join(lines)
-
-
-def _as_written(loc: tuple[int | str, ...], known: list[str]) -> str:
-    """A key without the tags by which pydantic tells apart the kinds of a section."""
-    if not loc:
-        return "settings"
-    key = ""
-    for part in loc[:-1]:
-        longer = f"{key}.{part}" if key else str(part)
-        key = longer if longer in known or not key else key
-    return f"{key}.{loc[-1]}" if key else ".".join(map(str, loc[-1:]))
-
-
-def _known_keys(annotation: Any, prefix: str = "") -> list[str]:
-    """Dotted names of all settings, those of optional sections and of each kind included."""
-    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        inner = [_known_keys(argument, prefix) for argument in get_args(annotation)]
-        return list(dict.fromkeys(key for keys in inner for key in keys))
-    keys = []
-    for name, field in annotation.model_fields.items():
-        keys += [prefix + name, *_known_keys(field.annotation, f"{prefix}{name}.")]
-    return keys

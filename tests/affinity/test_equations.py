@@ -256,6 +256,24 @@ def test_class_weights_by_hand_and_in_the_segmentation_loss():
     torch.testing.assert_close(loss, expected)
 
 
+def test_segmentation_loss_gradcheck():
+    logits = random_logits(1, 3, 2, 2).requires_grad_()
+    label = torch.tensor([[[0, 255], [2, 1]]])
+    assert torch.autograd.gradcheck(lambda logits: segmentation_loss(logits, label), (logits,))
+
+
+def test_domain_losses_gradcheck_and_gradients_by_hand():
+    """The gradient of Eqs. 4 and 5 is (D - z) over the number of positions."""
+    logits = random_logits(2, 1, 3, 3).requires_grad_()
+    D = logits.detach().sigmoid()
+    of_source = (lambda d: discriminator_loss(d, "source"), D - 1)
+    of_target = (lambda d: discriminator_loss(d, "target"), D)
+    for loss, expected in (of_source, of_target, (adversarial_loss, D - 1)):
+        assert torch.autograd.gradcheck(loss, (logits,))
+        (gradient,) = torch.autograd.grad(loss(logits), logits)
+        torch.testing.assert_close(gradient, expected / D.numel())
+
+
 def test_segmentation_loss_without_a_labelled_pixel_is_zero_with_zero_gradient():
     logits = random_logits(1, 3, 2, 2).requires_grad_()
     loss = segmentation_loss(logits, torch.full((1, 2, 2), 255))

@@ -233,6 +233,29 @@ def test_a_missing_mask_is_named(tmp_path):
         require_masks(samples, "refuge:x#train")
 
 
+def test_two_masks_of_one_image_are_refused(tmp_path):
+    photograph(tmp_path / "images" / "one.jpg")
+    save(tmp_path / "masks" / "one.png", CLASSES)
+    save(tmp_path / "masks" / "one.bmp", CLASSES)
+    with pytest.raises(InputError, match=r"one mask for .*one\.jpg\. Got: .*bmp and .*png\. "):
+        load_samples(f"folder:{tmp_path}")
+
+
+def test_images_in_subfolders_are_not_searched(tmp_path):
+    photograph(tmp_path / "images" / "left" / "one.png")
+    with pytest.raises(InputError, match=r"No file \.png, .* in .*images, whose subfolders "):
+        load_samples(f"folder:{tmp_path}")
+
+
+def test_many_faults_are_told_in_a_few_lines(tmp_path):
+    (tmp_path / "list.csv").write_text("image\n" + "".join(f"{n}.png\n" for n in range(9)))
+    with pytest.raises(InputError) as caught:
+        load_samples(f"manifest:{tmp_path / 'list.csv'}")
+    *first, last = str(caught.value).splitlines()
+    assert len(first) == 5
+    assert last == "And 4 more, which `fundus-uda inspect` lists."
+
+
 def test_two_images_of_one_name_are_refused(tmp_path):
     photograph(tmp_path / "images" / "one.jpg")
     photograph(tmp_path / "images" / "one.png")
@@ -243,11 +266,15 @@ def test_two_images_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("list.csv", "picture\nx.png\n", "column `image`"),
+        ("list.csv", "picture\nx.png\n", "Got: picture. Rename 'picture' to 'image'"),
         ("list.json", "{", "MONAI datalist"),
         ("list.json", '{"training": [{"img": "x"}]}', "KeyError"),
-        ("list.csv", "image\nnone.png\n", "1 that are not there.*none.png"),
-        ("list.csv", "image,split\nx.png,Trian\n", "a split 'Trian', not train"),
+        ("list.csv", "image\nnone.png\n", "the image .*none.png, .* Got: no such file"),
+        ("list.csv", "img,mask\nx.png,y.png\n", "Got: img, mask. Rename 'img' to 'image'"),
+        ("list.csv", "image;mask\nx.png;y.png\n", "Got: image;mask. Separate them by commas"),
+        ("list.csv", "image,label\nx.png,y.png\n", "Got: image, label. Rename 'label' to 'mask'"),
+        ("list.csv", "image,age\nx.png,60\n", "Got: image, age. Remove 'age'"),
+        ("list.csv", "image,split\nx.png,Trian\n", "Got: a split 'Trian'. Name"),
     ],
 )
 def test_a_broken_manifest_is_explained(name, text, message, tmp_path):

@@ -24,8 +24,33 @@ def test_all_problems_are_found_at_once(tmp_path):
     found = inspect(f"folder:{tmp_path}")
     assert (found.images, found.with_mask) == (5, 2)
     wanted = ["a0000", "a0001", "a0002", "a0003", "a0004_mask"]
-    reasons = ["Got: none", "readable image", "mask of 64x64", "an empty mask", "for each mask"]
+    reasons = ["Got: none", "readable image", "mask of 64x64", "an empty mask", "image for each"]
     assert len(found.problems) == 5
     for problem, stem, reason in zip(found.problems, wanted, reasons, strict=True):
         assert stem in problem
         assert reason in problem
+
+
+def test_faults_of_the_listing_do_not_stop_it(tmp_path):
+    write_camera(tmp_path, "a", count=2, size=64, first_seed=0)
+    picture = Image.open(tmp_path / "images" / "a0000.png")
+    picture.save(tmp_path / "images" / "a0000.bmp")
+    mask = tmp_path / "masks" / "a0001.png"
+    Image.open(mask).save(mask.with_suffix(".tif"))
+    found = inspect(f"folder:{tmp_path}")
+    assert found.images == 3
+    assert [problem.split(". ")[0].split(" at ")[0] for problem in found.problems] == [
+        f"Expected one mask for {tmp_path}/images/a0001.png",
+        "Expected one photograph per name",
+    ]
+
+
+def test_all_rows_of_a_manifest_are_looked_at(tmp_path):
+    write_camera(tmp_path, "a", count=1, size=64, first_seed=0)
+    rows = ["image,split", "images/a0000.png,train", "x.png,val", "y.png,test", "z.png,Trian"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    found = inspect(f"manifest:{tmp_path / 'list.csv'}")
+    assert found.images == 1
+    assert len(found.problems) == 3
+    for problem, name in zip(found.problems, ("z.png", "x.png", "y.png"), strict=True):
+        assert name in problem

@@ -44,6 +44,37 @@ def test_a_palette_png_is_read_by_its_indices(tmp_path):
     assert read_mask(Sample("x", path, (path,), "labels"))[0].tolist() == [[0, 1, 2]]
 
 
+def palette_mask(path, indices, colours) -> Sample:
+    image = Image.new("P", (len(indices), 1))
+    image.putdata(indices)
+    image.putpalette([value for grey in colours for value in 3 * (grey,)])
+    image.save(path)
+    return Sample("x", path, (path,), "labels")
+
+
+def test_a_palette_of_refuges_greys_is_read_by_its_colours(tmp_path):
+    agreeing = palette_mask(tmp_path / "a.png", [0, 1, 2], [255, 128, 0])
+    assert read_mask(agreeing)[0].tolist() == [[0, 1, 2]]
+    other_indices = palette_mask(tmp_path / "b.png", [3, 1, 0], [255, 0, 9, 127])
+    assert read_mask(other_indices)[0].tolist() == [[1, 2, 0]]
+
+
+def test_a_palette_with_two_meanings_is_refused(tmp_path):
+    """By index a rim around a cup, by colour a background around a rim."""
+    ambiguous = palette_mask(tmp_path / "a.png", [0, 1, 2], [0, 128, 255])
+    with pytest.raises(InputError, match="one meaning of the palette .* Save the mask as a grey"):
+        read_mask(ambiguous)
+
+
+def test_a_mask_is_turned_by_its_exif_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: the left becomes the top
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.array([[2, 1, 0]], dtype=np.uint8)).save(path, exif=exif)
+    for encoding, classes in (("labels", [[2], [1], [0]]), ("refuge", [[2], [2], [2]])):
+        assert read_mask(Sample("x", path, (path,), encoding))[0].tolist() == classes
+
+
 def test_left_half_of_a_pair_and_nothing_of_a_single_photograph():
     assert left_half(np.zeros((1424, 2144))).shape == (1424, 1072)
     assert left_half(np.zeros((1424, 1072))).shape == (1424, 1072)

@@ -1,10 +1,15 @@
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import without_masks
 from fundus_uda.data.seeded import FundusImages
+from fundus_uda.data.synthetic import write_camera
 from fundus_uda.data.transforms import random_transforms
 from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.errors import InputError
 
 AUGMENT = random_transforms((0.5,) * 3, (0.5,) * 3)
 
@@ -30,3 +35,14 @@ def test_shapes_and_types(cameras):
 def test_an_unlabelled_sample_has_no_label(cameras):
     samples = without_masks(load_samples(f"folder:{cameras / 'b'}"))
     assert set(FundusImages(samples, 64, AUGMENT)[SampleKey(0, 0)]) == {"image"}
+
+
+def test_labels_of_which_none_shows_a_disc_are_refused(tmp_path):
+    write_camera(tmp_path, "a", count=2, size=64, first_seed=0)
+    samples = load_samples(f"folder:{tmp_path}")
+    blank = Image.fromarray(np.zeros((64, 64), dtype=np.uint8))
+    blank.save(tmp_path / "masks" / "a0000.png")
+    assert len(FundusImages(samples, 64, AUGMENT)) == 2  # one disc is enough to learn from
+    blank.save(tmp_path / "masks" / "a0001.png")
+    with pytest.raises(InputError, match="Got: 2 masks without one, .*a0000.png. Look at them"):
+        FundusImages(samples, 64, AUGMENT)

@@ -143,6 +143,14 @@ def test_a_mask_of_another_size_is_named(tmp_path):
         read_sample(Sample("i", image, (mask,), "labels"))
 
 
+def test_a_strip_is_refused_before_its_short_side_rounds_to_nothing(tmp_path):
+    longest = read_sample(Sample("i", save(tmp_path / "i.png", np.zeros((1, 64, 3)))))
+    assert fixed_transforms(64)(longest)["image"].shape == (3, 64, 64)
+    strip = save(tmp_path / "strip.png", np.zeros((400, 1, 3)))
+    with pytest.raises(InputError, match=r"photograph at .*strip\.png, .* Got: 1x400\. Replace"):
+        read_sample(Sample("s", strip))
+
+
 def test_the_strong_view_shows_the_same_geometry_in_other_colours():
     image = torch.full((3, 64, 64), 60, dtype=torch.uint8)
     image[:, 20:26, 38:46] = 250

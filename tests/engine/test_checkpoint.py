@@ -1,8 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from fundus_uda.engine.checkpoint import FORMAT, load_checkpoint, resume, save_checkpoint
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from tests.engine.tiny import CLASSES, assert_identical, run, settings, state
 
 
@@ -57,7 +60,8 @@ def test_the_number_of_workers_may_change(tmp_path):
     assert resumed.step == 3
 
 
-def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])  # torch makes the latter of a full disk
+def test_a_failed_write_keeps_the_old_checkpoint_alone(kind, tmp_path, monkeypatch):
     of = settings()
     path = tmp_path / "last.pt"
     save_checkpoint(path, state(of), of, {}, CLASSES)
@@ -65,12 +69,55 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
 
     def fail(contents, file):
         file.write(b"half")
-        raise OSError("disk full")
+        raise kind("disk full")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WorkError, match="Got: disk full .* Make room, then go on with --resume"):
         save_checkpoint(path, state(of), of, {}, CLASSES)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_size_limit_ends_without_a_traceback(tmp_path):
+    code = """
+import resource, sys
+from pathlib import Path
+from fundus_uda.engine.checkpoint import save_checkpoint
+from fundus_uda.engine.errors import WorkError
+from tests.engine.tiny import CLASSES, settings, state
+of = settings()
+ready = state(of)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    save_checkpoint(Path(sys.argv[1]), ready, of, {}, CLASSES)
+except WorkError:
+    print("WorkError")
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "last.pt")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.stdout, result.returncode) == ("WorkError\n", 0), result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["segmenter", "step"])
+def test_a_checkpoint_without_its_network_is_refused(part, tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    del contents["state"][part]
+    torch.save(contents, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"with \['segmenter', 'step'\] in .* Copy the file"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_without_its_optimiser_is_not_resumed(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    del contents["state"]["segmenter_optimizer"]
+    torch.save(contents, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="Got: one without segmenter_optimizer. Copy"):
+        resume(tmp_path / "last.pt", state(of), of, {})
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):

@@ -14,7 +14,8 @@ class Inner(Settings):
 
 class Outer(Settings):
     steps: int
-    path: str = ""
+    path: str | None = ""
+    fast: bool = False
     inner: Inner = Inner()
 
 
@@ -66,12 +67,46 @@ def test_the_nearest_key_is_found_in_optional_and_tagged_sections(tmp_path):
 
 
 def test_a_key_like_no_other_lists_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"zzz: unknown key\. Known are steps, path, inner, "):
+    with pytest.raises(InputError, match=r"zzz: unknown key\. Known are steps, path, fast, "):
         load(tmp_path, "steps: 1\nzzz: 2")
 
 
-def test_a_path_with_a_hash_is_not_cut(tmp_path):
-    assert load(tmp_path, "steps: 1", "path=/eyes #1/a").path == "/eyes #1/a"
+@pytest.mark.parametrize(
+    "text", ["/eyes #1/a", "folder:w8/col: on", "yes", "007", "{a: 1}", "[", "it's", "@x", "# a"]
+)
+def test_a_text_on_the_command_line_is_taken_as_it_is_written(text, tmp_path):
+    assert load(tmp_path, "steps: 1", f"path={text}").path == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("null", None), ("", None), ('"null"', "null"), (r'"a\"b"', 'a"b')]
+)
+def test_no_text_and_a_quoted_text_on_the_command_line(text, value, tmp_path):
+    assert load(tmp_path, "steps: 1", f"path={text}").path == value
+
+
+def test_problems_of_the_command_line_are_told_apart(tmp_path):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, "steps: x", "inner.size=y", "pth=z")
+    _, *problems = str(caught.value).splitlines()
+    from_there = {
+        p.split(":")[0].strip(): p.endswith(" (From the command line.)") for p in problems
+    }
+    assert from_there == {"steps": False, "inner.size": True, "pth": True}
+
+
+@pytest.mark.parametrize("text", ["steps: true", "steps: 1\ninner: {size: off}"])
+def test_a_boolean_is_no_number(text, tmp_path):
+    with pytest.raises(InputError, match="Input should be a valid integer.* Got: '(true|false)'"):
+        load(tmp_path, text)
+    assert load(tmp_path, "steps: 1\nfast: true").fast is True
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    with pytest.raises(InputError, match="(?s)YAML in .*the key 'steps' twice.*line 3"):
+        load(tmp_path, "steps: 1\ninner: {size: 2}\nsteps: 2")
+    with pytest.raises(InputError, match="the key 'size' twice"):
+        load(tmp_path, "steps: 1\ninner: {size: 2, size: 3}")
 
 
 def test_all_problems_are_told_at_once(tmp_path):

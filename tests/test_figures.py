@@ -58,7 +58,8 @@ class NotchedCup(nn.Module):
 
 @pytest.mark.parametrize("convex", [True, False])
 def test_outlines_are_those_that_predict_gives(convex, cameras, tmp_path, monkeypatch):
-    settings = small_settings(cameras, f"data.convex_cup={str(convex).lower()}")
+    given = ["data.flips=false", f"data.convex_cup={str(convex).lower()}"]
+    settings = small_settings(cameras, *given)
     monkeypatch.setattr(figures, "load_model", lambda *_: Model(NotchedCup(), settings, 0))
     file, cpu = tmp_path / "p.png", torch.device("cpu")
     draw_results(f"folder:{cameras / 'a'}", [tmp_path / "run"], file, cpu, rows=1)

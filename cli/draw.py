@@ -1,21 +1,18 @@
 """`fundus-uda draw`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
 
 import typer
 
-from cli.options import Device
+from cli.options import Affinity, Device, Rows
 
 
 def command(
     address: str = typer.Argument(metavar="KIND:PATH[#SPLIT]", help="Photographs to show."),
     models: list[Path] = typer.Argument(help="Run folders or checkpoints, side by side."),
     out: Path = typer.Option(Path("results.png"), help="PNG to write."),
-    rows: int = typer.Option(4, min=1, help="How many photographs."),
-    affinity: Annotated[
-        Literal["all", "diagonal"], typer.Option(help="Neighbours of the affinity maps.")
-    ] = "all",
+    rows: Rows = 4,
+    affinity: Affinity = "all",
     device: Device = "auto",
 ) -> None:
     """A picture: target, ground truth, then outlines and affinity map of each model."""

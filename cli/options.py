@@ -14,6 +14,10 @@ Annotation = Annotated[
     str | None,
     typer.Option(help="Whose masks, where a dataset has several: average, expert1, majority, …"),
 ]
+Rows = Annotated[int, typer.Option(min=1, help="How many images.")]
+Affinity = Annotated[
+    Literal["all", "diagonal"], typer.Option(help="Neighbours of the affinity maps.")
+]
 TranslationMethod = Annotated[
     str, typer.Argument(metavar="METHOD", help="fourier, histogram or cycada.")
 ]

@@ -7,8 +7,10 @@ import typer
 
 from cli.failures import run_app
 from cli.options import (
+    Affinity,
     Device,
     OutFolder,
+    Rows,
     TranslationConfig,
     TranslationMethod,
     TranslationModel,
@@ -199,6 +201,23 @@ def compare(
     if out is not None:
         write_comparison(table, out)
     typer.echo(as_markdown(table))
+
+
+@app.command()
+def draw(
+    address: Address,
+    models: list[Path] = typer.Argument(help="Run folders or checkpoints, side by side."),
+    out: Path = typer.Option(Path("results.png"), help="PNG to write."),
+    rows: Rows = 4,
+    affinity: Affinity = "all",
+    device: Device = "auto",
+) -> None:
+    """A picture: target, ground truth, then prediction and affinity map of each model."""
+    from fundus_uda.engine.device import pick_device
+    from roadscene.figures import draw_results
+
+    draw_results(address, models, out, pick_device(device), rows, affinity)
+    typer.echo(f"Wrote {out}.")
 
 
 @app.command()

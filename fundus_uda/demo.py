@@ -14,11 +14,12 @@ from fundus_uda.comparison import compare, write_comparison
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import images_in
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.engine.config import MethodName
+from fundus_uda.engine.config import MethodName, override
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.runlog import require_empty
-from fundus_uda.figures import outlined, panel
+from fundus_uda.figures import outlined
 from fundus_uda.model import load_model
+from fundus_uda.panel import Column, panel
 from fundus_uda.settings import read_settings
 from fundus_uda.training import train
 
@@ -52,9 +53,9 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     for method in DEMO_METHODS:
         overrides = [
             f"method={method}",
-            f"data.source=folder:{data / 'camera_a'}",
-            f"data.target=folder:{data / 'camera_b'}",
-            f"data.test=folder:{test}",
+            override("data.source", f"folder:{data / 'camera_a'}"),
+            override("data.target", f"folder:{data / 'camera_b'}"),
+            override("data.test", f"folder:{test}"),
         ]
         train(read_settings("fundus/demo", overrides), out / method, device)
         model = load_model(out / method, device)
@@ -71,14 +72,15 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
 def _write_panel(out: Path, test: Path) -> None:
     names = [path.name for path in images_in(test / "images")[:4]]
 
-    def read(folder: Path) -> list[NDArray[np.uint8]]:
-        return [np.asarray(Image.open(folder / name)) for name in names]
+    def mask(file: Path) -> NDArray[np.uint8]:
+        # where no disc was found there is no mask, and nothing to outline
+        return np.asarray(Image.open(file)) if file.is_file() else np.zeros((SIZE, SIZE), np.uint8)
 
-    photographs = read(test / "images")
-    columns = {"target": photographs}
+    photographs = [np.asarray(Image.open(test / "images" / name)) for name in names]
+    columns: list[Column] = [("target", photographs)]
     folders = {"ground truth": test / "masks"}
     folders |= {METHODS[m].title: out / "predictions" / m / "masks" for m in DEMO_METHODS}
     for title, folder in folders.items():
-        pairs = zip(photographs, read(folder), strict=True)
-        columns[title] = [outlined(photograph, mask) for photograph, mask in pairs]
+        masks = [mask(folder / name) for name in names]
+        columns.append((title, list(map(outlined, photographs, masks))))
     panel(columns, out / "panel.png")

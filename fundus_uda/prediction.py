@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -64,11 +65,16 @@ def class_probabilities(
 
 
 def outline(
-    segmenter: nn.Module, settings: FundusSettings, photograph: Photograph, device: torch.device
+    segmenter: nn.Module,
+    settings: FundusSettings,
+    photograph: Photograph,
+    device: torch.device,
+    directions: Literal["all", "diagonal"] = "all",
 ) -> Prediction:
     """Disc and cup of a photograph around the disc, and how firmly the network sees them.
 
-    The arguments are those of `class_probabilities`, for one photograph (H, W, 3).
+    The arguments are those of `class_probabilities`, for one photograph (H, W, 3), and the
+    `directions` of `affinity_map`.
     """
     looks = _looks(segmenter, settings, photograph[None], device, flips=True)
     probabilities = looks.mean(0) if settings.data.flips else looks[0]
@@ -81,7 +87,7 @@ def outline(
         mask = with_convex_cup(without_specks(mask))
     return Prediction(
         mask=mask,
-        affinity=affinity_map(probabilities)[0].cpu().numpy(),
+        affinity=affinity_map(probabilities, directions=directions)[0].cpu().numpy(),
         flip_dice_cup=float(dice[0]),
         flip_dice_disc=float(dice[1]),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from fundus_uda.engine.config import override
 from fundus_uda.engine.runlog import require_empty
 from roadscene.comparison import compare, write_comparison
 from roadscene.model import load_model
@@ -41,9 +42,9 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     for method in METHODS:
         overrides = [
             f"method={method}",
-            f"data.source=cityscapes:{data / 'source'}#train",
-            f"data.target=cityscapes:{data / 'target'}#train",
-            f"data.test=cityscapes:{data / 'target'}#val",
+            override("data.source", f"cityscapes:{data / 'source'}#train"),
+            override("data.target", f"cityscapes:{data / 'target'}#train"),
+            override("data.test", f"cityscapes:{data / 'target'}#val"),
         ]
         train(read_settings("roadscene/demo", overrides), out / method, device)
         loaded = load_model(out / method, device)

@@ -52,6 +52,16 @@ def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]
     return deeplab, load_file(deeplab, Path(network.weights).expanduser())
 
 
+def random_network(settings: RoadSettings) -> nn.Module:
+    """The network of a run with random weights, to be filled.
+
+    Raises:
+        InputError: an option that the architecture does not have.
+    """
+    random = settings.network.model_copy(update={"weights": "random"})
+    return build_network(settings.model_copy(update={"network": random}))[0]
+
+
 def parameter_groups(network: nn.Module, settings: RoadSettings) -> list[ParameterGroup]:
     """Every parameter to train, once, in groups by relative learning rate."""
     factor = settings.segmenter.head_lr_factor
@@ -138,14 +148,13 @@ def load_model(
             f"Expected settings of a road-scene model of this version in {file}. Got: "
             f"{error.error_count()} that it does not know. Use the version that trained it."
         ) from None
-    random = settings.network.model_copy(update={"weights": "random"})
-    network, _ = build_network(settings.model_copy(update={"network": random}))
+    network = random_network(settings)
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise InputError(
-            f"Expected the weights of {random.architecture} with {settings.data.classes} classes "
-            f"in {file}. Got: {str(error).splitlines()[1].strip()}"
+            f"Expected the weights of {settings.network.architecture} with "
+            f"{settings.data.classes} classes in {file}. Got: {str(error).splitlines()[1].strip()}"
         ) from None
     return LoadedModel(network.to(device).eval(), settings, checkpoint.step)
 

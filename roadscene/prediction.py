@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
@@ -30,7 +30,6 @@ class Prediction:
     """(H, W) indices of the 19 classes, or `IGNORE`."""
 
 
-@torch.no_grad()
 def predictions(
     network: nn.Module, settings: RoadSettings, frames: list[Frame], device: torch.device
 ) -> Iterator[Prediction]:
@@ -45,9 +44,6 @@ def predictions(
     Raises:
         InputError: an unreadable image or label, or a label of another size.
     """
-    expected, data = normalisation(settings), settings.data
-    index_of_19 = np.array([CLASSES.index(c) for c in class_table(data.classes)], np.uint8)
-    network.eval()
     for frame in frames:
         photograph, label = read_image(frame.image), None
         size = (photograph.height, photograph.width)
@@ -55,10 +51,40 @@ def predictions(
             label = read_label(frame, len(CLASSES))
             require_same_shape(photograph, label, frame)
             size = (label.shape[0], label.shape[1])
-        image = network_input(photograph, data.target_size, expected, data.test_resize)
-        logits = logits_at(network, image[None].to(device), size)
-        predicted = index_of_19[logits[0].argmax(dim=0).cpu().numpy()]
-        yield Prediction(frame, predicted, label)
+        logits = class_logits(network, settings, photograph, size, device)
+        yield Prediction(frame, most_probable(logits, settings.data.classes), label)
+
+
+@torch.no_grad()
+def class_logits(
+    network: nn.Module,
+    settings: RoadSettings,
+    image: Image.Image,
+    size: tuple[int, int],
+    device: torch.device,
+) -> Tensor:
+    """What the network says of an image; consumes no random numbers.
+
+    Args:
+        network: of `load_model` or in training.
+        settings: its settings.
+        image: RGB, of any size.
+        size: (height, width) to upsample to.
+        device: of the network.
+
+    Returns:
+        (1, C, *size) float32 on the device.
+    """
+    data = settings.data
+    pixels = network_input(image, data.target_size, normalisation(settings), data.test_resize)
+    return logits_at(network.eval(), pixels[None].to(device), size)
+
+
+def most_probable(logits: Tensor, classes: int) -> NDArray[np.uint8]:
+    """Logits (1, C, H, W) of 19, 16 or 13 classes to indices (H, W) of the 19."""
+    index_of_19 = np.array([CLASSES.index(c) for c in class_table(classes)], np.uint8)
+    indices: NDArray[np.uint8] = index_of_19[logits[0].argmax(dim=0).cpu().numpy()]
+    return indices
 
 
 def predict(
@@ -97,10 +123,15 @@ def write_label_ids(indices: NDArray[np.uint8], file: Path) -> None:
 
 def write_colours(indices: NDArray[np.uint8], file: Path) -> None:
     """Save indices of the 19 classes as a picture in Cityscapes' colours."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colours(indices)).save(file)
+
+
+def colours(indices: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Indices (H, W) of the 19 classes in Cityscapes' colours, (H, W, 3); `IGNORE` is black."""
     picture = Image.fromarray(indices)
     picture.putpalette(palette(len(CLASSES)))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    picture.convert("RGB").save(file)
+    return np.asarray(picture.convert("RGB"))
 
 
 def _collect(paths: list[Path]) -> list[Frame]:

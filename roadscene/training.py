@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fundus_uda.engine import loop
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
+from fundus_uda.engine.config import differences
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
@@ -17,11 +18,18 @@ from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.engine.selection import SelectionScore, selection_score
 from fundus_uda.engine.state import build_state, memory_format, trained_network
 from roadscene.data import Frame, load_frames, read_label, require_labels, without_labels
+from roadscene.deeplab_v2 import DeepLabV2
 from roadscene.evaluation import evaluate, write_evaluation
 from roadscene.images import RoadImages
-from roadscene.model import build_network, load_model, normalisation, parameter_groups
+from roadscene.model import (
+    build_network,
+    load_model,
+    normalisation,
+    parameter_groups,
+    random_network,
+)
 from roadscene.settings import RoadSettings
-from roadscene.weights import LoadReport
+from roadscene.weights import LoadReport, load_tensors
 
 LABELS_TO_COUNT = 500
 """Enough of the source labels, evenly spread, to know how many classes to expect."""
@@ -100,18 +108,27 @@ def _first_network(
                 f"{settings.method}. Got: none."
             )
         return build_network(settings)
-    model = load_model(Path(settings.start).expanduser(), device)
-    ours, theirs = settings.network, model.settings.network
-    if (
-        ours.architecture != theirs.architecture
-        or settings.data.classes != model.settings.data.classes
-    ):
+    start = load_model(Path(settings.start).expanduser(), device)
+    if lines := differences(_shape(settings), _shape(start.settings)):
         raise InputError(
-            f"Expected the network of {settings.start}, {theirs.architecture} with "
-            f"{model.settings.data.classes} classes. Got: {ours.architecture} with "
-            f"{settings.data.classes}."
+            f"Expected the network of {settings.start}. Got:\n  "
+            + "\n  ".join(lines)
+            + "\nSet what is there, or start from another run."
         )
-    return model.network, None
+    auxiliaries = settings.adaptation.auxiliary, start.settings.adaptation.auxiliary
+    if auxiliaries.count(None) != 1:
+        return start.network, None
+    # One of the two has an auxiliary head, which is left out, or new.
+    network = random_network(settings)
+    assert isinstance(network, DeepLabV2)
+    tensors = start.network.state_dict()
+    return network, load_tensors(network, tensors, settings.start, require_main_head=True)
+
+
+def _shape(settings: RoadSettings) -> dict[str, Any]:
+    """What a network's tensors and images depend on: neither initial weights nor rates."""
+    network = settings.network.model_dump(exclude={"weights", "backbone_lr"})
+    return {"network": network, "data": {"classes": settings.data.classes}}
 
 
 def _training_frames(settings: RoadSettings) -> tuple[list[Frame], list[Frame]]:

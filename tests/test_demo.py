@@ -16,17 +16,17 @@ def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
         return read_settings(name, [*overrides, *small])
 
     monkeypatch.setattr(demo, "read_settings", few_steps)
-    table = demo.run_demo(tmp_path / "demo", torch.device("cpu"))
+    table = demo.run_demo(tmp_path / "demo: 1", torch.device("cpu"))
     assert {"Source only", "ASA"} == set(table["method"])
-    written = pd.read_csv(tmp_path / "demo" / "comparison.csv")
+    written = pd.read_csv(tmp_path / "demo: 1" / "comparison.csv")
     assert written["dice_mean"].tolist() == pytest.approx(table["dice_mean"].tolist())
     for method in ("source", "asa"):
-        predictions = tmp_path / "demo" / "predictions" / method
+        predictions = tmp_path / "demo: 1" / "predictions" / method
         rows = pd.read_csv(predictions / "measurements.csv")
         assert len(rows) == 32
         overlays = {path.stem for path in (predictions / "overlays").iterdir()}
         assert overlays == set(rows["image"][rows["status"].isin(["ok", "flagged"])])
-    assert "beside Source only before" in (tmp_path / "demo" / "report.html").read_text()
+    assert "beside Source only before" in (tmp_path / "demo: 1" / "report.html").read_text()
 
 
 def test_a_folder_in_use_is_refused(tmp_path):

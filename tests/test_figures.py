@@ -2,25 +2,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from fundus_uda import figures
-from fundus_uda.clinic.pictures import DISC_COLOUR
-from fundus_uda.figures import HEADER, SIDE, draw_results, outlined, panel
+from fundus_uda.clinic.pictures import CUP_COLOUR, DISC_COLOUR
+from fundus_uda.figures import draw_results, outlined
+from fundus_uda.model import Model
+from fundus_uda.panel import HEADER, SIDE
+from fundus_uda.prediction import outline
 from tests.clinic.seeing import brightness_model
-
-
-def test_a_panel_has_a_column_per_title_and_a_row_per_picture(tmp_path):
-    one, two = (
-        [np.full((40, 40, 3), 10 * column + row, dtype=np.uint8) for row in range(2)]
-        for column in (1, 2)
-    )
-    panel({"one": one, "two": two}, tmp_path / "new" / "p.png")
-    picture = np.asarray(Image.open(tmp_path / "new" / "p.png"))
-    assert picture.shape == (HEADER + 2 * SIDE, 2 * SIDE, 3)
-    for row in range(2):
-        for column in range(2):
-            top, left = HEADER + row * SIDE, column * SIDE
-            assert (picture[top : top + SIDE, left : left + SIDE] == 10 * (column + 1) + row).all()
+from tests.small_run import small_settings
 
 
 def test_outlines_lie_where_the_mask_ends():
@@ -50,3 +41,52 @@ def test_models_stand_beside_the_target_and_its_truth(
     assert (affinity[..., 0] == affinity[..., 1]).all()  # grey
     assert affinity[:4].mean() > 240  # background agrees with its neighbours
     assert affinity.min() < 60  # outlines do not
+
+
+class NotchedCup(nn.Module):
+    """Disc, and a cup open to the right; a speck of disc in the corner."""
+
+    def forward(self, image):
+        classes = torch.zeros(image.shape[-2:], dtype=torch.long)
+        classes[8:56, 8:56] = 1
+        classes[16:48, 16:48] = 2
+        classes[28:36, 20:48] = 1
+        classes[0:2, 0:2] = 1
+        one_hot = nn.functional.one_hot(classes, 3).permute(2, 0, 1).float()
+        return 10 * one_hot.expand(len(image), -1, -1, -1)
+
+
+@pytest.mark.parametrize("convex", [True, False])
+def test_outlines_are_those_that_predict_gives(convex, cameras, tmp_path, monkeypatch):
+    given = ["data.flips=false", f"data.convex_cup={str(convex).lower()}"]
+    settings = small_settings(cameras, *given)
+    monkeypatch.setattr(figures, "load_model", lambda *_: Model(NotchedCup(), settings, 0))
+    file, cpu = tmp_path / "p.png", torch.device("cpu")
+    draw_results(f"folder:{cameras / 'a'}", [tmp_path / "run"], file, cpu, rows=1)
+    drawn = np.asarray(Image.open(file))[HEADER:, 2 * SIDE : 3 * SIDE]
+    scale = SIDE // 64
+    notch = drawn[26 * scale : 38 * scale, 24 * scale : 40 * scale]
+    assert (notch == CUP_COLOUR).all(axis=2).any() == (not convex)
+    assert not (drawn[: 4 * scale, : 4 * scale] == DISC_COLOUR).all(axis=2).any()
+
+
+def test_two_models_of_one_name_have_a_column_each(cameras, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "load_model", lambda *_: brightness_model(cameras))
+    models = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
+    file = tmp_path / "p.png"
+    draw_results(f"folder:{cameras / 'a'}", models, file, torch.device("cpu"), rows=1)
+    assert Image.open(file).width == 6 * SIDE
+
+
+def test_affinity_of_the_diagonal_neighbours_alone(cameras):
+    model, cpu = brightness_model(cameras), torch.device("cpu")
+    photograph = np.zeros((64, 64, 3), np.uint8)
+    photograph[:, 32:] = 255
+    of = {
+        directions: outline(model.segmenter, model.settings, photograph, cpu, directions).affinity
+        for directions in ("all", "diagonal")
+    }
+    lowest = of["all"].argmin(axis=1)[32]
+    # along an upright edge, 3 of 8 neighbours disagree, but 2 of the 4 diagonal ones
+    lacking = {directions: 1 - map_HW[32, lowest] for directions, map_HW in of.items()}
+    assert lacking["diagonal"] / lacking["all"] == pytest.approx(4 / 3, rel=1e-3)

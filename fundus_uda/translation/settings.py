@@ -4,7 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fundus_uda.engine.config import RunSettings, Settings, find_config, load_settings
+from fundus_uda.engine.config import (
+    RunSettings,
+    Settings,
+    find_config,
+    load_settings,
+    override,
+)
 from fundus_uda.engine.errors import InputError
 
 
@@ -98,5 +104,5 @@ def read_settings(
         )
     path = find_config(config or f"translation/{method}", "translation")
     given = {"source": source, "target": target, "model": model}
-    addresses = [f"{key}={value}" for key, value in given.items() if value is not None]
+    addresses = [override(key, value) for key, value in given.items() if value is not None]
     return load_settings(METHODS[method], path, [*overrides, *addresses])

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.strip() == "[]"
     listed = runner.invoke(app, ["--help"])
     assert listed.exit_code == 0
-    for name in ("demo", "inspect", "translate", "train", "evaluate", "predict", "compare"):
+    for name in ("demo", "inspect", "translate", "train", "evaluate", "predict", "compare", "draw"):
         assert name in listed.output
 
 
@@ -51,7 +51,7 @@ def test_inspect_lists_problems_and_ends_with_code_2(tmp_path):
     assert "1 problem(s):" in bad.output
 
 
-def test_train_evaluate_predict_and_compare(tmp_path):
+def test_train_evaluate_predict_draw_and_compare(tmp_path):
     root = streets(tmp_path)
     run, target = tmp_path / "run", root / "target"
     overrides = [
@@ -84,6 +84,12 @@ def test_train_evaluate_predict_and_compare(tmp_path):
     )
     assert predicted.exit_code == 0, predicted.output
     assert "label_ids and colour of 2 images" in predicted.output
+
+    picture = tmp_path / "picture.png"
+    arguments = ["draw", address, str(run), "--out", str(picture), "--affinity", "diagonal"]
+    drawn = runner.invoke(app, arguments)
+    assert drawn.exit_code == 0, drawn.output
+    assert f"Wrote {picture}" in drawn.output
 
     table = tmp_path / "table.md"
     compared = runner.invoke(app, ["compare", str(run), str(out), "--out", str(table)])

@@ -4,16 +4,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from fundus_uda.engine import loop
-from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.checkpoint import load_checkpoint, save_checkpoint
 from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.state import build_state
 from roadscene.deeplab_v2 import DeepLabV2VGG16
 from roadscene.evaluation import evaluate_model
-from roadscene.settings import read_settings
+from roadscene.model import load_model, parameter_groups, random_network
+from roadscene.settings import RoadSettings, read_settings
 from roadscene.training import train
 from tests.engine.tiny import power_failure
-from tests.roadscene.tiny import settings, streets
+from tests.roadscene.tiny import NETWORK, settings, streets
 
 CPU = torch.device("cpu")
 
@@ -116,10 +119,75 @@ def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
     assert same == (method == "self_training")
 
 
-def test_a_teacher_needs_a_start_of_the_same_classes(root, run, tmp_path):
+def test_a_teacher_needs_a_start(root, tmp_path):
     with pytest.raises(InputError, match="Expected start, a run folder.*self_training"):
         train(settings(root, method="self_training"), tmp_path / "run", CPU)
-    sixteen = settings(root, method="self_training", start=str(run)).model_dump(mode="json")
+
+
+def untrained_run(folder: Path, of: RoadSettings) -> dict[str, Tensor]:
+    """Writes the checkpoint of step 0; gives the network's tensors."""
+    network = random_network(of)
+    state = build_state(network, parameter_groups(network, of), of.data.classes, of, CPU)
+    folder.mkdir()
+    save_checkpoint(folder / "last.pt", state, of, {"source": "", "target": ""}, of.data.classes)
+    return network.state_dict()
+
+
+VGG = {"architecture": "deeplab_v2", "backbone": "vgg16", "weights": "random"}
+RESNET = {**VGG, "backbone": "resnet101"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "found"),
+    [
+        (NETWORK, {"encoder": "resnet18"}, "network.encoder: 'resnet18' here, 'tu-tf_eff"),
+        (VGG, {"backbone": "resnet101"}, "network.backbone: 'resnet101' here, 'vgg16' there"),
+        (VGG, {"normalisation": "torchvision"}, "'torchvision' here, 'bgr' there"),
+    ],
+)
+def test_a_start_of_another_network_is_refused(root, tmp_path, theirs, ours, found):
+    start = tmp_path / "start"
+    untrained_run(start, settings(root, network=theirs))
+    of = settings(root, method="source", network={**theirs, **ours}, start=str(start))
+    with pytest.raises(InputError, match=f"Expected the network of .*start. Got:\n  .*{found}"):
+        train(of, tmp_path / "run", CPU)
+
+
+def test_a_start_of_other_classes_is_refused(root, run, tmp_path):
+    sixteen = settings(root, start=str(run)).model_dump(mode="json")
     sixteen["data"]["classes"] = 16
-    with pytest.raises(InputError, match="19 classes. Got: deeplab_v3plus with 16"):
-        train(type(settings(root)).model_validate(sixteen), tmp_path / "run", CPU)
+    with pytest.raises(InputError, match="data.classes: 16 here, 19 there"):
+        train(RoadSettings.model_validate(sixteen), tmp_path / "run", CPU)
+
+
+def test_a_start_may_have_other_initial_weights_and_rates(root, tmp_path):
+    start = tmp_path / "start"
+    first = untrained_run(start, settings(root, network=VGG))
+    network = {**VGG, "weights": "imagenet", "backbone_lr": "repeated"}
+    of = settings(root, method="self_training", network=network, start=str(start), steps=1)
+    train(of, tmp_path / "run", CPU)
+    teacher = load_checkpoint(tmp_path / "run" / "last.pt").state["teacher"]
+    assert all(torch.equal(first[name], teacher[name]) for name in first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [True, False])
+def test_heads_of_a_start_are_matched_where_one_is_auxiliary(root, tmp_path, there):
+    start, heads = tmp_path / "start", {"adaptation": {"auxiliary": {}}}
+    first = untrained_run(start, settings(root, network=RESNET, **(heads if there else {})))
+    of = settings(
+        root, method="self_training", network=RESNET, start=str(start), steps=1, batch_size=1,
+        **({} if there else heads),
+    )  # fmt: skip
+    train(of, tmp_path / "run", CPU)
+    trained = load_model(tmp_path / "run", CPU)  # is what its own settings say
+    teacher = load_checkpoint(tmp_path / "run" / "last.pt").state["teacher"]
+    theirs, ours = ("layer6", "layer5") if there else ("layer5", "layer6")
+    assert trained.settings.adaptation.auxiliary == of.adaptation.auxiliary
+    for branch in range(4):
+        name = f"conv2d_list.{branch}.weight"
+        assert torch.equal(first[f"{theirs}.{name}"], teacher[f"{ours}.{name}"])
+    assert torch.equal(first["layer4.2.conv3.weight"], teacher["layer4.2.conv3.weight"])
+    report = (tmp_path / "run" / "weights.txt").read_text()
+    assert ("a head on 1024 channels, which this network lacks" in report) == there
+    assert ("left as initialised: layer5" in report) == (not there)

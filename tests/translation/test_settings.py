@@ -35,6 +35,13 @@ def test_overrides_are_read():
     assert settings == FourierSettings(source="folder:a", target="folder:b", beta=0.05, seed=3)
 
 
+@pytest.mark.parametrize("path", ["sp: x/a", "a #train", "{x}", "[x]", 'quoted"', "1e3"])
+def test_paths_may_look_like_yaml(path):
+    settings = read_settings("cycada", f"folder:{path}", path, path, None, [])
+    assert isinstance(settings, CycadaSettings)
+    assert (settings.source, settings.target, settings.model) == (f"folder:{path}", path, path)
+
+
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [

@@ -28,9 +28,12 @@ SMALLEST, LARGEST = 0.09, 0.30
 """Disc diameter over the diameter of the field: fields from about 60 down to 25 degrees."""
 SMALLEST_IN_CUT, LARGEST_IN_CUT = 0.15, 0.85
 """Disc diameter over the frame's shorter side, where the frame cuts the field off."""
-CROP_FROM, CENTRED = 0.3, 0.1
-"""Such a photograph is a crop around the disc where the disc is this large or this near to the
-frame's centre, in shares of the frame's shorter side."""
+CROP_FROM, CROP_FROM_IF_CENTRED, CENTRED = 0.3, 0.25, 0.1
+"""Such a photograph is a crop around the disc where the disc is as large as the first, or as large
+as the second and as near to the frame's centre as the third; in shares of the frame's shorter side.
+
+In a crop whose disc spans half of it or more, a cup of half the disc may be taken for the disc.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ def locate_disc(
     for found in _candidates(frame, field, whole_field):
         row, column = found.centre[0] / scale, found.centre[1] / scale
         diameter = found.diameter / scale
-        off_centre = np.hypot(row - height / 2, column - width / 2)
-        close_up = diameter >= CROP_FROM * side or off_centre <= CENTRED * side
+        centred = np.hypot(row - height / 2, column - width / 2) <= CENTRED * side
+        close_up = diameter >= (CROP_FROM_IF_CENTRED if centred else CROP_FROM) * side
         if close_up and not whole_field:
             return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
         region = _around((row, column), diameter, disc_share)

@@ -6,15 +6,10 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.pixels import convert_color_space, get_decoder, pixel_array
-from pydicom.uid import (
-    UID,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    UID_dictionary,
-)
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
 from fundus_uda.engine.errors import InputError
 
@@ -49,7 +44,7 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> NDArray[np.ui
         stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))[frame]
         deep_ybr = False
     else:
-        name = UID_dictionary.get(syntax, ("an unknown one",))[0]
+        name = syntax.name if syntax.name != syntax else "an unknown one"
         raise InputError(
             f"Expected pixels in a transfer syntax that can be read. Got: {name}. Convert the file "
             "to Explicit VR Little Endian."

@@ -146,6 +146,26 @@ def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     return field
 
 
+def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
+    """(H, W): the one round field that may be retina; None where the photograph shows none.
+
+    Round: a circle, which the frame may cut off, and no page and no letters on black.
+    """
+    field = field_of_view(photograph)
+    if not _may_be_retina(photograph, field) or not _shows_round_field(field):
+        return None
+    parts, _ = ndimage.label(field)
+    areas = np.bincount(parts.ravel())
+    part: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
+    box = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    middle = [(length - 1) / 2 for length in box.shape]
+    y, x = np.ogrid[: box.shape[0], : box.shape[1]]
+    circle = np.hypot(y - middle[0], x - middle[1]) <= max(box.shape) / 2
+    alike = (box & circle).sum() / (box | circle).sum()
+    return part if alike >= 0.9 and _shows_round_field(box) else None
+
+
 def _reduced(photograph: Photograph, longest: int) -> tuple[Photograph, float]:
     height, width = photograph.shape[:2]
     scale = min(1.0, longest / max(height, width))

@@ -66,7 +66,8 @@ def _read_grey(path: Path, stereo: bool, by_index: bool) -> Array:
             as_stored = file.mode == "L" or (by_index and file.mode == "P")
             grey = np.asarray(file if as_stored else file.convert("L"))
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        raise InputError(f"Expected a mask image at {path}. Got: {error}.") from None
+        got = type(error).__name__  # whose words may quote the path, in another spelling
+        raise InputError(f"Expected a mask image at {path}. Got: {got}.") from None
     return np.asarray(left_half(grey) if stereo else grey, dtype=np.uint8)
 
 

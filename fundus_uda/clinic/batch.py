@@ -1,6 +1,7 @@
 """A batch of photographs: files in; masks, pictures, measurements and a report out."""
 
 import json
+import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -139,7 +140,8 @@ def predict(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"flags": ""})
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
-    text = json.dumps(summary_of(table) | _about(model) | {"note": note}, indent=2)
+    beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
+    text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     write_report(out, before, reference)
     return table

@@ -8,7 +8,7 @@ from cli.failures import end_with_failed_images
 
 
 def command(
-    masks: list[Path] = typer.Argument(help="Mask images, or folders of them."),
+    masks: list[Path] = typer.Argument(help="Mask images or NIfTI, or folders of them."),
     out: Path = typer.Option(..., help="CSV file to write."),
     spacing: tuple[float, float] | None = typer.Option(
         None, metavar="ROW COLUMN", help="Millimetres on the retina between rows, and columns."

@@ -8,9 +8,11 @@ from cli.options import Annotation
 
 
 def command(
-    run: Path = typer.Argument(help="A folder that `predict` wrote."),
+    run: Path = typer.Argument(help="A folder that `predict` or `adapt` wrote."),
     before: Path | None = typer.Option(
-        None, help="What `predict` wrote of the same photographs with the model before adaptation."
+        None,
+        help="What `predict` wrote of the same photographs with the model before adaptation, if it "
+        "is not what RUN was written with.",
     ),
     reference: str | None = typer.Option(
         None, metavar="KIND:PATH[#SPLIT]", help="Masks of the same photographs, to score against."

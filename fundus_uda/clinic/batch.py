@@ -1,6 +1,7 @@
 """A batch of photographs: files in; masks, pictures, measurements and a report out."""
 
 import json
+import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ from fundus_uda.clinic.reading import Source, list_photographs, read
 from fundus_uda.clinic.report import write_report
 from fundus_uda.clinic.report_data import read_predictions, require_same_images
 from fundus_uda.clinic.summary import BEFORE, COLUMNS, summary_of
-from fundus_uda.clinic.trust import agreement, flags_of, trust
+from fundus_uda.clinic.trust import agreement, flags_of, is_disc, trust
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import require_empty
@@ -64,7 +65,8 @@ def predict(
     `masks/<id>.png` and `.nii.gz` (0 background, 1 rim, 2 cup, at the photograph's own size,
     `without_specks`);
     `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png` (see `pictures`; without a disc,
-    `crops/<id>.jpg` alone, the whole photograph; none where DICOM says that the pixels show text);
+    `crops/<id>.jpg` alone, the round field if there is one; none where DICOM says that the pixels
+    show text);
     `measurements.csv` and `.json`, `summary.json` and `report.html`.
 
     Args:
@@ -112,13 +114,14 @@ def predict(
             around = region.crop(photograph.pixels)
             prediction = outline(segmenter, model.settings, around, device)
             mask = region.paste(without_specks(prediction.mask), size)
-        if region is None or not mask.any():
+            seen = region.crop(mask)  # without what lies beyond the photograph's border
+            trusted = trust(around, seen, prediction)
+        if region is None or not mask.any() or not is_disc(trusted):
             if not photograph.burned_in_text:
                 write_without_disc(out, source.id, photograph.pixels)
             return row | {"status": "no_disc", "reason": NO_DISC}
-        seen = region.crop(mask)  # without what lies beyond the photograph's border
         row |= measure(seen, photograph.spacing_mm, photograph.laterality)
-        row |= trust(around, seen, prediction) | region_columns(region)
+        row |= trusted | region_columns(region)
         if before is not None:
             row |= _agreement_with(before / "masks" / f"{source.id}.png", mask)
         flags = flags_of(row, photograph.burned_in_text)
@@ -137,7 +140,8 @@ def predict(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"flags": ""})
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
-    text = json.dumps(summary_of(table) | _about(model) | {"note": note}, indent=2)
+    beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
+    text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     write_report(out, before, reference)
     return table
@@ -157,9 +161,9 @@ class _InTurn(nn.Module):
 
 
 def _agreement_with(file: Path, mask: NDArray[np.uint8]) -> dict[str, float]:
-    """Blank where the other model found no disc."""
+    """0 where the other model found no disc, which this one did."""
     if not file.is_file():
-        return {}
+        return dict.fromkeys(BEFORE, 0.0)
     with Image.open(file) as opened:
         other = np.asarray(opened)
     if other.shape != mask.shape:

@@ -23,6 +23,10 @@ THREADS = min(12, max(4, os.cpu_count() or 4))
 """That many photographs are in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
 FAILED = "Expected a photograph that can be measured. Got: one that led to"
+UNREADABLE = (
+    "Expected a readable photograph, and a readable mask of its size. Got: others, which "
+    "`fundus-uda inspect` tells."
+)
 TEXT = (
     "Expected a photograph without text in it. Got: one whose DICOM tags announce some. If there "
     "is none, set BurnedInAnnotation (0028,0301) to NO."
@@ -97,8 +101,8 @@ def write_labelled_crops(
         row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
         try:
             read = read_sample(sample)
-        except InputError as error:
-            return row | {"status": "unreadable", "reason": str(error)}
+        except InputError:  # whose words hold the folders, which may name a patient
+            return row | {"status": "unreadable", "reason": UNREADABLE}
         mask = read["label"][0].numpy()
         region = region_of(mask, disc_share)
         if region is None:

@@ -28,9 +28,12 @@ SMALLEST, LARGEST = 0.09, 0.30
 """Disc diameter over the diameter of the field: fields from about 60 down to 25 degrees."""
 SMALLEST_IN_CUT, LARGEST_IN_CUT = 0.15, 0.85
 """Disc diameter over the frame's shorter side, where the frame cuts the field off."""
-CROP_FROM, CENTRED = 0.3, 0.1
-"""Such a photograph is a crop around the disc where the disc is this large or this near to the
-frame's centre, in shares of the frame's shorter side."""
+CROP_FROM, CROP_FROM_IF_CENTRED, CENTRED = 0.3, 0.25, 0.1
+"""Such a photograph is a crop around the disc where the disc is as large as the first, or as large
+as the second and as near to the frame's centre as the third; in shares of the frame's shorter side.
+
+In a crop whose disc spans half of it or more, a cup of half the disc may be taken for the disc.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ def locate_disc(
     for found in _candidates(frame, field, whole_field):
         row, column = found.centre[0] / scale, found.centre[1] / scale
         diameter = found.diameter / scale
-        off_centre = np.hypot(row - height / 2, column - width / 2)
-        close_up = diameter >= CROP_FROM * side or off_centre <= CENTRED * side
+        centred = np.hypot(row - height / 2, column - width / 2) <= CENTRED * side
+        close_up = diameter >= (CROP_FROM_IF_CENTRED if centred else CROP_FROM) * side
         if close_up and not whole_field:
             return DiscRegion((row, column), diameter, (0, height), (0, width), is_crop=True)
         region = _around((row, column), diameter, disc_share)
@@ -141,6 +144,26 @@ def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     border = np.isin(regions, at_edge[at_edge > 0])
     field: NDArray[np.bool_] = ndimage.binary_fill_holes(~border)
     return field
+
+
+def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
+    """(H, W): the one round field that may be retina; None where the photograph shows none.
+
+    Round: a circle, which the frame may cut off, and no page and no letters on black.
+    """
+    field = field_of_view(photograph)
+    if not _may_be_retina(photograph, field) or not _shows_round_field(field):
+        return None
+    parts, _ = ndimage.label(field)
+    areas = np.bincount(parts.ravel())
+    part: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
+    box = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    middle = [(length - 1) / 2 for length in box.shape]
+    y, x = np.ogrid[: box.shape[0], : box.shape[1]]
+    circle = np.hypot(y - middle[0], x - middle[1]) <= max(box.shape) / 2
+    alike = (box & circle).sum() / (box | circle).sum()
+    return part if alike >= 0.9 and _shows_round_field(box) else None
 
 
 def _reduced(photograph: Photograph, longest: int) -> tuple[Photograph, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_uda.clinic.measurements import check_arguments, measure
+from fundus_uda.clinic.nifti import read_mask_nifti
 from fundus_uda.data.masks import read_mask
 from fundus_uda.data.samples import Sample, first_twins, images_in
 from fundus_uda.engine.errors import InputError
@@ -18,9 +19,9 @@ def measure_files(
     """One row per mask file: image, status, reason, and the keys of `measurements.measure`.
 
     Args:
-        paths: mask images with the values of `folder:` datasets (0, 1, 2 or REFUGE's), and folders
-            whose images are taken.
-        spacing_mm: of rows and of columns of all masks.
+        paths: mask images with the values of `folder:` datasets (0, 1, 2 or REFUGE's), NIfTI with
+            0, 1, 2, and folders whose images are taken, and NIfTI of other names than theirs.
+        spacing_mm: of rows and of columns of all masks; if None, what NIfTI states in millimetres.
         laterality: of all masks, "R" or "L".
 
     Returns:
@@ -35,22 +36,42 @@ def measure_files(
     for path in paths:
         if not path.exists():
             raise InputError(f"Expected a mask or a folder of masks at {path}. Got: nothing.")
-        files += images_in(path) if path.is_dir() else [path]
+        files += _masks_in(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"Expected masks in {', '.join(map(str, paths))}. Got: none.")
-    if pair := first_twins((file.stem, file) for file in files):
+    if pair := first_twins((_name_of(file), file) for file in files):
         raise InputError(
             f"Expected masks of different names, since rows are named after them. "
             f"Got: {pair[0]} and {pair[1]}. Measure them into tables of their own."
         )
     rows = []
     for file in files:
-        row: dict[str, object] = {"image": file.stem, "status": "ok", "reason": ""}
+        row: dict[str, object] = {"image": _name_of(file), "status": "ok", "reason": ""}
         try:
-            mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
-            row |= measure(mask, spacing_mm, laterality)
+            if _is_nifti(file):
+                mask, stated = read_mask_nifti(file)
+            else:
+                stated = None
+                mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
+            row |= measure(mask, spacing_mm or stated, laterality)
         except InputError as error:
             # without its folder, which may name a patient
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    """`predict` writes each mask as both; the image stands for them."""
+    images = images_in(folder)
+    names = {_name_of(file) for file in images}
+    nifti = [file for file in folder.iterdir() if _is_nifti(file) and _name_of(file) not in names]
+    return images + sorted(nifti)
+
+
+def _is_nifti(file: Path) -> bool:
+    return file.name.endswith((".nii", ".nii.gz"))
+
+
+def _name_of(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".nii") if _is_nifti(file) else file.stem

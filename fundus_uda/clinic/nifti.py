@@ -1,10 +1,12 @@
-"""Masks for research pipelines, beside the PNG."""
+"""Masks of research pipelines, as NIfTI."""
 
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+from fundus_uda.engine.errors import InputError
 
 
 def write_mask_nifti(
@@ -27,3 +29,28 @@ def write_mask_nifti(
     image = nibabel.Nifti1Image(mask.T[..., None], affine)
     image.header.set_xyzt_units("unknown" if spacing_mm is None else "mm")
     nibabel.save(image, path)
+
+
+def read_mask_nifti(path: Path) -> tuple[NDArray[np.uint8], tuple[float, float] | None]:
+    """The inverse of `write_mask_nifti`: (H, W) and, where it is in millimetres, its spacing.
+
+    Raises:
+        InputError: no readable NIfTI, more than one coronal slice, or values beyond 0, 1, 2.
+    """
+    try:
+        stored = nibabel.Nifti1Image.from_filename(path)
+        target = nibabel.orientations.axcodes2ornt("LIP")
+        found = nibabel.orientations.io_orientation(stored.affine)
+        image = stored.as_reoriented(nibabel.orientations.ornt_transform(found, target))
+        values = np.asarray(image.dataobj)
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        got = type(error).__name__
+        raise InputError(f"Expected a NIfTI mask at {path}. Got: {got}.") from None
+    if values.shape[2:] != (1,) or not np.isin(values, (0, 1, 2)).all():
+        raise InputError(
+            f"Expected one coronal slice of 0 background, 1 rim, 2 cup in {path}. "
+            f"Got: shape {values.shape}, values from {values.min()} to {values.max()}."
+        )
+    columns, rows = (float(size) for size in image.header.get_zooms()[:2])
+    in_mm = image.header.get_xyzt_units()[0] == "mm"
+    return values[..., 0].T.astype(np.uint8), (rows, columns) if in_mm else None

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 from skimage.segmentation import find_boundaries
 from torch.nn import functional as F
 
-from fundus_uda.clinic.localise import field_of_view
+from fundus_uda.clinic.localise import round_field
 from fundus_uda.data.masks import BACKGROUND, CUP
 
 DISC_COLOUR, CUP_COLOUR = (64, 224, 64), (64, 160, 255)
@@ -58,17 +57,16 @@ def write_pictures(
 
 
 def write_without_disc(out: Path, name: str, photograph: NDArray[np.uint8]) -> None:
-    """Write `crops/<name>.jpg`, a whole photograph (H, W, 3) uint8, small.
+    """Write `crops/<name>.jpg`, a whole photograph (H, W, 3) uint8, small, if it may show an eye.
 
-    Only its field of view: what stands in the black around it may name the patient.
+    Only its round field, and nothing where there is none: what stands in the black around it, or
+    in a scanned page, may name the patient.
     """
     small = np.asarray(_at_most(Image.fromarray(photograph), CROP_SIDE))
-    parts, _ = ndimage.label(field_of_view(small))
-    areas = np.bincount(parts.ravel())
-    areas[0] = 0
-    field = parts == areas.argmax() if areas.any() else np.zeros_like(parts, bool)
-    shown = Image.fromarray(small * field[..., None])
-    shown.save(out / "crops" / f"{name}.jpg", quality=80)
+    field = round_field(small)
+    if field is not None:
+        shown = Image.fromarray(small * field[..., None])
+        shown.save(out / "crops" / f"{name}.jpg", quality=80)
 
 
 def _at_most(picture: Image.Image, side: int) -> Image.Image:

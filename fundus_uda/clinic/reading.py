@@ -7,16 +7,18 @@ EXIF value, and no path, also not in the reasons of failures. Only the id is, wh
 import csv
 import hashlib
 import hmac
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.pixels.utils import pixel_array
 
+from fundus_uda.clinic.dicom_pixels import frame_pixels
 from fundus_uda.data.samples import IMAGE_SUFFIXES, first_twins
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.errors import InputError
@@ -34,7 +36,7 @@ class Source:
     """Where one photograph is."""
 
     id: str
-    """Fit for a file name."""
+    """Fit for a file name, and printable."""
     path: Path
     frame: int = 0
     """Of a DICOM file with several."""
@@ -64,8 +66,8 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
     A folder gives what is directly in it: image suffixes, `.dcm`, `.dicom`, and DICOM files
     of any other name, such as a UID; hidden files are passed over. A CSV has the columns `id` and
     `path`, paths relative to it; files that are not there fail when read. Elsewhere the id is the
-    file name without its suffix, if that is a known one. Each frame of a DICOM file with several is
-    a photograph, `<id>-frame<n>` from 1.
+    file name without its suffix, if that is a known one, with %XX for what cannot be printed. Each
+    frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
 
     Args:
         paths: in this order.
@@ -89,17 +91,19 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
             files.append(Source(_id_of(path), path))
     if not files:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
-    sources = [source for file in files for source in _frames(file)]
+    named = (source for file in files for source in _frames(file))
+    sources = [
+        replace(source, id=_hashed(source.id, key) if key else _printable(source.id))
+        for source in named
+    ]
     if pair := first_twins((source.id, source.path) for source in sources):
         hidden = "two of one name, which --key-file keeps from view"
-        which = hidden if key else f"{pair[0]} and {pair[1]}"
+        which = hidden if key else " and ".join(_printable(path.name) for path in pair)
         raise InputError(
             f"Expected images of different names, since results are named after them. "
             f"Got: {which}. Rename one, or give a CSV with the columns id and path."
         )
-    if key is None:
-        return sources
-    return [replace(source, id=_hashed(source.id, key)) for source in sources]
+    return sources
 
 
 def read_key(path: Path) -> bytes:
@@ -134,6 +138,9 @@ def read(source: Source) -> Photograph:
             pixels = read_photograph(source.path).permute(1, 2, 0).numpy()
             return Photograph(source.id, "ok", pixels=pixels)
         return _read_dicom(source)
+    except PermissionError:
+        reason = "Expected a file that may be read. Got: no permission to."
+        return Photograph(source.id, "unreadable", reason)
     except Exception as error:  # a decoder may raise anything on damaged bytes
         # Only our own words: those of a library may quote the path or a tag.
         ours = isinstance(error, InputError) and str(source.path) not in str(error)
@@ -143,27 +150,15 @@ def read(source: Source) -> Photograph:
 
 
 def _read_dicom(source: Source) -> Photograph:
-    data = pydicom.dcmread(source.path)
+    data = pydicom.dcmread(source.path, defer_size=1024)  # all but the pixels
     if int(data.get("NumberOfFrames") or 1) > MOST_FRAMES:
         raise InputError(f"Expected at most {MOST_FRAMES} frames. Got: {data.NumberOfFrames}.")
     if "PixelData" not in data:
         raise InputError("Expected a DICOM photograph. Got: a DICOM file without pixels.")
-    colours = str(data.PhotometricInterpretation)
-    if colours != "RGB" and not colours.startswith(("YBR", "MONOCHROME")):
-        raise InputError(f"Expected RGB, YBR or MONOCHROME pixels. Got: {colours[:20]}.")
-    stored = pixel_array(data, index=source.frame).astype(np.float64)  # YBR comes as RGB
-    levels = 2 ** int(data.BitsStored) - 1
-    if data.PixelRepresentation == 1:
-        stored += (levels + 1) // 2
-    pixels = (stored * (255 / levels)).round().clip(0, 255).astype(np.uint8)
-    if colours == "MONOCHROME1":
-        pixels = 255 - pixels
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
     return Photograph(
         source.id,
         "ok",
-        pixels=pixels,
+        pixels=frame_pixels(source.path, source.frame, data),
         spacing_mm=_spacing(data),
         laterality=_laterality(data),
         burned_in_text=str(data.get("BurnedInAnnotation", "")).upper() == "YES",
@@ -188,7 +183,10 @@ def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
 def _is_image(path: Path) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return False
-    return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
+    try:
+        return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
+    except OSError:  # it may be one: `read` says what is wrong with it
+        return True
 
 
 def _id_of(path: Path) -> str:
@@ -208,14 +206,14 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _frames(file: Source) -> list[Source]:
-    if not _is_dicom(file.path) or not file.path.is_file():
-        return [file]
     try:
+        if not _is_dicom(file.path) or not file.path.is_file():
+            return [file]
         header = pydicom.dcmread(
             file.path, specific_tags=["NumberOfFrames"], stop_before_pixels=True
         )
         count = int(header.get("NumberOfFrames") or 1)
-    except Exception:  # a header may be damaged in any way; `read` says what is wrong with it
+    except Exception:  # a file may be damaged in any way; `read` says what is wrong with it
         return [file]
     if not 1 < count <= MOST_FRAMES:
         return [file]
@@ -252,4 +250,9 @@ def _listed(path: Path) -> list[Source]:
 
 
 def _hashed(name: str, key: bytes) -> str:
-    return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key, os.fsencode(name), hashlib.sha256).hexdigest()[:16]
+
+
+def _printable(name: str) -> str:
+    """With %XX for control characters, and for bytes that are not of the file system's encoding."""
+    return "".join(c if c.isprintable() else quote(os.fsencode(c)) for c in name)

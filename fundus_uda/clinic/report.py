@@ -56,8 +56,9 @@ def write_report(
     """Write a page that needs no other file and no network, and its figures beside it.
 
     Args:
-        run: a folder that `predict` wrote.
-        before: one of the same photographs with the model before adaptation.
+        run: a folder that `predict` wrote, or `adapt`, whose `predictions` are taken.
+        before: one of the same photographs with the model before adaptation; if None, the one that
+            `run` was written with.
         reference: samples with masks, whose ids are those of the photographs.
         out: the page, ending in .html; `report.html` in `run` if None. Beside it, under its name,
             `.csv` (a row per photograph) and `.json` (the set): see `report_data.figures`.
@@ -69,6 +70,8 @@ def write_report(
         InputError: see `read_predictions` and `figures`; `out` ends otherwise, or what would be
             written is what `predict` wrote.
     """
+    if (run / "stages.csv").is_file():
+        run = run / "predictions"
     out = out or run / "report.html"
     if out.suffix != ".html" or out.stem in ("measurements", "summary"):
         raise InputError(
@@ -76,6 +79,7 @@ def write_report(
             f".csv and .json of its name are written beside it. Got: {out}."
         )
     now = read_predictions(run)
+    before = before or now.before
     then = read_predictions(before) if before else None
     table, sets = figures(now, then, reference or [])
     by_id = {sample.id: sample for sample in reference or []}

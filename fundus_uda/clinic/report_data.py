@@ -29,6 +29,8 @@ class Predictions:
     """Of `measurements.csv`."""
     about: dict[str, Any]
     """`model`, `versions`, `written` and `note` of `summary.json`."""
+    before: Path | None
+    """The predictions of the model before that these were written with."""
 
     def mask(self, image: str) -> NDArray[np.uint8] | None:
         """(H, W); None where no disc was found."""
@@ -53,12 +55,13 @@ def read_predictions(folder: Path) -> Predictions:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         about = {name: summary[name] for name in ("model", "versions", "written", "note")}
         table = table[list(COLUMNS)].fillna({"reason": "", "flags": ""})
+        before = folder / summary["before"] if summary["before"] else None
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"Expected a folder that `fundus-uda predict` wrote at {folder}. "
             f"Got: {type(error).__name__} with its measurements.csv or summary.json."
         ) from None
-    return Predictions(folder, table, about)
+    return Predictions(folder, table, about, before)
 
 
 def require_same_images(images: Iterable[str], before: Predictions) -> None:

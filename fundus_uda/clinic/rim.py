@@ -40,7 +40,7 @@ def rim_measurements(
         - rim_absent_degrees: of how many rays the cup reaches the outline of the disc.
         - isnt_rule: whether the quadrants' widths fall in the order inferior, superior, nasal,
           temporal (Jonas et al. 1988); differences below half a pixel are ties and do not break it.
-        - ddls_stage: `disc_damage_stage` by the disc's height in millimetres.
+        - ddls_stage: `disc_damage_stage` by the disc's height in millimetres; 1 without a cup.
     """
     widths = {"pixels": _blank(), "mm": _blank(), "ratio": _blank()}
     rays = _rays(mask, spacing_mm or (1.0, 1.0))
@@ -69,17 +69,11 @@ def rim_measurements(
     unit, half_a_pixel = ("pixels", 0.5) if spacing_mm is None else ("mm", 0.5 * min(spacing_mm))
     order = [quadrants[f"rim_{n}_{unit}"] for n in ("inferior", "superior", "nasal", "temporal")]
     isnt = all(a > b - half_a_pixel for a, b in pairwise(order))
-    height = (
-        np.ptp(np.flatnonzero((mask != BACKGROUND).any(axis=1))) + 1
-        if rays is not None
-        else math.nan
-    )
-    height_mm = height * (spacing_mm[0] if spacing_mm else math.nan)
     return measured | {
         "rim_narrowest_ratio": narrowest,
         "rim_absent_degrees": absent,
         "isnt_rule": None if any(map(math.isnan, order)) else isnt,
-        "ddls_stage": disc_damage_stage(narrowest, absent, height_mm),
+        "ddls_stage": _stage(mask, narrowest, absent, spacing_mm),
     }
 
 
@@ -107,12 +101,34 @@ def disc_damage_stage(narrowest_ratio: float, absent_degrees: float, disc_mm: fl
     return float(min(max(stage, 1), 10))
 
 
+def _stage(
+    mask: NDArray[np.uint8],
+    narrowest_ratio: float,
+    absent_degrees: float,
+    spacing_mm: tuple[float, float] | None,
+) -> float:
+    if spacing_mm is None or math.isnan(narrowest_ratio):
+        return math.nan
+    disc = _largest_disc(mask)
+    if not (mask[disc] == CUP).any():
+        return 1.0  # all of it is rim, and how far off its middle the outline is says nothing
+    height = np.ptp(np.flatnonzero(disc.any(axis=1))) + 1
+    return disc_damage_stage(narrowest_ratio, absent_degrees, height * spacing_mm[0])
+
+
+def _largest_disc(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W): the largest connected part of the disc; all False without one."""
+    parts, _ = ndimage.label(mask != BACKGROUND, structure=np.ones((3, 3)))
+    areas = np.bincount(parts.ravel(), minlength=2)
+    largest: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    return largest
+
+
 def _rays(mask: NDArray[np.uint8], spacing: tuple[float, float]) -> tuple[Rays, Rays, Rays] | None:
     """Rim width and disc diameter of each ray in units of spacing, and pixels per unit."""
-    parts, count = ndimage.label(mask != BACKGROUND, structure=np.ones((3, 3)))
-    if count == 0:
+    disc = _largest_disc(mask)
+    if not disc.any():
         return None
-    disc = parts == np.bincount(parts.ravel())[1:].argmax() + 1
     cup = disc & (mask == CUP)
     row, column = (float(index.mean()) for index in np.nonzero(disc))
     if not disc[round(row), round(column)]:

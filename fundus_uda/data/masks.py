@@ -68,8 +68,9 @@ def _open_upright(path: Path) -> Image.Image:
         with Image.open(path) as file:
             return ImageOps.exif_transpose(file)
     except Exception as error:  # a decoder may raise anything on damaged bytes
+        got = type(error).__name__  # whose words may quote the path, in another spelling
         raise InputError(
-            f"Expected a mask image at {path}. Got: {error}. Replace or remove it."
+            f"Expected a mask image at {path}. Got: {got}. Replace or remove it."
         ) from None
 
 

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import skimage
 import torch
 from PIL import Image
 
@@ -15,7 +16,7 @@ from fundus_uda.clinic.summary import COLUMNS
 from fundus_uda.data.synthetic import render
 from fundus_uda.engine.errors import InputError
 from tests.clinic.fields import retina, whole_field
-from tests.clinic.seeing import brightness_model
+from tests.clinic.seeing import OneSided, brightness_model
 from tests.clinic.test_reading import write_dicom
 
 CPU = torch.device("cpu")
@@ -75,7 +76,7 @@ def test_what_cannot_be_measured_is_a_row_with_a_reason_and_blanks(written, name
     assert table.loc[name, "reason"].startswith("Expected a")
     assert table.loc[name, BLANK_WITHOUT_DISC].isna().all()
     pictures = [path.relative_to(out) for path in out.rglob("*") if path.stem.startswith(name)]
-    assert pictures == ([] if name == "broken" else [Path("crops") / f"{name}.jpg"])
+    assert pictures == ([Path("crops") / "no_disc.jpg"] if name == "no_disc" else [])
 
 
 def test_tables_have_the_documented_columns_in_csv_and_json(written):
@@ -114,6 +115,30 @@ def test_the_model_before_adaptation_is_compared(model, clinic, written, tmp_pat
     assert (measured == 1).all(axis=None)
     summary = json.loads((tmp_path / "again" / "summary.json").read_text())
     assert summary["before_dice_disc"] == 1
+
+
+def test_a_disc_that_the_model_before_did_not_see_is_a_disagreement(model, clinic, tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    predict(model, [clinic / "crop.png"], before, CPU)
+    (before / "masks" / "crop.png").unlink()
+    (row,) = predict(model, [clinic / "crop.png"], after, CPU, before=before).to_dict("records")
+    assert (row["before_dice_cup"], row["before_dice_disc"]) == (0, 0)
+    assert "models_disagree" in row["flags"].split()
+
+
+def test_pictures_of_other_things_are_not_measured(cameras, tmp_path):
+    """In which the search sees a warm, round thing, and the network an outline that is neither."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    left, right, _ = skimage.data.stereo_motorcycle()
+    others = {"astronaut": skimage.data.astronaut(), "cat": skimage.data.chelsea(),
+              "coffee": skimage.data.coffee(), "left": left, "right": right,
+              "rocket": skimage.data.rocket(), "moon": skimage.data.moon()}  # fmt: skip
+    for name, pixels in others.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    table = predict(brightness_model(cameras, OneSided()), [folder], tmp_path / "out", CPU)
+    assert table["status"].tolist() == ["no_disc"] * 7
+    assert table[BLANK_WITHOUT_DISC].isna().all(axis=None)
 
 
 def test_before_must_be_of_the_same_photographs(model, clinic, written, tmp_path):

@@ -103,6 +103,17 @@ def test_a_crop_around_the_disc_is_returned_whole(camera):
         assert np.array_equal(found.crop(image), image)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_centred_disc_does_not_make_a_crop_of_a_wide_photograph(seed):
+    image, _, diameter = whole_field(seed, (200, 280), 40)
+    wide = image[80:320, 160:400]  # six diameters, within the field
+    found = locate_disc(wide)
+    assert found is not None
+    assert not found.is_crop
+    assert error(found, (120, 120), diameter) < 0.3
+    assert found.rows[1] - found.rows[0] == pytest.approx(diameter / 0.6, rel=0.4)
+
+
 def test_crop_and_paste_are_inverse_beyond_the_border_too():
     rng = np.random.default_rng(0)
     image = rng.integers(1, 255, (50, 80, 3)).astype(np.uint8)
@@ -216,6 +227,23 @@ def test_the_disc_of_whole_photographs(real_data):
     assert sum(e < 0.5 for e in errors) >= 19
     assert np.median(errors) < 0.1
     assert np.median(seconds) < 0.7
+
+
+@pytest.mark.parametrize("number", [1, 5, 6, 7, 8])
+def test_real_photographs_five_discs_wide_are_no_crops(real_data, number):
+    folder, name = real_data / "idrid_disc", f"IDRiD_{number:02d}"
+    (path,) = (folder / "images").glob(f"{name}.*")
+    with Image.open(folder / "masks" / f"{name}.png") as file:
+        rows, columns = np.nonzero(np.asarray(file.convert("L")))
+    diameter = 2 * np.sqrt(len(rows) / np.pi)
+    top, left = (max(0, round(index.mean() - 2.5 * diameter)) for index in (rows, columns))
+    side = round(5 * diameter)
+    with Image.open(path) as file:
+        found = locate_disc(np.asarray(file.convert("RGB"))[top : top + side, left : left + side])
+    assert found is not None
+    assert not found.is_crop
+    centre = (rows.mean() - top, columns.mean() - left)
+    assert error(found, centre, diameter) < 0.5
 
 
 @pytest.mark.parametrize("address", ["refuge:refuge#train", "drishti-gs:drishti_gs#test"])

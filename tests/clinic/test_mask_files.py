@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from cli import measure as measure_command
 from fundus_uda.clinic.mask_files import measure_files
+from fundus_uda.clinic.measurements import measure
+from fundus_uda.clinic.nifti import write_mask_nifti
 from fundus_uda.engine.errors import InputError
 from tests.clinic.shapes import ellipses
 
@@ -45,6 +47,23 @@ def test_a_mask_that_cannot_be_read_is_a_row_and_the_rest_is_done(masks):
     assert "mask values 0 background" in table["reason"]["values"]
     assert np.isnan(table["vertical_cdr"]["broken"])
     assert table["vertical_cdr"]["classes"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("spacing", [(0.02, 0.01), None])
+def test_nifti_measures_as_the_image_that_it_was_written_from(tmp_path, spacing):
+    mask = ellipses(disc=(80, 60), cup=(40, 15), cup_shift=(10, 5))
+    write_mask_nifti(mask, tmp_path / "a.b.nii.gz", spacing)
+    (tmp_path / "broken.nii").write_bytes(b"no mask")
+    first, second = measure_files([tmp_path], laterality="R").to_dict("records")
+    expected = measure(mask, spacing, "R")
+    assert (first["image"], first["status"]) == ("a.b", "ok")
+    assert {name: first[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    assert second["reason"].startswith("Expected a NIfTI mask at broken.nii. Got: ")
+
+
+def test_a_mask_that_is_there_as_both_is_measured_once(masks):
+    write_mask_nifti(ellipses(disc=(80, 60)), masks / "classes.nii.gz")
+    assert measure_files([masks])["image"].tolist() == ["classes", "refuge"]
 
 
 @pytest.mark.parametrize(

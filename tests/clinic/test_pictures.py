@@ -1,5 +1,6 @@
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import Image, ImageDraw
 
 from fundus_uda.clinic.pictures import (
     CUP_COLOUR,
@@ -38,6 +39,30 @@ def test_a_photograph_without_a_disc_is_shown_without_what_stands_around_it(tmp_
     assert shown.shape[:2] == (274, 384)
     assert shown[:20, :60].max() < 40
     assert shown[137, 192].max() > 60
+
+
+def page(paper=255, ink=0):
+    """A printed page; its lines fill much of it."""
+    picture = Image.new("RGB", (500, 500), (paper,) * 3)
+    for row in range(4):
+        ImageDraw.Draw(picture).text((10, 120 * row), "Mustermann", (ink,) * 3, font_size=90)
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize(
+    "photograph",
+    [
+        page(),
+        page(paper=0, ink=255),
+        np.pad(page(), ((40, 40), (90, 90), (0, 0))),
+        (page(paper=0, ink=255) * [1, 0.6, 0.3]).astype(np.uint8),
+    ],
+    ids=["page", "white text on black", "page on black", "warm text on black"],
+)
+def test_what_shows_no_round_field_is_not_shown(tmp_path, photograph):
+    (tmp_path / "crops").mkdir()
+    write_without_disc(tmp_path, "a", photograph)
+    assert not (tmp_path / "crops" / "a.jpg").exists()
 
 
 def test_pictures_are_no_larger_than_they_need_be(tmp_path):

@@ -8,17 +8,21 @@ import zlib
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cli.main import run
 from fundus_uda.clinic import batch
-from fundus_uda.clinic.crops import write_crops
+from fundus_uda.clinic.crops import write_crops, write_labelled_crops
+from fundus_uda.clinic.mask_files import measure_files
+from fundus_uda.clinic.reading import list_photographs
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
+from fundus_uda.engine.errors import InputError
 from tests.clinic.fields import retina, whole_field
 from tests.clinic.seeing import brightness_model, run_predict
 from tests.clinic.test_reading import write_dicom
 
-NAMES = ("Mustermann", "Erika", "PID-4711", "19640812", "Musterweg")
+NAMES = ("Mustermann", "Erika", "ERIKA", "PID-4711", "19640812", "Musterweg")
 KEY = "a key that no one would guess"
 
 
@@ -44,6 +48,10 @@ def clinic(tmp_path):
     photograph.save(folder / "Erika.png", exif=about)
     Image.fromarray(retina(1)).save(folder / "Mustermann_no_disc.png")
     (folder / "Erika_broken.jpg").write_bytes(b"\xff\xd8 Mustermann")
+    write_dicom(folder / "Erika_colours.dcm", whole, "ERIKA", **size)
+    page = Image.new("RGB", (400, 300), "white")
+    ImageDraw.Draw(page).text((20, 100), "Erika Mustermann", "black", font_size=40)
+    page.save(folder / "Erika_page.png")
     return folder
 
 
@@ -91,13 +99,13 @@ def test_predict_writes_and_says_nothing_of_the_patient(
     code = run_predict(monkeypatch, cameras, clinic, "--out", out, "--key-file", tmp_path / "key")
     assert code == 3
     printed = "".join(capfd.readouterr())
-    assert "3 could not be measured" in printed
+    assert "5 could not be measured" in printed
     said = printed + caplog.text + "".join(str(w.message) for w in recwarn)
     said = said.replace(str(tmp_path), "")  # where the user asked to write
     require_no_names(out, said)
     assert KEY not in said
     assert len(list((out / "masks").glob("*.png"))) == 4
-    assert len(list((out / "crops").iterdir())) == 4  # one without a disc, none with text in it
+    assert len(list((out / "crops").iterdir())) == 4  # no text, and no page
 
 
 def test_a_dicom_with_text_in_its_pixels_raises_a_flag(clinic, cameras, tmp_path):
@@ -128,3 +136,37 @@ def test_adaptation_keeps_nothing_of_the_patient(
     assert ended.value.code == 3
     assert (out / "stages" / "2_mean_teacher" / "last.pt").is_file()
     require_no_names(out, "".join(capfd.readouterr()).replace(str(tmp_path), "") + caplog.text)
+
+
+def test_labelled_crops_hold_no_folder(clinic, tmp_path):
+    for folder in ("images", "masks"):
+        (clinic / folder).mkdir()
+        for name in ("good_1.png", "good_2.png"):
+            Image.new("L", (40, 40), 1).save(clinic / folder / name)
+    Image.new("L", (40, 40)).save(clinic / "images" / "size.png")
+    Image.new("L", (30, 40)).save(clinic / "masks" / "size.png")
+    Image.new("L", (40, 40)).save(clinic / "images" / "mask.png")
+    (clinic / "masks" / "mask.png").write_bytes(b"Mustermann")
+    (clinic / "images" / "photograph.png").write_bytes(b"Mustermann")
+    Image.new("L", (40, 40)).save(clinic / "masks" / "photograph.png")
+    table = write_labelled_crops(load_samples(f"folder:{clinic}"), tmp_path / "crops")
+    assert table["status"].tolist() == ["ok", "ok", *["unreadable"] * 3]
+    table.to_csv(tmp_path / "crops" / "crops.csv")
+    require_no_names(tmp_path / "crops", repr(table.to_dict()))
+
+
+def test_measures_of_broken_masks_hold_no_folder(tmp_path):
+    folder = tmp_path / "Erika's \\ Mustermann"  # as Python quotes it, another text
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"Mustermann")
+    said = measure_files([folder])["reason"][0]
+    assert said == "Expected a mask image at a.png. Got: UnidentifiedImageError."
+
+
+def test_two_files_of_one_name_are_named_without_their_folders(tmp_path):
+    for folder in ("Erika", "Mustermann"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"")
+    with pytest.raises(InputError) as raised:
+        list_photographs([tmp_path / "Erika", tmp_path / "Mustermann"])
+    assert not [name for name in NAMES if name in str(raised.value)]

@@ -1,6 +1,11 @@
+import os
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 from pydicom.pixels import convert_color_space
 from pydicom.uid import (
@@ -102,6 +107,42 @@ def test_ybr_full_422_becomes_rgb(tmp_path):
     assert np.abs(found.pixels.astype(int) - eye()).max() <= 8
 
 
+@pytest.mark.parametrize("bits", [12, 16])
+def test_ybr_full_of_more_than_eight_bits_becomes_rgb(tmp_path, bits):
+    ybr = convert_color_space(eye(), "RGB", "YBR_FULL")
+    stored = (ybr * ((2**bits - 1) / 255)).round().astype(np.uint16)
+    found = read_one(write_dicom(tmp_path / "a.dcm", stored, "YBR_FULL", bits=bits))
+    assert found.status == "ok"
+    assert np.abs(found.pixels.astype(int) - eye()).max() <= 2
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_jpeg_lossless_is_read(tmp_path, deep):
+    """Process 14, selection value 1, which many cameras export."""
+    pixels = eye()[..., 0].astype(np.uint16) * 257 if deep else eye()
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(tmp_path / "a.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(sitk.GetImageFromArray(pixels, isVector=not deep))
+    syntax = pydicom.dcmread(tmp_path / "a.dcm").file_meta.TransferSyntaxUID
+    assert syntax == "1.2.840.10008.1.2.4.70"
+    found = read_one(tmp_path / "a.dcm")
+    assert found.status == "ok"
+    expected = np.repeat(eye()[..., :1], 3, axis=2) if deep else eye()
+    assert np.array_equal(found.pixels, expected)
+
+
+def test_a_transfer_syntax_that_nothing_reads_is_named(tmp_path):
+    data = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", eye()))
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"
+    data.PixelData = pydicom.encaps.encapsulate([bytes(data.PixelData)])
+    data["PixelData"].VR = "OB"
+    data.save_as(tmp_path / "a.dcm")
+    reason = read_one(tmp_path / "a.dcm").reason
+    assert reason.startswith("Expected pixels in a transfer syntax that can be read. Got: MPEG2")
+
+
 @pytest.mark.parametrize("bits", [10, 16])
 def test_more_than_eight_bits_are_scaled_by_what_is_stored(tmp_path, bits):
     stored = (eye() * ((2**bits - 1) / 255)).round().astype(np.uint16)
@@ -125,6 +166,17 @@ def test_each_frame_is_a_photograph(tmp_path):
     assert np.array_equal(first.pixels, eye())
     assert np.array_equal(second.pixels, eye(9))
     assert second.laterality == "L"
+
+
+def test_a_frame_is_read_without_the_others(tmp_path):
+    frames = np.zeros((100, 200, 200, 3), dtype=np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", frames, frames=100, Rows=200, Columns=200)
+    tracemalloc.start()
+    found = read(Source("a", path, frame=99))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.pixels.shape == (200, 200, 3)
+    assert most < frames.nbytes / 2
 
 
 def test_burned_in_text_is_flagged(tmp_path):
@@ -215,7 +267,7 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:-100] if damage == "truncated" else b"")
     found = read_one(path)
     reasons = {
-        "colours": "Expected RGB, YBR or MONOCHROME pixels. Got: HSV.",
+        "colours": "Expected RGB, YBR or MONOCHROME pixels. Got: others.",
         "no pixels": "Expected a DICOM photograph. Got: a DICOM file without pixels.",
     }
     damaged = "Expected a readable DICOM file. Got: a damaged or unknown one."
@@ -230,7 +282,7 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
         ("id,path\na\n", "a path in each line of .* Got: none in line 2"),
         ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: another in line 2"),
         ("id,path\n ,b.png\n", "that can be file names. Got: another in line 2"),
-        ("id,path\na,b.png\na,c.png\n", "images of different names.*b.png and .*c.png"),
+        ("id,path\na,b.png\na,c.png\n", "images of different names.* Got: b.png and c.png"),
         ("id,path\n", "Expected images in .*list.csv. Got: none"),
     ],
 )
@@ -279,3 +331,27 @@ def test_dicom_files_named_by_uid_keep_their_whole_names(tmp_path):
     (tmp_path / "notes.1").write_text("no photograph")
     ids = ["1.2.840.113619.2.1", "1.2.840.113619.2.2", "a"]
     assert [source.id for source in list_photographs([tmp_path])] == ids
+
+
+def test_names_that_are_no_utf_8_give_printable_ids(tmp_path):
+    for name in (b"M\xfcller.png", b"M\xfdller.png", b"two\nlines.png"):
+        Image.fromarray(eye()).save(tmp_path / os.fsdecode(name))
+    plain, hashed = (list_photographs([tmp_path], key=key) for key in (None, b"a"))
+    assert sorted(source.id for source in plain) == ["M%FCller", "M%FDller", "two%0Alines"]
+    assert [read(source).status for source in plain] == ["ok"] * 3
+    assert len({source.id for source in hashed}) == 3
+
+
+@pytest.mark.parametrize("name", ["IM0001", "a.png", "a.dcm"])
+def test_a_file_that_may_not_be_read_is_a_row(tmp_path, monkeypatch, name):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / name))
+
+    write_dicom(tmp_path / name, eye())
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Image, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    (source,) = list_photographs([tmp_path])
+    found = read(source)
+    assert (found.id, found.status) == (source.id, "unreadable")
+    assert found.reason == "Expected a file that may be read. Got: no permission to."

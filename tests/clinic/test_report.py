@@ -40,6 +40,16 @@ def test_predict_writes_a_report_by_itself(run):
     assert 'data-hides="no-reference"' not in text
 
 
+def test_the_model_before_is_remembered(run, tmp_path):
+    shutil.copytree(run / "before", tmp_path / "before")
+    shutil.copytree(run / "after", tmp_path / "predictions")
+    (tmp_path / "stages.csv").write_text("stage\n")  # as `adapt` leaves it
+    for folder in (tmp_path / "predictions", tmp_path):
+        page = write_report(folder)
+        assert page == tmp_path / "predictions" / "report.html"
+        assert "beside Source only before adaptation" in page.read_text(encoding="utf-8")
+
+
 def test_figures_stand_beside_the_page(run, page):
     table = pd.read_csv(page.with_suffix(".csv"))
     written = pd.read_csv(run / "after" / "measurements.csv")

@@ -116,6 +116,20 @@ def test_the_disc_damage_scale_by_the_size_of_the_disc():
     assert math.isnan(measure(mask)["ddls_stage"])
 
 
+def test_the_stage_is_that_of_the_largest_part():
+    mask = ellipses(disc=(80, 80), cup=(40, 40))
+    with_speck = mask.copy()
+    with_speck[:8, :8] = 1
+    stages = [measure(m, (1.9 / 160, 1.9 / 160))["ddls_stage"] for m in (mask, with_speck)]
+    assert stages == [3, 3]
+
+
+def test_a_disc_without_a_cup_is_of_the_first_stage():
+    mask = ellipses(disc=(90, 90))
+    mask[:100] = 0  # off its centroid, the narrowest rim is 0.42 of the diameter
+    assert measure(mask, (0.01, 0.01))["ddls_stage"] == 1
+
+
 @pytest.mark.parametrize(
     ("ratio", "degrees", "small", "average", "large"),
     [

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from fundus_uda.clinic.measurements import measure
-from fundus_uda.clinic.trust import TRUST, agreement, flags_of, trust
+from fundus_uda.clinic.trust import TRUST, agreement, flags_of, is_disc, trust
 from fundus_uda.data.synthetic import render
 from fundus_uda.prediction import Prediction
 from tests.clinic.shapes import ellipses
@@ -77,6 +77,15 @@ def test_unsure_predictions_are_flagged():
     assert "unstable" in flags_of(row_of(dice_cup=0.5))
     assert "low_estimate" in flags_of(row_of(dice_cup=0.5))
     assert "low_affinity" in flags_of(row_of() | {"mean_affinity": 0.98})
+
+
+@pytest.mark.parametrize(
+    ("roundness", "agreement_in_a_mirror", "disc"),
+    [(0.97, 0.97, True), (0.97, 0.8, True), (0.9, 0.97, True), (0.9, 0.8, False)],
+)
+def test_what_is_neither_round_nor_firm_is_no_disc(roundness, agreement_in_a_mirror, disc):
+    row = {"disc_ellipse_dice": roundness, "flip_dice_disc": agreement_in_a_mirror}
+    assert is_disc(row) is disc
 
 
 def test_disagreement_and_text_are_flagged_where_they_are_known():

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,108 +13,19 @@ import yaml
 
 from fundus_uda.comparison import gap_closed
 from fundus_uda.engine.checkpoint import changed_settings
+from fundus_uda.engine.config import override
+from fundus_uda.engine.cost import Cost
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.metrics import DICE
 from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
-from fundus_uda.training import train
+from fundus_uda.tables import COSTED, TABLES, Dice, Row
+from fundus_uda.training import step_cost, train
 from fundus_uda.translated_source import write_translated_source
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
-Dice = tuple[float, float, float]
-"""Cup, disc and their mean."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a table, and the run behind it."""
-
-    title: str
-    config: str
-    """Name of the shipped settings, without the profile's ending."""
-    overrides: tuple[str, ...] = ()
-    start: str | None = None
-    """The row whose network the run starts from."""
-    updates_on_cpu: int | None = None
-    """Of the CPU profile; None for as many as its settings say."""
-    translated: bool = False
-    """The source images are first brought into the target's style by CyCADA."""
-    seeds: int | None = 1
-    """How many; None for as many as asked for."""
-    paper: Dice | float | None = None
-    """What the paper has: Dice on REFUGE to RIM-ONE-r3 (Table VII), or mIoU in per cent on GTA5 to
-    Cityscapes (Tables III to V)."""
-
-
-def _adapted(title: str, config: str, overrides: tuple[str, ...] = (), **more: Any) -> Row:
-    """A row that goes on from the source-only network, as the authors' released code does."""
-    return Row(title, config, overrides, **{"start": "source", "updates_on_cpu": 100, **more})
-
-
-SOURCE = Row("Source only", "source", seeds=None, paper=(0.751, 0.793, 0.772))
-ORACLE = Row("Oracle", "oracle", seeds=None, paper=(0.856, 0.968, 0.914))
-# The paper takes a tenth of its weight after translation, since less is left to align.
-ASA_IT = _adapted("ASA + IT", "asa_it", translated=True)
-ASA_ST = _adapted("ASA + ST", "self_training", start="asa")
-ASA_IT_ST = _adapted("ASA + IT + ST", "self_training", start="asa_it")
-
-TABLES: dict[str, dict[str, Row]] = {
-    "table7": {
-        "source": SOURCE,
-        "source_longer": _adapted("Source only, as many updates as adapted", "source"),
-        "adaptsegnet": _adapted("AdaptSegNet", "adaptsegnet", paper=(0.775, 0.893, 0.834)),
-        "advent": _adapted("ADVENT", "advent"),
-        "asc": _adapted("ASC", "asc"),
-        "asa": _adapted("ASA", "asa", seeds=None, paper=(0.806, 0.900, 0.853)),
-        "asa_st": ASA_ST,
-        "asa_it": ASA_IT,
-        "asa_it_st": ASA_IT_ST,
-        "recipe_source": Row("Default recipe, first stage", "strong_source", seeds=None),
-        "recipe": Row("Default recipe", "mean_teacher", start="recipe_source", seeds=None),
-        "oracle": ORACLE,
-    },
-    "table3": {
-        "source": replace(SOURCE, seeds=1, paper=38.1),
-        "asa": _adapted("ASA", "asa", paper=45.1),
-        "asa_it": replace(ASA_IT, paper=45.6),
-        "asa_st": replace(ASA_ST, paper=48.1),
-        "asa_it_st": replace(ASA_IT_ST, paper=49.1),
-        "oracle": replace(ORACLE, seeds=1, paper=None),
-    },
-    "table4": {
-        "source": replace(SOURCE, seeds=1, paper=38.1),
-    }
-    | {
-        f"{method}_{weight}": _adapted(
-            f"{method.upper()}, lambda = {weight}",
-            method,
-            (f"adaptation.{term}={weight}",),
-            paper=paper,
-        )
-        for method, term, papers in (
-            ("asc", "regulariser_weight", (43.1, 43.5, 43.8, 43.6, 43.7)),
-            ("asa", "adversarial_weight", (44.9, 45.0, 45.1, 44.7, 44.6)),
-        )
-        for weight, paper in zip(
-            ("0.0002", "0.0005", "0.001", "0.002", "0.004"), papers, strict=True
-        )
-    },
-    "table5": {
-        "source": replace(SOURCE, seeds=1, paper=38.1),
-        "adaptsegnet": _adapted("AdaptSegNet", "adaptsegnet", paper=41.4),
-    }
-    | {
-        f"{method}_{neighbors}": _adapted(
-            f"{method.upper()}, {neighbors} neighbours",
-            method,
-            (f"affinity.neighbors={neighbors}",),
-            paper=paper,
-        )
-        for method, papers in (("asc", (42.6, 43.8)), ("asa", (43.6, 45.1)))
-        for neighbors, paper in zip((4, 8), papers, strict=True)
-    },
-}
-"""By the number of the paper's table. Tables III to V are its road scenes; here, the fundus."""
+COST = "cost.json"
+COLUMNS = ("row", "title", "seed", *DICE, "seconds", *Cost._fields, "paper")
 
 
 def reproduce(
@@ -131,7 +41,7 @@ def reproduce(
     """Train what is missing of a table, and write it beside the paper's values.
 
     Runs are in `out/ROW-seedN`; a finished one is left alone, an interrupted one resumed, so that
-    the command can be stopped and started at will. `out/TABLE.csv` and `out/TABLE.md` are written
+    the command can be stopped and started at will. `out/TABLE.csv`, `.md` and `.png` are written
     anew after each run.
 
     Args:
@@ -158,11 +68,17 @@ def reproduce(
         for name, row in rows.items():
             if seed < (row.seeds or seeds):
                 say(f"{row.title}, seed {seed}")
-                _complete(name, row, seed, out, device, profile, overrides)
+                settings = _settings(name, row, seed, out, device, profile, overrides)
+                run = out / f"{name}-seed{seed}"
+                _complete(run, settings, device)
+                if table == COSTED and not (run / COST).is_file():
+                    cost = step_cost(settings, device)
+                    (run / COST).write_text(json.dumps(cost._asdict()), encoding="utf-8")
                 written = collect(table, out)
                 written.to_csv(out / f"{table}.csv", index=False)
                 text = as_markdown(table, written)
                 (out / f"{table}.md").write_text(text, encoding="utf-8")
+                plot(table, written, out / f"{table}.png")
     return written
 
 
@@ -183,8 +99,9 @@ def collect(table: str, out: Path) -> pd.DataFrame:
 
     Returns:
         A row per run: row, title, seed, dice_cup, dice_disc, dice_mean, gap_closed = (run -
-        source only) / (oracle - source only) in dice_mean of the same seed, NaN without those, and
-        seconds, what the run took without those it starts from, NaN for one that was resumed.
+        source only) / (oracle - source only) in dice_mean of the same seed, NaN without those,
+        seconds, what the run took without those it starts from, NaN for one that was resumed,
+        gflops and peak_megabytes (see `engine.cost`), NaN where they were not counted, and paper.
     """
     found = []
     for name, row in TABLES[table].items():
@@ -192,7 +109,7 @@ def collect(table: str, out: Path) -> pd.DataFrame:
             file = run / "evaluation" / "last" / "summary.json"
             if file.is_file():
                 summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-                took = run / "seconds.json"
+                took, cost = run / "seconds.json", run / COST
                 found.append(
                     {
                         "row": name,
@@ -200,9 +117,11 @@ def collect(table: str, out: Path) -> pd.DataFrame:
                         "seed": summary["seed"],
                         **{key: summary[key]["mean"] for key in DICE},
                         "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
+                        **(json.loads(cost.read_text()) if cost.is_file() else {}),
+                        "paper": of_paper(row.paper),
                     }
                 )
-    written = pd.DataFrame(found)
+    written = pd.DataFrame(found, columns=COLUMNS)
     mean = written.set_index(["row", "seed"])["dice_mean"]
 
     written["gap_closed"] = [
@@ -217,21 +136,24 @@ def as_markdown(table: str, written: pd.DataFrame) -> str:
 
     The gap closed is the mean of each seed's.
     """
-    lines = [
-        "| Method | Seeds | Dice cup | Dice disc | Mean | Gap closed | Paper |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    titles = ["Method", "Seeds", "Dice cup", "Dice disc", "Mean", "Gap closed"]
+    titles += ["GFLOPs", "Memory (MB)"] if table == COSTED else []
+    titles += ["Paper"]
+    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for name, row in TABLES[table].items():
         runs = written[written["row"] == name]
         if len(runs):
-            dice = " | ".join(_mean_and_spread(runs[key], "{:.3f}") for key in DICE)
-            gap = _mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")
-            paper = _of_paper(row.paper)
-            lines.append(f"| {row.title} | {len(runs)} | {dice} | {gap} | {paper} |")
+            cells = [row.title, str(len(runs))]
+            cells += [_mean_and_spread(runs[key], "{:.3f}") for key in DICE]
+            cells += [_mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")]
+            if table == COSTED:
+                cells += [_mean_and_spread(runs[key], "{:.0f}") for key in Cost._fields]
+            lines.append(f"| {' | '.join([*cells, of_paper(row.paper)])} |")
     return "\n".join(lines) + "\n"
 
 
-def _of_paper(value: Dice | float | None) -> str:
+def of_paper(value: Dice | float | None) -> str:
+    """As the tables print it."""
     if isinstance(value, tuple):
         return ", ".join(f"{dice:.3f}" for dice in value)
     return "" if value is None else f"{value:.1f} % mIoU (GTA5)"
@@ -244,7 +166,7 @@ def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> s
     return form.format(values.mean()) + spread + unit
 
 
-def _complete(
+def _settings(
     name: str,
     row: Row,
     seed: int,
@@ -252,20 +174,29 @@ def _complete(
     device: torch.device,
     profile: Profile,
     overrides: tuple[str, ...],
-) -> None:
-    run = out / f"{name}-seed{seed}"
+) -> FundusSettings:
+    """Of one run; what it needs of other runs is there, or made here (a translated source)."""
+    config = in_profile(f"fundus/{row.config}", profile)
     given = [*overrides, *row.overrides, f"seed={seed}"]
     if profile == "cpu" and row.updates_on_cpu is not None:
         given.insert(0, f"steps={row.updates_on_cpu}")
     if row.start is not None:
-        given.append(f"start={out / f'{row.start}-seed{seed}'}")
-    config = in_profile(f"fundus/{row.config}", profile)
+        given.append(override("start", str(out / f"{row.start}-seed{seed}")))
     settings = read_settings(config, given)
-    if row.translated:
-        address = _translated_source(settings, out, seed, device, profile)
-        settings = read_settings(config, [*given, f"data.source={address}"])
+    if row.weight is not None:
+        term, times = row.weight
+        given.append(f"adaptation.{term}={getattr(settings.adaptation, term) * times}")
+        settings = read_settings(config, given)
     if settings.data.test is None:
         raise InputError("Expected data.test, on which the table is scored. Got: none.")
+    if row.translated:
+        address = _translated_source(settings, out, seed, device, profile)
+        given += [override("data.source", address), override("data.source_annotation", None)]
+        settings = read_settings(config, given)
+    return settings
+
+
+def _complete(run: Path, settings: FundusSettings, device: torch.device) -> None:
     _require_same_settings(run, settings)
     if (run / "evaluation" / "last" / "summary.json").is_file():
         return
@@ -300,6 +231,29 @@ def _translated_source(
         )
         finished.touch()
     return f"folder:{folder}"
+
+
+def plot(table: str, written: pd.DataFrame, file: Path) -> None:
+    """A dot per run, in the table's order, and what the paper has for Dice (hollow)."""
+    from matplotlib.figure import Figure  # not pyplot: no global state, and no window
+
+    rows = [name for name in TABLES[table] if name in set(written["row"])]
+    figure = Figure(figsize=(7, 1 + 0.35 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(
+        written["dice_mean"], [rows.index(name) for name in written["row"]], "o", label="here"
+    )
+    papers = [(rows.index(n), row.paper) for n, row in TABLES[table].items() if n in rows]
+    of_dice = [(paper[-1], place) for place, paper in papers if isinstance(paper, tuple)]
+    if of_dice:
+        label = "paper (REFUGE to RIM-ONE-r3)"
+        axes.plot(*zip(*of_dice, strict=True), "o", mfc="none", color="grey", label=label)
+    axes.set_yticks(range(len(rows)), [TABLES[table][name].title for name in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("Mean Dice of cup and disc")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(file, dpi=150)
 
 
 def _require_same_settings(run: Path, settings: FundusSettings) -> None:

@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from fundus_uda import reproduction
 from fundus_uda.engine.config import find_config
 from fundus_uda.engine.errors import InputError
-from fundus_uda.reproduction import TABLES, Row, as_markdown, collect, reproduce
+from fundus_uda.reproduction import as_markdown, collect, reproduce
+from fundus_uda.tables import TABLES, Row
 
 CPU = torch.device("cpu")
 ROWS = {
@@ -47,6 +49,8 @@ def test_a_table_is_trained_written_and_then_left_alone(table, cameras, tmp_path
     assert written["gap_closed"][2] == pytest.approx((teacher - source) / (oracle - source))
     assert written["gap_closed"].isna().tolist() == [False, True, False, True, False]
     assert (tmp_path / "tiny.md").read_text().startswith("| Method | Seeds |")
+    assert Image.open(tmp_path / "tiny.png").width > 500
+    assert written["paper"].tolist()[:2] == ["0.100, 0.200, 0.150"] * 2
 
     def never(*_, **__):
         raise AssertionError("a finished run was trained again")
@@ -93,6 +97,26 @@ def test_the_markdown_has_mean_spread_and_the_papers_values(table, tmp_path):
     line = as_markdown(table, collect(table, tmp_path)).splitlines()[2]
     assert line.startswith("| Source only | 2 | 0.710 ± 0.014 | 0.710 ± 0.014 | 0.710 ± 0.014 |")
     assert line.endswith("|  | 0.100, 0.200, 0.150 |")
+
+
+def test_a_weight_is_a_multiple_of_the_profiles(cameras, tmp_path):
+    row = TABLES["table4"]["asa_0.2"]
+    values = {}
+    for profile in ("cpu", "paper"):
+        given = ("name", row, 0, tmp_path, CPU, profile, tiny(cameras))
+        values[profile] = reproduction._settings(*given).adaptation.adversarial_weight
+    assert values == {"cpu": pytest.approx(0.002), "paper": pytest.approx(0.0002)}
+
+
+def test_a_table_with_costs_has_them_in_both_files(cameras, tmp_path, monkeypatch):
+    rows = {name: TABLES["table5"][name] for name in ("source", "asa_4", "asa_8")}
+    monkeypatch.setitem(TABLES, "table5", rows)
+    written = reproduce("table5", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    assert written["gflops"].is_monotonic_increasing
+    assert written["peak_megabytes"].is_monotonic_increasing
+    header, _, line, *_ = (tmp_path / "table5.md").read_text().splitlines()
+    assert "| GFLOPs | Memory (MB) | Paper |" in header
+    assert line.endswith("| 38.1 % mIoU (GTA5) |")
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,0 +1,67 @@
+"""What a training step costs: the columns of the paper's Table V."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class Cost(NamedTuple):
+    """Of one call."""
+
+    gflops: float
+    """Thousand millions of floating-point operations of convolutions and matrix products, forward
+    and backward; a multiplication and an addition count as two. Elementwise work is not counted."""
+    peak_megabytes: float
+    """Most memory (10^6 bytes) in tensors at one time, of those that the call made."""
+
+
+def cost_of(call: Callable[[], Any]) -> Cost:
+    """Run `call` once and count. The memory is that of tensors, the same on every device.
+
+    Args:
+        call: for example one `adaptation_step` on a state that has made one before, so that
+            optimisers have their buffers.
+    """
+    memory = _TensorMemory()
+    with FlopCounterMode(display=False) as flops, memory:
+        call()
+    return Cost(flops.get_total_flops() / 1e9, memory.peak / 1e6)
+
+
+class _TensorMemory(TorchDispatchMode):
+    """Follows the storages that operations make until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(s) for s in map(_storage, tree_leaves((args, kwargs))) if s is not None}
+        out = func(*args, **(kwargs or {}))
+        for storage in map(_storage, tree_leaves(out)):
+            # what was there before the call is not of its making
+            if storage is not None and id(storage) not in self.alive and id(storage) not in given:
+                self._follow(storage)
+        return out
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+
+        def freed(_: Any) -> None:
+            self.now -= size
+            del self.alive[key]
+
+        self.alive[key] = weakref.ref(storage, freed)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+def _storage(leaf: Any) -> torch.UntypedStorage | None:
+    return leaf.untyped_storage() if isinstance(leaf, Tensor) else None

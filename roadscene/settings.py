@@ -55,7 +55,7 @@ class DeepLabV3PlusSettings(Settings):
     architecture: Literal["deeplab_v3plus"]
     encoder: str = "resnet101"
     weights: str = "imagenet"
-    output_stride: int = 16
+    output_stride: Literal[8, 16] = 16
 
 
 class RoadSettings(EngineSettings):

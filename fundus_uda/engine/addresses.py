@@ -28,6 +28,6 @@ def parse_address(address: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[
     if split and split not in splits[kind]:
         raise InputError(
             f"Expected the split of {kind} to be one of {', '.join(splits[kind])}. "
-            f"Got: {split!r} in {address!r}."
+            f"Got: {split!r} in {address!r}. A folder with '#' in its name needs a slash behind it."
         )
     return kind, Path(path).expanduser(), split

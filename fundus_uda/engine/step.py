@@ -47,8 +47,7 @@ def adaptation_step(
         pixels that it labels.
 
     Raises:
-        WorkError: a loss is not finite, or the teacher labels no pixel of the first batch; no
-            weight was updated (batch-norm statistics may be).
+        WorkError: a loss is not finite; no weight was updated (batch-norm statistics may be).
     """
     method = METHODS[settings.method]
     sees, regulariser = method.discriminator_sees, method.regulariser
@@ -93,7 +92,7 @@ def adaptation_step(
             state.segmenter(target.image)
     elif target is not None:
         seen = target.image if target.strong is None else target.strong
-        with autocast:
+        with _statistics_of_source(state.segmenter, source), autocast:
             logits_t = _each_level(state.segmenter(seen))
         probs_t = [logits.float().softmax(dim=1) for logits in logits_t]
         objective = probs_t[0].new_zeros(())
@@ -105,12 +104,6 @@ def adaptation_step(
                 prob_teacher = state.teacher(target.image).float().softmax(dim=1)
             taught = pseudo_labels(prob_teacher, weights.teacher, settings.ignore_label)
             losses["taught"] = (taught != settings.ignore_label).float().mean()
-            if state.step == 0 and losses["taught"] == 0:
-                raise WorkError(
-                    "Expected pixels of the target that the teacher is sure of. Got: none in "
-                    "the first batch. Lower adaptation.teacher.confidence, set "
-                    "adaptation.teacher.keep, or start from another model."
-                )
             losses["teacher"] = segmentation_loss(
                 logits_t[0], taught, settings.ignore_label, weight_of_class
             )
@@ -189,6 +182,25 @@ def _schedule_lr(
 ) -> None:
     for group in optimizer.param_groups if optimizer is not None else ():
         group["lr"] = poly_lr(group["base_lr"], step, settings.steps, settings.poly_power)
+
+
+@contextmanager
+def _statistics_of_source(segmenter: nn.Module, source: Batch | None) -> Iterator[None]:
+    """Batch normalisation keeps its running statistics, those of the source, where there is one.
+
+    Each domain is normalised by its own batch. Averaged over both, the running statistics fit
+    neither domain, and predictions with them are worse than with the source's.
+    """
+    layers = [m for m in segmenter.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    if source is not None:
+        for layer in layers:
+            layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 @contextmanager

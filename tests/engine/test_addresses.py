@@ -20,6 +20,7 @@ def test_a_windows_path_keeps_its_colon():
 
 def test_a_hash_in_a_folder_is_not_a_split():
     assert parse_address("folder:/eyes #1/a", SPLITS)[1:] == (Path("/eyes #1/a"), "")
+    assert parse_address("folder:/eyes #1/", SPLITS)[1:] == (Path("/eyes #1"), "")
     assert parse_address("folder:/eyes #1/a#all", SPLITS)[1:] == (Path("/eyes #1/a"), "all")
 
 

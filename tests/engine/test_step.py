@@ -118,11 +118,10 @@ def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
     torch.testing.assert_close(trained.teacher[4].weight, mean)
 
 
-def test_a_teacher_that_is_sure_of_nothing_stops_the_run():
+def test_a_teacher_that_is_sure_of_nothing_teaches_nothing_and_says_so():
     of = settings(method="self_training", adaptation={"teacher": {"confidence": 1.0}})
     _, target = batches()
-    with pytest.raises(WorkError, match="sure of. Got: none in the first batch"):
-        adaptation_step(state(of), None, target, of)
+    assert adaptation_step(state(of), None, target, of) == {"teacher": 0, "taught": 0}
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
@@ -138,6 +137,26 @@ def test_adabn_changes_the_running_statistics_alone(precision):
         if not torch.equal(tensor, before[name])
     }
     assert changed == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+
+
+@pytest.mark.parametrize("method", ["asc", "asa", "mean_teacher"])
+def test_running_statistics_are_those_of_the_source_where_there_is_one(method):
+    weights = {"adversarial_weight": 0, "regulariser_weight": 0, "teacher": {"weight": 0}}
+    of = settings(method=method, adaptation=weights)
+    adapted, source_alone, target_alone = state(of), state(of), state(of)
+    source, target = batches()
+    adaptation_step(adapted, source, target, of)
+    seed_torch(of.seed, "step", 0)
+    source_alone.segmenter.train()(source.image)
+    torch.testing.assert_close(
+        adapted.segmenter[1].running_mean, source_alone.segmenter[1].running_mean
+    )
+    assert adapted.segmenter[1].momentum == 0.1
+    if method != "asa":
+        adaptation_step(target_alone, None, target, of)
+        assert not torch.equal(
+            target_alone.segmenter[1].running_mean, state(of).segmenter[1].running_mean
+        )
 
 
 def test_rare_classes_weigh_more_with_a_class_balance():

@@ -60,7 +60,8 @@ class NotchedCup(nn.Module):
 def test_outlines_are_those_that_predict_gives(convex, cameras, tmp_path, monkeypatch):
     given = ["data.flips=false", f"data.convex_cup={str(convex).lower()}"]
     settings = small_settings(cameras, *given)
-    monkeypatch.setattr(figures, "load_model", lambda *_: Model(NotchedCup(), settings, 0))
+    model = Model(NotchedCup(), settings, 0, torch.ones(3))
+    monkeypatch.setattr(figures, "load_model", lambda *_: model)
     file, cpu = tmp_path / "p.png", torch.device("cpu")
     draw_results(f"folder:{cameras / 'a'}", [tmp_path / "run"], file, cpu, rows=1)
     drawn = np.asarray(Image.open(file))[HEADER:, 2 * SIDE : 3 * SIDE]

@@ -15,6 +15,7 @@ from fundus_uda.prediction import class_probabilities, outline, predictions
 from tests.small_run import small_settings
 
 CPU = torch.device("cpu")
+PLAIN = ("data.flips=false", "data.convex_cup=false")
 
 
 class Thresholds(nn.Module):
@@ -28,7 +29,7 @@ class Thresholds(nn.Module):
 
 @pytest.fixture
 def model(cameras):
-    return Model(Thresholds(), small_settings(cameras), step=0, label_shares=torch.ones(3))
+    return Model(Thresholds(), small_settings(cameras, *PLAIN), step=0, label_shares=torch.ones(3))
 
 
 def ellipse_picture(path, height=90, width=150):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from fundus_uda import recipe
+from fundus_uda.clinic import batch
 from fundus_uda.clinic.crops import show_whole_photographs
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
@@ -168,7 +169,8 @@ def test_the_size_is_that_of_the_model(cameras, tmp_path):
         adapt(target, tmp_path / "out", CPU, model=tmp_path, overrides=TINY)
 
 
-def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path):
+def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "is_disc", lambda _: True)  # what two steps teach is no disc
     whole, _ = adapted
     pixels, _ = render("b", 3, 200)
     write_dicom(tmp_path / "a.dcm", pixels, Rows=200, Columns=200, PixelSpacing=[0.02, 0.02])

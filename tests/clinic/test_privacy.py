@@ -160,7 +160,9 @@ def test_measures_of_broken_masks_hold_no_folder(tmp_path):
     folder.mkdir()
     (folder / "a.png").write_bytes(b"Mustermann")
     said = measure_files([folder])["reason"][0]
-    assert said == "Expected a mask image at a.png. Got: UnidentifiedImageError."
+    assert (
+        said == "Expected a mask image at a.png. Got: UnidentifiedImageError. Replace or remove it."
+    )
 
 
 def test_two_files_of_one_name_are_named_without_their_folders(tmp_path):

@@ -112,7 +112,8 @@ def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
     of = settings(root, method=method, start=str(run), steps=1)
     train(of, tmp_path / "run", CPU)
     header, _ = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert header == ("step,teacher" if method == "self_training" else "step,segmentation,teacher")
+    first = "" if method == "self_training" else "segmentation,"
+    assert header == f"step,{first}taught,teacher"
     checkpoint = load_checkpoint(tmp_path / "run" / "last.pt")
     first, teacher = segmenter_of(run), checkpoint.state["teacher"]
     same = all(torch.equal(first[name], teacher[name]) for name in first)
@@ -127,7 +128,8 @@ def test_a_teacher_needs_a_start(root, tmp_path):
 def untrained_run(folder: Path, of: RoadSettings) -> dict[str, Tensor]:
     """Writes the checkpoint of step 0; gives the network's tensors."""
     network = random_network(of)
-    state = build_state(network, parameter_groups(network, of), of.data.classes, of, CPU)
+    shares = torch.ones(of.data.classes)
+    state = build_state(network, parameter_groups(network, of), shares, of, CPU)
     folder.mkdir()
     save_checkpoint(folder / "last.pt", state, of, {"source": "", "target": ""}, of.data.classes)
     return network.state_dict()

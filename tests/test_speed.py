@@ -21,7 +21,9 @@ def test_an_asa_step_costs_at_most_15_percent_more_than_an_adaptsegnet_step(monk
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     names = ("adaptsegnet", "asa")
     settings = {name: read_settings(f"fundus/{name}_cpu", []) for name in names}
-    states = {name: initial_state(settings[name], torch.device("cpu")) for name in names}
+    states = {
+        name: initial_state(settings[name], torch.ones(3), torch.device("cpu")) for name in names
+    }
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(8, 3, 256, 256, generator=generator)
     image = image.contiguous(memory_format=torch.channels_last)

@@ -137,7 +137,7 @@ def predict(
         done = pool.map(partial(row_or_reason, row_of), sources)
         console = Console(stderr=True)
         rows = list(track(done, "Photographs", len(sources), console=console, transient=True))
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"flags": ""})
+    table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(COLUMNS))
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
     beside = {"note": note, "before": os.path.relpath(before, out) if before else None}

@@ -55,6 +55,9 @@ TABLES: dict[str, dict[str, Row]] = {
         "advent": _adapted("ADVENT", "advent"),
         "asc": _adapted("ASC", "asc"),
         "asa": _adapted("ASA", "asa", seeds=None, paper=(0.806, 0.900, 0.853)),
+        "asa_source_statistics": _adapted(
+            "ASA, statistics of the source", "asa", ("adaptation.statistics=source",)
+        ),
         "asa_st": ASA_ST,
         "asa_it": ASA_IT,
         "asa_it_st": ASA_IT_ST,

@@ -109,6 +109,9 @@ class AdaptationSettings(Settings):
     adversarial_damping: bool = False
     """Multiply the adversarial weight by (1 - step / steps), as the released code does."""
     regulariser_weight: float = Field(0.001, ge=0)
+    statistics: Literal["both", "source"] = "both"
+    """Whose batches move the running statistics of batch normalisation, with which the network
+    predicts: both domains', as in the released code, or the source's alone."""
     auxiliary: AuxiliarySettings | None = None
     teacher: TeacherSettings = TeacherSettings()
 

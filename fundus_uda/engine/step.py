@@ -92,7 +92,8 @@ def adaptation_step(
             state.segmenter(target.image)
     elif target is not None:
         seen = target.image if target.strong is None else target.strong
-        with _statistics_of_source(state.segmenter, source), autocast:
+        keeps = source is not None and weights.statistics == "source"
+        with _kept_statistics(state.segmenter, keeps), autocast:
             logits_t = _each_level(state.segmenter(seen))
         probs_t = [logits.float().softmax(dim=1) for logits in logits_t]
         objective = probs_t[0].new_zeros(())
@@ -185,15 +186,12 @@ def _schedule_lr(
 
 
 @contextmanager
-def _statistics_of_source(segmenter: nn.Module, source: Batch | None) -> Iterator[None]:
-    """Batch normalisation keeps its running statistics, those of the source, where there is one.
-
-    Each domain is normalised by its own batch. Averaged over both, the running statistics fit
-    neither domain, and predictions with them are worse than with the source's.
-    """
+def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
+    """The running statistics of batch normalisation stay, if `keeps`; batches are normalised by
+    their own all the same."""
     layers = [m for m in segmenter.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in layers]
-    if source is not None:
+    if keeps:
         for layer in layers:
             layer.momentum = 0.0
     try:

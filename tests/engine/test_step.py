@@ -140,23 +140,23 @@ def test_adabn_changes_the_running_statistics_alone(precision):
 
 
 @pytest.mark.parametrize("method", ["asc", "asa", "mean_teacher"])
-def test_running_statistics_are_those_of_the_source_where_there_is_one(method):
+def test_running_statistics_are_those_of_the_source_where_settings_say_so(method):
     weights = {"adversarial_weight": 0, "regulariser_weight": 0, "teacher": {"weight": 0}}
-    of = settings(method=method, adaptation=weights)
-    adapted, source_alone, target_alone = state(of), state(of), state(of)
+    of, both = (
+        settings(method=method, adaptation=weights | {"statistics": statistics})
+        for statistics in ("source", "both")
+    )
+    adapted, source_alone, of_both = state(of), state(of), state(of)
     source, target = batches()
     adaptation_step(adapted, source, target, of)
+    adaptation_step(of_both, source, target, both)
     seed_torch(of.seed, "step", 0)
     source_alone.segmenter.train()(source.image)
     torch.testing.assert_close(
         adapted.segmenter[1].running_mean, source_alone.segmenter[1].running_mean
     )
     assert adapted.segmenter[1].momentum == 0.1
-    if method != "asa":
-        adaptation_step(target_alone, None, target, of)
-        assert not torch.equal(
-            target_alone.segmenter[1].running_mean, state(of).segmenter[1].running_mean
-        )
+    assert not torch.equal(adapted.segmenter[1].running_mean, of_both.segmenter[1].running_mean)
 
 
 def test_rare_classes_weigh_more_with_a_class_balance():

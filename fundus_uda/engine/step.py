@@ -187,8 +187,7 @@ def _schedule_lr(
 
 @contextmanager
 def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
-    """The running statistics of batch normalisation stay, if `keeps`; batches are normalised by
-    their own all the same."""
+    """With `keeps`, batch normalisation leaves its running statistics as they are."""
     layers = [m for m in segmenter.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in layers]
     if keeps:

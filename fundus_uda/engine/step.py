@@ -188,11 +188,11 @@ def _schedule_lr(
 @contextmanager
 def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     """With `keeps`, batch normalisation leaves its running statistics as they are."""
-    layers = [m for m in segmenter.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    of_batches = nn.modules.batchnorm._BatchNorm
+    layers = [m for m in segmenter.modules() if keeps and isinstance(m, of_batches)]
     momenta = [layer.momentum for layer in layers]
-    if keeps:
-        for layer in layers:
-            layer.momentum = 0.0
+    for layer in layers:
+        layer.momentum = 0.0
     try:
         yield
     finally:

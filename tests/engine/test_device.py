@@ -48,4 +48,4 @@ def test_freed_memory_is_used_again():
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert page_faults("keep") < page_faults("as it is") / 10
+    assert page_faults("keep") < page_faults("as it is") / 2

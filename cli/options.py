@@ -32,3 +32,13 @@ TranslationConfig = Annotated[
     str | None,
     typer.Option(help="A YAML file, or translation/cycada_cpu for small networks on a CPU."),
 ]
+TableOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="For all runs, for example data.target=…"),
+]
+TableSeeds = Annotated[int, typer.Option(min=1, help="Of the rows with several.")]
+TableRows = Annotated[
+    list[str] | None,
+    typer.Option(help="Train these rows alone, and those they start from. Repeat for several."),
+]
+TableFolder = Annotated[Path, typer.Option("--out", help="Folder of runs; resumed where it is.")]

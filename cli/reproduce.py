@@ -1,11 +1,14 @@
-"""`fundus-uda reproduce`."""
+"""`fundus-uda reproduce`, and what `roadscene reproduce` shares with it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import Device, Profile
+from cli.options import Device, Profile, TableFolder, TableOverrides, TableRows, TableSeeds
+
+if TYPE_CHECKING:
+    from fundus_uda.reproduction import Application
 
 
 def command(
@@ -13,16 +16,10 @@ def command(
         Literal["table7", "table3", "table4", "table5"],
         typer.Argument(help="Of the paper; tables 3 to 5, its road scenes, here on the fundus."),
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="For all runs, for example data.target=…"),
-    ] = None,
-    out: Path = typer.Option(Path("reproduction"), help="Folder of runs; resumed where it stands."),
-    seeds: int = typer.Option(3, min=1, help="Of the rows with several."),
-    row: Annotated[
-        list[str] | None,
-        typer.Option(help="Train these rows alone, and those they start from. Repeat for several."),
-    ] = None,
+    overrides: TableOverrides = None,
+    out: TableFolder = Path("reproduction"),
+    seeds: TableSeeds = 3,
+    row: TableRows = None,
     profile: Profile = "cpu",
     device: Device = "auto",
 ) -> None:
@@ -30,12 +27,35 @@ def command(
 
     Stop it and start it again at will: finished runs are left alone, an interrupted one resumes.
     """
+    from fundus_uda.application import FUNDUS
+
+    reproduce_table(FUNDUS, table, overrides, out, seeds, row, profile, device)
+
+
+def reproduce_table(
+    application: "Application",
+    table: str,
+    overrides: list[str] | None,
+    out: Path,
+    seeds: int,
+    row: list[str] | None,
+    profile: Literal["cpu", "paper"],
+    device: str,
+) -> None:
+    """Of either application: train, write, and print the table."""
     from fundus_uda.engine.device import pick_device
     from fundus_uda.reproduction import as_markdown, reproduce
 
-    where = pick_device(device)
     written = reproduce(
-        table, out, where, seeds, profile, tuple(overrides or ()), typer.echo, tuple(row or ())
+        application,
+        table,
+        out,
+        pick_device(device),
+        seeds,
+        profile,
+        tuple(overrides or ()),
+        typer.echo,
+        tuple(row or ()),
     )
-    typer.echo(as_markdown(table, written))
-    typer.echo(f"Wrote {out / table}.csv and .md.")
+    typer.echo(as_markdown(application, table, written))
+    typer.echo(f"Wrote {out / table}.csv, .md and .png.")

@@ -1,7 +1,7 @@
 """The command `roadscene`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,12 +10,18 @@ from cli.options import (
     Affinity,
     Device,
     OutFolder,
+    Profile,
     Rows,
+    TableFolder,
+    TableOverrides,
+    TableRows,
+    TableSeeds,
     TranslationConfig,
     TranslationMethod,
     TranslationModel,
     TranslationOverrides,
 )
+from cli.reproduce import reproduce_table
 from fundus_uda.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -218,6 +224,26 @@ def draw(
 
     draw_results(address, models, out, pick_device(device), rows, affinity)
     typer.echo(f"Wrote {out}.")
+
+
+@app.command()
+def reproduce(
+    table: Annotated[Literal["table3", "table4", "table5"], typer.Argument(help="Of the paper.")],
+    overrides: TableOverrides = None,
+    out: TableFolder = Path("reproduction"),
+    seeds: TableSeeds = 1,
+    row: TableRows = None,
+    profile: Profile = "cpu",
+    device: Device = "auto",
+) -> None:
+    """Train what is missing of a table of the paper, and write it beside the paper's values.
+
+    The CPU profile is roadscene/cpu (CamVid by day to dusk), the paper's GTA5 to Cityscapes. Stop
+    it and start it again at will: finished runs are left alone, an interrupted one resumes.
+    """
+    from roadscene.application import ROADSCENE
+
+    reproduce_table(ROADSCENE, table, overrides, out, seeds, row, profile, device)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import pandas as pd
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.metrics import DICE
+from fundus_uda.reproduction import gap_closed
 
 
 def compare(runs: list[Path]) -> pd.DataFrame:
@@ -49,11 +50,6 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     return table.sort_values(["order", "seed", "checkpoint"], ignore_index=True).drop(
         columns=["order", "plain"]
     )
-
-
-def gap_closed(adapted: float, source: float, oracle: float) -> float:
-    """(adapted - source only) / (oracle - source only), in mean Dice; NaN where there is no gap."""
-    return (adapted - source) / (oracle - source) if oracle != source else float("nan")
 
 
 def as_markdown(table: pd.DataFrame) -> str:

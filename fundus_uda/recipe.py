@@ -18,13 +18,13 @@ from fundus_uda.data.datasets import is_address, load_samples
 from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
-from fundus_uda.engine.config import override
+from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
-from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
+from fundus_uda.settings import FundusSettings, read_settings
 from fundus_uda.training import score_on_target, train
 
 LOOKED_AT = 8

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,50 @@ import pandas as pd
 import torch
 import yaml
 
-from fundus_uda.comparison import gap_closed
 from fundus_uda.engine.checkpoint import changed_settings
-from fundus_uda.engine.config import override
+from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.cost import Cost
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder
-from fundus_uda.metrics import DICE
-from fundus_uda.settings import FundusSettings, Profile, in_profile, read_settings
-from fundus_uda.tables import COSTED, TABLES, Dice, Row
-from fundus_uda.training import step_cost, train
-from fundus_uda.translated_source import write_translated_source
+from fundus_uda.tables import COSTED, Dice, Row
+from fundus_uda.translation.settings import TranslationSettings
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 COST = "cost.json"
-COLUMNS = ("row", "title", "seed", *DICE, "seconds", *Cost._fields, "paper")
+
+
+@dataclass(frozen=True)
+class Application:
+    """What the tables need to know of an application. Its settings have a part `data`."""
+
+    tables: dict[str, dict[str, Row]]
+    scores: dict[str, str]
+    """Titles of the columns that an evaluation gives; gaps are closed in the last of them."""
+    form: str
+    """How a score is printed."""
+    axis: str
+    """What the last of the scores is."""
+    comparable: type[tuple[Any, ...]] | type[float]
+    """The type of those of the paper's values that are of the same score."""
+    comparable_on: str
+    """The domains of those."""
+    read_settings: Callable[[str, Profile, list[str]], Any]
+    """Of a row's config, with overrides."""
+    scores_of: Callable[[dict[str, Any]], dict[str, float]]
+    """From the summary of an evaluation."""
+    train: Callable[[Any, Path, torch.device, bool], Any]
+    step_cost: Callable[[Any, torch.device], Cost]
+    translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], list[str]]
+    """Write the translated source; the overrides that make it the source."""
+
+
+def gap_closed(adapted: float, source: float, oracle: float) -> float:
+    """(adapted - source only) / (oracle - source only); NaN where there is no gap."""
+    return (adapted - source) / (oracle - source) if oracle != source else float("nan")
 
 
 def reproduce(
+    application: Application,
     table: str,
     out: Path,
     device: torch.device,
@@ -45,7 +72,8 @@ def reproduce(
     anew after each run.
 
     Args:
-        table: a key of `TABLES`.
+        application: whose tables.
+        table: a key of them.
         out: the folder.
         device: where to train.
         seeds: of the rows with several: 0, 1, …
@@ -61,24 +89,25 @@ def reproduce(
         InputError: an unknown table or row, wrong settings or data, or a run of other settings in
             `out`.
     """
-    if table not in TABLES:
-        raise InputError(f"Expected one of {', '.join(TABLES)}. Got: {table!r}.")
-    rows = _with_starts(TABLES[table], only) if only else TABLES[table]
+    if table not in application.tables:
+        raise InputError(f"Expected one of {', '.join(application.tables)}. Got: {table!r}.")
+    rows = application.tables[table]
+    rows = _with_starts(rows, only) if only else rows
     for seed in range(seeds):
         for name, row in rows.items():
             if seed < (row.seeds or seeds):
                 say(f"{row.title}, seed {seed}")
-                settings = _settings(name, row, seed, out, device, profile, overrides)
+                settings = _settings(application, row, seed, out, device, profile, overrides)
                 run = out / f"{name}-seed{seed}"
-                _complete(run, settings, device)
+                _complete(application, run, settings, device)
                 if table == COSTED and not (run / COST).is_file():
-                    cost = step_cost(settings, device)
+                    cost = application.step_cost(settings, device)
                     (run / COST).write_text(json.dumps(cost._asdict()), encoding="utf-8")
-                written = collect(table, out)
+                written = collect(application, table, out)
                 written.to_csv(out / f"{table}.csv", index=False)
-                text = as_markdown(table, written)
+                text = as_markdown(application, table, written)
                 (out / f"{table}.md").write_text(text, encoding="utf-8")
-                plot(table, written, out / f"{table}.png")
+                plot(application, table, written, out / f"{table}.png")
     return written
 
 
@@ -94,17 +123,17 @@ def _with_starts(rows: dict[str, Row], only: tuple[str, ...]) -> dict[str, Row]:
     return {name: row for name, row in rows.items() if name in needed}
 
 
-def collect(table: str, out: Path) -> pd.DataFrame:
+def collect(application: Application, table: str, out: Path) -> pd.DataFrame:
     """What the finished runs of a table scored with their last checkpoint.
 
     Returns:
-        A row per run: row, title, seed, dice_cup, dice_disc, dice_mean, gap_closed = (run -
-        source only) / (oracle - source only) in dice_mean of the same seed, NaN without those,
+        A row per run: row, title, seed, the application's scores, gap_closed = (run - source only)
+        / (oracle - source only) in the last of them, of the same seed, NaN without those,
         seconds, what the run took without those it starts from, NaN for one that was resumed,
         gflops and peak_megabytes (see `engine.cost`), NaN where they were not counted, and paper.
     """
     found = []
-    for name, row in TABLES[table].items():
+    for name, row in application.tables[table].items():
         for run in sorted(out.glob(f"{name}-seed*")):
             file = run / "evaluation" / "last" / "summary.json"
             if file.is_file():
@@ -115,36 +144,37 @@ def collect(table: str, out: Path) -> pd.DataFrame:
                         "row": name,
                         "title": row.title,
                         "seed": summary["seed"],
-                        **{key: summary[key]["mean"] for key in DICE},
+                        **application.scores_of(summary),
                         "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
                         **(json.loads(cost.read_text()) if cost.is_file() else {}),
                         "paper": of_paper(row.paper),
                     }
                 )
-    written = pd.DataFrame(found, columns=COLUMNS)
-    mean = written.set_index(["row", "seed"])["dice_mean"]
-
+    columns = ["row", "title", "seed", *application.scores, "seconds", *Cost._fields, "paper"]
+    written = pd.DataFrame(found, columns=columns)
+    score = list(application.scores)[-1]
+    of_run = written.set_index(["row", "seed"])[score]
     written["gap_closed"] = [
-        gap_closed(dice, *(mean.get((end, seed), math.nan) for end in ("source", "oracle")))
-        for dice, seed in zip(written["dice_mean"], written["seed"], strict=True)
+        gap_closed(value, *(of_run.get((end, seed), math.nan) for end in ("source", "oracle")))
+        for value, seed in zip(written[score], written["seed"], strict=True)
     ]
     return written
 
 
-def as_markdown(table: str, written: pd.DataFrame) -> str:
+def as_markdown(application: Application, table: str, written: pd.DataFrame) -> str:
     """A row per method: mean over the seeds, and their standard deviation where there are some.
 
     The gap closed is the mean of each seed's.
     """
-    titles = ["Method", "Seeds", "Dice cup", "Dice disc", "Mean", "Gap closed"]
+    titles = ["Method", "Seeds", *application.scores.values(), "Gap closed"]
     titles += ["GFLOPs", "Memory (MB)"] if table == COSTED else []
     titles += ["Paper"]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for name, row in TABLES[table].items():
+    for name, row in application.tables[table].items():
         runs = written[written["row"] == name]
         if len(runs):
             cells = [row.title, str(len(runs))]
-            cells += [_mean_and_spread(runs[key], "{:.3f}") for key in DICE]
+            cells += [_mean_and_spread(runs[key], application.form) for key in application.scores]
             cells += [_mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")]
             if table == COSTED:
                 cells += [_mean_and_spread(runs[key], "{:.0f}") for key in Cost._fields]
@@ -167,51 +197,53 @@ def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> s
 
 
 def _settings(
-    name: str,
+    application: Application,
     row: Row,
     seed: int,
     out: Path,
     device: torch.device,
     profile: Profile,
     overrides: tuple[str, ...],
-) -> FundusSettings:
+) -> Any:
     """Of one run; what it needs of other runs is there, or made here (a translated source)."""
-    config = in_profile(f"fundus/{row.config}", profile)
     given = [*overrides, *row.overrides, f"seed={seed}"]
     if profile == "cpu" and row.updates_on_cpu is not None:
         given.insert(0, f"steps={row.updates_on_cpu}")
     if row.start is not None:
         given.append(override("start", str(out / f"{row.start}-seed{seed}")))
-    settings = read_settings(config, given)
+    settings = application.read_settings(row.config, profile, given)
     if row.weight is not None:
         term, times = row.weight
         given.append(f"adaptation.{term}={getattr(settings.adaptation, term) * times}")
-        settings = read_settings(config, given)
+        settings = application.read_settings(row.config, profile, given)
     if settings.data.test is None:
         raise InputError("Expected data.test, on which the table is scored. Got: none.")
     if row.translated:
-        address = _translated_source(settings, out, seed, device, profile)
-        given += [override("data.source", address), override("data.source_annotation", None)]
-        settings = read_settings(config, given)
+        given += _translated_source(application, settings, out, seed, device, profile)
+        settings = application.read_settings(row.config, profile, given)
     return settings
 
 
-def _complete(run: Path, settings: FundusSettings, device: torch.device) -> None:
+def _complete(application: Application, run: Path, settings: Any, device: torch.device) -> None:
     _require_same_settings(run, settings)
     if (run / "evaluation" / "last" / "summary.json").is_file():
         return
     started, begun = time.monotonic(), RunFolder(run).last.is_file()
-    train(settings, run, device, continue_run=begun)
+    application.train(settings, run, device, begun)
     if not begun:
         (run / "seconds.json").write_text(json.dumps(round(time.monotonic() - started, 1)))
 
 
 def _translated_source(
-    settings: FundusSettings, out: Path, seed: int, device: torch.device, profile: Profile
-) -> str:
+    application: Application,
+    settings: Any,
+    out: Path,
+    seed: int,
+    device: torch.device,
+    profile: Profile,
+) -> list[str]:
+    """The overrides that make it the source. It is translated once."""
     folder = out / f"translated-seed{seed}"
-    assert settings.data.source is not None
-    assert settings.data.target is not None
     translation = read_translation_settings(
         "cycada",
         settings.data.source,
@@ -220,43 +252,42 @@ def _translated_source(
         in_profile("translation/cycada", profile),
         [f"seed={seed}"],
     )
-    finished = folder / "finished"
-    if not finished.is_file():
-        write_translated_source(
-            translation,
-            settings.data.source_annotation,
-            folder,
-            device,
-            continue_run=RunFolder(folder).last.is_file(),
-        )
-        finished.touch()
-    return f"folder:{folder}"
+    kept = folder / "overrides.json"
+    if not kept.is_file():
+        begun = RunFolder(folder).last.is_file()
+        made = application.translate(translation, settings, folder, device, begun)
+        kept.write_text(json.dumps(made), encoding="utf-8")
+    kept_overrides: list[str] = json.loads(kept.read_text(encoding="utf-8"))
+    return kept_overrides
 
 
-def plot(table: str, written: pd.DataFrame, file: Path) -> None:
-    """A dot per run, in the table's order, and what the paper has for Dice (hollow)."""
+def plot(application: Application, table: str, written: pd.DataFrame, file: Path) -> None:
+    """A dot per run, in the table's order, and what the paper has for that score (hollow)."""
     from matplotlib.figure import Figure  # not pyplot: no global state, and no window
 
-    rows = [name for name in TABLES[table] if name in set(written["row"])]
+    all_rows = application.tables[table]
+    rows = [name for name in all_rows if name in set(written["row"])]
     figure = Figure(figsize=(7, 1 + 0.35 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    axes.plot(
-        written["dice_mean"], [rows.index(name) for name in written["row"]], "o", label="here"
-    )
-    papers = [(rows.index(n), row.paper) for n, row in TABLES[table].items() if n in rows]
-    of_dice = [(paper[-1], place) for place, paper in papers if isinstance(paper, tuple)]
-    if of_dice:
-        label = "paper (REFUGE to RIM-ONE-r3)"
-        axes.plot(*zip(*of_dice, strict=True), "o", mfc="none", color="grey", label=label)
-    axes.set_yticks(range(len(rows)), [TABLES[table][name].title for name in rows])
+    score = written[list(application.scores)[-1]]
+    axes.plot(score, [rows.index(name) for name in written["row"]], "o", label="here")
+    of_paper = [
+        (paper[-1] if isinstance(paper, tuple) else paper, place)
+        for place, paper in enumerate(all_rows[name].paper for name in rows)
+        if isinstance(paper, application.comparable)
+    ]
+    if of_paper:
+        label = f"paper ({application.comparable_on})"
+        axes.plot(*zip(*of_paper, strict=True), "o", mfc="none", color="grey", label=label)
+    axes.set_yticks(range(len(rows)), [all_rows[name].title for name in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("Mean Dice of cup and disc")
+    axes.set_xlabel(application.axis)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=150)
 
 
-def _require_same_settings(run: Path, settings: FundusSettings) -> None:
+def _require_same_settings(run: Path, settings: Any) -> None:
     """A finished run is taken as it is, so it must be the one that is asked for."""
     file = run / "config.yaml"
     if file.is_file():

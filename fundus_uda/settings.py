@@ -7,9 +7,6 @@ from pydantic import Field, model_validator
 from fundus_uda.engine.config import EngineSettings, Settings, find_config, load_settings
 from fundus_uda.engine.methods import METHODS
 
-Profile = Literal["cpu", "paper"]
-"""Every shipped experiment is there at the paper's scale, and small enough for a CPU."""
-
 
 class DataSettings(Settings):
     """Addresses are `KIND:PATH` or `KIND:PATH#SPLIT` (see `fundus_uda.data.datasets`)."""
@@ -77,8 +74,3 @@ def read_settings(name_or_path: str, overrides: list[str]) -> FundusSettings:
         InputError: no such file or name, or a problem in it.
     """
     return load_settings(FundusSettings, find_config(name_or_path, "fundus"), overrides)
-
-
-def in_profile(name: str, profile: Profile) -> str:
-    """The name of shipped settings in a profile, from that of the paper's."""
-    return f"{name}_cpu" if profile == "cpu" else name

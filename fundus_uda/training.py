@@ -22,9 +22,8 @@ from fundus_uda.data.transforms import (
     teaching_transforms,
 )
 from fundus_uda.engine import loop
-from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
-from fundus_uda.engine.cost import Cost, cost_of
+from fundus_uda.engine.cost import Cost, cost_of_step
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
@@ -37,7 +36,6 @@ from fundus_uda.engine.state import (
     memory_format,
     trained_network,
 )
-from fundus_uda.engine.step import adaptation_step
 from fundus_uda.evaluation import evaluate, write_evaluation
 from fundus_uda.model import Model, load_model
 from fundus_uda.networks import deeplab_v3plus, input_statistics
@@ -129,26 +127,10 @@ def initial_state(
 
 
 def step_cost(settings: FundusSettings, device: torch.device) -> Cost:
-    """Of one update with these settings, the second on random images."""
+    """Of one update with these settings."""
     state = initial_state(settings, torch.full((len(CLASSES),), 1 / len(CLASSES)), device)
-    shape, method = (
-        (settings.batch_size, settings.data.size, settings.data.size),
-        METHODS[settings.method],
-    )
-    image = torch.randn(shape[0], 3, *shape[1:])
-    source = Batch(image, torch.zeros(shape, dtype=torch.int64))
-    target = Batch(image, strong=image if method.teacher == "mean" else None)
-
-    def step() -> None:
-        adaptation_step(
-            state,
-            None if method.without_source else source.to(device, memory_format(settings)),
-            target.to(device, memory_format(settings)) if method.adapts else None,
-            settings,
-        )
-
-    step()
-    return cost_of(step)
+    square = (settings.data.size, settings.data.size)
+    return cost_of_step(state, square, square, settings)
 
 
 def _start(settings: FundusSettings, device: torch.device) -> Model:

@@ -11,12 +11,13 @@ from fundus_uda.engine import loop
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.engine.checkpoint import fingerprint, load_checkpoint, resume
 from fundus_uda.engine.config import differences
+from fundus_uda.engine.cost import Cost, cost_of_step
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.engine.selection import SelectionScore, selection_score
-from fundus_uda.engine.state import build_state, memory_format, trained_network
+from fundus_uda.engine.state import TrainState, build_state, memory_format, trained_network
 from roadscene.data import Frame, load_frames, read_label, require_labels, without_labels
 from roadscene.deeplab_v2 import DeepLabV2
 from roadscene.evaluation import evaluate, write_evaluation
@@ -60,11 +61,8 @@ def train(
     test = require_labels(load_frames(data.test), data.test) if data.test else []
     lists = {"source": _list_fingerprint(source), "target": _list_fingerprint(target)}
 
-    seed_torch(settings.seed, "network")
-    network, report = _first_network(settings, device)
     labelled = source or require_labels(load_frames(data.source), data.source)
-    shares = _label_shares(labelled, data.classes)
-    state = build_state(network, parameter_groups(network, settings), shares, settings, device)
+    state, report = _initial_state(settings, _label_shares(labelled, data.classes), device)
     if continue_run:
         resume(folder.last, state, settings, lists)
         folder.rewind(state.step)
@@ -94,7 +92,24 @@ def train(
         score if targets is not None else None,
         lists,
     )
-    return _score_run(network, settings, test, folder, device) if test else {}
+    return _score_run(state.segmenter, settings, test, folder, device) if test else {}
+
+
+def step_cost(settings: RoadSettings, device: torch.device) -> Cost:
+    """Of one update with these settings."""
+    classes = settings.data.classes
+    state, _ = _initial_state(settings, torch.full((classes,), 1 / classes), device)
+    return cost_of_step(state, settings.data.source_size, settings.data.target_size, settings)
+
+
+def _initial_state(
+    settings: RoadSettings, label_shares: Tensor, device: torch.device
+) -> tuple[TrainState, LoadReport | None]:
+    """Network, discriminator and optimisers at step 0, as functions of the seed."""
+    seed_torch(settings.seed, "network")
+    network, report = _first_network(settings, device)
+    groups = parameter_groups(network, settings)
+    return build_state(network, groups, label_shares, settings, device), report
 
 
 def _first_network(

@@ -1,12 +1,14 @@
 """Tables of tiny runs: what is trained, resumed, refused and written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
 from fundus_uda import reproduction
+from fundus_uda.application import FUNDUS
 from fundus_uda.engine.config import find_config
 from fundus_uda.engine.errors import InputError
 from fundus_uda.reproduction import as_markdown, collect, reproduce
@@ -26,16 +28,13 @@ def tiny(cameras) -> tuple[str, ...]:
     return (f"data.source=folder:{cameras / 'a'}", *data, *size)
 
 
-@pytest.fixture
-def table(monkeypatch) -> str:
-    monkeypatch.setitem(TABLES, "tiny", ROWS)
-    return "tiny"
+TINY = replace(FUNDUS, tables={"tiny": ROWS})
 
 
-def test_a_table_is_trained_written_and_then_left_alone(table, cameras, tmp_path, monkeypatch):
+def test_a_table_is_trained_written_and_then_left_alone(cameras, tmp_path):
     said: list[str] = []
-    reproduce(table, tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
-    written = collect(table, tmp_path)
+    reproduce(TINY, "tiny", tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
+    written = collect(TINY, "tiny", tmp_path)
     assert list(zip(written["row"], written["seed"], strict=True)) == [
         ("source", 0),
         ("source", 1),
@@ -55,25 +54,25 @@ def test_a_table_is_trained_written_and_then_left_alone(table, cameras, tmp_path
     def never(*_, **__):
         raise AssertionError("a finished run was trained again")
 
-    monkeypatch.setattr(reproduction, "train", never)
-    again = reproduce(table, tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
+    trained = replace(TINY, train=never)
+    again = reproduce(trained, "tiny", tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
     assert again.equals(written)
 
 
-def test_a_run_of_other_settings_is_refused(table, cameras, tmp_path):
-    reproduce(table, tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+def test_a_run_of_other_settings_is_refused(cameras, tmp_path):
+    reproduce(TINY, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
     with pytest.raises(InputError, match=r"(?s)batch_size: 3 here, 2 there.*another --out"):
-        reproduce(table, tmp_path, CPU, 1, "cpu", (*tiny(cameras), "batch_size=3"))
+        reproduce(TINY, "tiny", tmp_path, CPU, 1, "cpu", (*tiny(cameras), "batch_size=3"))
 
 
 def test_an_unknown_table_names_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="table7, table3, table4, table5"):
-        reproduce("table1", tmp_path, CPU)
+        reproduce(FUNDUS, "table1", tmp_path, CPU)
 
 
-def test_rows_bring_those_they_start_from(table, cameras, tmp_path):
+def test_rows_bring_those_they_start_from(cameras, tmp_path):
     written = reproduce(
-        table, tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("mean_teacher",)
+        TINY, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("mean_teacher",)
     )
     assert written["row"].tolist() == ["source", "mean_teacher"]
 
@@ -83,18 +82,18 @@ def test_a_translated_row_brings_the_network_that_translates():
     assert list(rows) == ["source", "asa_it", "asa_it_st"]
 
 
-def test_an_unknown_row_names_the_known_ones(table, tmp_path):
+def test_an_unknown_row_names_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"rows of source, mean_teacher, oracle. Got: teacher"):
-        reproduce(table, tmp_path, CPU, only=("teacher",))
+        reproduce(TINY, "tiny", tmp_path, CPU, only=("teacher",))
 
 
-def test_the_markdown_has_mean_spread_and_the_papers_values(table, tmp_path):
+def test_the_markdown_has_mean_spread_and_the_papers_values(tmp_path):
     for seed, mean in ((0, 0.70), (1, 0.72)):
         folder = tmp_path / f"source-seed{seed}" / "evaluation" / "last"
         folder.mkdir(parents=True)
         dice = {key: {"mean": mean} for key in ("dice_cup", "dice_disc", "dice_mean")}
         (folder / "summary.json").write_text(json.dumps({"seed": seed, **dice}))
-    line = as_markdown(table, collect(table, tmp_path)).splitlines()[2]
+    line = as_markdown(TINY, "tiny", collect(TINY, "tiny", tmp_path)).splitlines()[2]
     assert line.startswith("| Source only | 2 | 0.710 ± 0.014 | 0.710 ± 0.014 | 0.710 ± 0.014 |")
     assert line.endswith("|  | 0.100, 0.200, 0.150 |")
 
@@ -103,15 +102,15 @@ def test_a_weight_is_a_multiple_of_the_profiles(cameras, tmp_path):
     row = TABLES["table4"]["asa_0.2"]
     values = {}
     for profile in ("cpu", "paper"):
-        given = ("name", row, 0, tmp_path, CPU, profile, tiny(cameras))
+        given = (FUNDUS, row, 0, tmp_path, CPU, profile, tiny(cameras))
         values[profile] = reproduction._settings(*given).adaptation.adversarial_weight
     assert values == {"cpu": pytest.approx(0.002), "paper": pytest.approx(0.0002)}
 
 
-def test_a_table_with_costs_has_them_in_both_files(cameras, tmp_path, monkeypatch):
+def test_a_table_with_costs_has_them_in_both_files(cameras, tmp_path):
     rows = {name: TABLES["table5"][name] for name in ("source", "asa_4", "asa_8")}
-    monkeypatch.setitem(TABLES, "table5", rows)
-    written = reproduce("table5", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    costed = replace(FUNDUS, tables={"table5": rows})
+    written = reproduce(costed, "table5", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
     assert written["gflops"].is_monotonic_increasing
     assert written["peak_megabytes"].is_monotonic_increasing
     header, _, line, *_ = (tmp_path / "table5.md").read_text().splitlines()

@@ -28,6 +28,9 @@ MethodName = Literal[
     "mean_teacher",
 ]
 
+Profile = Literal["cpu", "paper"]
+"""Every shipped experiment is there at the paper's scale, and small enough for a CPU."""
+
 
 class Settings(BaseModel):
     """Frozen, and an unknown key is an error, as is true or false for a number."""
@@ -207,6 +210,11 @@ def find_config(name_or_path: str, group: str) -> Path:
             f"Got: {name_or_path!r}."
         )
     return path
+
+
+def in_profile(name: str, profile: Profile) -> str:
+    """The name of shipped settings in a profile, from that of the paper's."""
+    return f"{name}_cpu" if profile == "cpu" else name
 
 
 def shipped_configs(group: str) -> list[str]:

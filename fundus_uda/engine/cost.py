@@ -10,6 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from fundus_uda.engine.batches import Batch
+from fundus_uda.engine.config import EngineSettings
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.state import TrainState, memory_format
+from fundus_uda.engine.step import adaptation_step
+
 
 class Cost(NamedTuple):
     """Of one call."""
@@ -32,6 +39,41 @@ def cost_of(call: Callable[[], Any]) -> Cost:
     with FlopCounterMode(display=False) as flops, memory:
         call()
     return Cost(flops.get_total_flops() / 1e9, memory.peak / 1e6)
+
+
+def cost_of_step(
+    state: TrainState,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+    settings: EngineSettings,
+) -> Cost:
+    """Of an update on random images, the second: the first makes the optimisers' buffers.
+
+    Args:
+        state: is changed.
+        source_size: (height, width).
+        target_size: (height, width).
+        settings: of the run.
+    """
+    method, count, layout = METHODS[settings.method], settings.batch_size, memory_format(settings)
+    seed_torch(settings.seed, "cost")
+    source = Batch(
+        torch.randn(count, 3, *source_size), torch.zeros((count, *source_size), dtype=torch.int64)
+    ).to(state.device, layout)
+    image = torch.randn(count, 3, *target_size)
+    target = Batch(image, strong=image if method.teacher == "mean" else None)
+    target = target.to(state.device, layout)
+
+    def step() -> None:
+        adaptation_step(
+            state,
+            None if method.without_source else source,
+            target if method.adapts else None,
+            settings,
+        )
+
+    step()
+    return cost_of(step)
 
 
 class _TensorMemory(TorchDispatchMode):

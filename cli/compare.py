@@ -10,9 +10,10 @@ def command(
     out: Path | None = typer.Option(None, help="Also write the table to a .csv or .md file."),
 ) -> None:
     """Runs side by side as the paper's Table VII, with the share of the gap that each closes."""
-    from fundus_uda.comparison import as_markdown, compare, write_comparison
+    from fundus_uda.comparison import as_markdown, compare
+    from fundus_uda.side_by_side import write_comparison
 
     table = compare(runs)
     if out is not None:
-        write_comparison(table, out)
+        write_comparison(table, as_markdown(table), out)
     typer.echo(as_markdown(table))

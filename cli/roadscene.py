@@ -201,11 +201,12 @@ def compare(
     out: Path | None = typer.Option(None, help="Also write the table to a .csv or .md file."),
 ) -> None:
     """Runs side by side as the paper's Tables I, II and VI: IoU per class, and its means."""
-    from roadscene.comparison import as_markdown, compare, write_comparison
+    from fundus_uda.side_by_side import write_comparison
+    from roadscene.comparison import as_markdown, compare
 
     table = compare(runs)
     if out is not None:
-        write_comparison(table, out)
+        write_comparison(table, as_markdown(table), out)
     typer.echo(as_markdown(table))
 
 

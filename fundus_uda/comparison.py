@@ -9,7 +9,7 @@ import pandas as pd
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.metrics import DICE
-from fundus_uda.reproduction import gap_closed
+from fundus_uda.side_by_side import about, gap_closed, in_order, require_scored_alike, summary_files
 
 
 def compare(runs: list[Path]) -> pd.DataFrame:
@@ -27,29 +27,26 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     Raises:
         InputError: a folder without a summary, or runs scored on different images.
     """
-    rows, scored_on, told = [], {}, {}
+    rows, told = [], {}
     for run in runs:
-        files = sorted(run.glob("evaluation/*/summary.json")) or [run / "summary.json"]
-        for file in files:
+        for file in summary_files(run):
             summary = _read(file)
-            rows.append(_row(run, file, summary))
-            scored_on[str(run)] = summary.get("images")
+            rows.append(
+                {
+                    **about(run, file, summary),
+                    **{name: summary[name]["mean"] for name in DICE},
+                    "dice_mean_std": summary["dice_mean"]["std"],
+                    "plain": not summary.get("goes_on") and summary.get("augmentation") == "plain",
+                }
+            )
             annotation = summary.get("annotation") or "default"
             count = summary["dice_mean"]["n"]
-            told[str(run)] = f"{count} images of {summary.get('data')}, annotation {annotation}"
-    if len(set(scored_on.values())) > 1:
-        lines = "\n  ".join(f"{run}: {text}" for run, text in told.items())
-        raise InputError(
-            f"Expected runs that were scored on the same images and annotation. Got:\n  {lines}\n"
-            f"Compare each set by itself."
-        )
-    table = pd.DataFrame(rows)
+            text = f"{count} images of {summary.get('data')}, annotation {annotation}"
+            told[run] = (summary.get("images"), text)
+    require_scored_alike(told, "images and annotation")
+    table = in_order(rows)
     table["gap_closed"] = [_gap_closed_in(table, row) for _, row in table.iterrows()]
-    order = [method.title for method in METHODS.values()]
-    table["order"] = [order.index(m) if m in order else len(order) for m in table["method"]]
-    return table.sort_values(["order", "seed", "checkpoint"], ignore_index=True).drop(
-        columns=["order", "plain"]
-    )
+    return table.drop(columns="plain")
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -67,19 +64,6 @@ def as_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_comparison(table: pd.DataFrame, file: Path) -> None:
-    """Write `.csv` with all columns, or `.md` as printed.
-
-    Raises:
-        InputError: another suffix.
-    """
-    if file.suffix not in (".csv", ".md"):
-        raise InputError(f"Expected --out to end in .csv or .md. Got: {file}.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = table.to_csv(index=False) if file.suffix == ".csv" else as_markdown(table)
-    file.write_text(text, encoding="utf-8")
-
-
 def _read(file: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -91,20 +75,6 @@ def _read(file: Path) -> dict[str, Any]:
             f"Expected a summary of an evaluation at {file}. Got: {type(error).__name__}. Give "
             f"run folders whose training had data.test, or folders that `evaluate` wrote."
         ) from None
-
-
-def _row(run: Path, file: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    method = summary.get("method")
-    return {
-        "run": run.name,
-        "method": METHODS[method].title if method in METHODS else str(method),
-        "checkpoint": summary.get("checkpoint", file.parent.name),
-        "seed": summary.get("seed"),
-        "step": summary.get("step"),
-        **{name: summary[name]["mean"] for name in DICE},
-        "dice_mean_std": summary["dice_mean"]["std"],
-        "plain": not summary.get("goes_on") and summary.get("augmentation") == "plain",
-    }
 
 
 def _gap_closed_in(table: pd.DataFrame, row: "pd.Series[Any]") -> float:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.report import write_report
-from fundus_uda.comparison import compare, write_comparison
+from fundus_uda.comparison import compare
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import images_in
 from fundus_uda.data.synthetic import write_camera
@@ -62,7 +62,7 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         before = out / "predictions" / "source" if method != "source" else None
         predict(model, [test / "images"], out / "predictions" / method, device, before=before)
     table = compare([out / method for method in DEMO_METHODS])
-    write_comparison(table, out / "comparison.csv")
+    table.to_csv(out / "comparison.csv", index=False)
     _write_panel(out, test)
     after, before = (out / "predictions" / method for method in ("asa", "source"))
     write_report(after, before, load_samples(f"folder:{test}"), out / "report.html")

@@ -17,6 +17,7 @@ from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.cost import Cost
 from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.side_by_side import gap_closed
 from fundus_uda.tables import COSTED, Dice, Row
 from fundus_uda.translation.settings import TranslationSettings
 from fundus_uda.translation.settings import read_settings as read_translation_settings
@@ -47,11 +48,6 @@ class Application:
     step_cost: Callable[[Any, torch.device], Cost]
     translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], list[str]]
     """Write the translated source; the overrides that make it the source."""
-
-
-def gap_closed(adapted: float, source: float, oracle: float) -> float:
-    """(adapted - source only) / (oracle - source only); NaN where there is no gap."""
-    return (adapted - source) / (oracle - source) if oracle != source else float("nan")
 
 
 def reproduce(

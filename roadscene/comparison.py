@@ -7,9 +7,14 @@ from typing import Any
 import pandas as pd
 
 from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.methods import METHODS
+from fundus_uda.side_by_side import (
+    ABOUT,
+    about,
+    in_order,
+    require_scored_alike,
+    summary_files,
+)
 
-ABOUT = ("run", "method", "checkpoint", "seed", "step")
 MEANS = {"19": "mIoU", "16": "mIoU 16", "13": "mIoU 13"}
 
 
@@ -26,28 +31,28 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     Raises:
         InputError: a folder without a summary, or runs scored on different images or classes.
     """
-    rows, scored_on = [], {}
+    rows, told = [], {}
     for run in runs:
-        for file in sorted(run.glob("evaluation/*/summary.json")) or [run / "summary.json"]:
+        for file in summary_files(run):
             summary, classes = _read(file)
-            rows.append(_row(run, file, summary, classes))
-            scored_on[str(run)] = tuple(summary.get(k) for k in ("data", "images", "classes"))
-    if len(set(scored_on.values())) > 1:
-        lines = "\n  ".join(
-            f"{run}: {images} images of {data}, {classes} classes"
-            for run, (data, images, classes) in scored_on.items()
-        )
-        raise InputError(
-            f"Expected runs that were scored on the same images and classes. Got:\n  {lines}\n"
-            f"Compare each set by itself."
-        )
-    order = [method.title for method in METHODS.values()]
-    table = pd.DataFrame(rows)
+            by_class = zip(classes["class"], classes["iou"], strict=True)
+            rows.append(
+                {
+                    **about(run, file, summary),
+                    **{name: 100 * value for name, value in by_class},
+                    **{
+                        title: 100 * summary[n]["miou"]
+                        for n, title in MEANS.items()
+                        if n in summary
+                    },
+                }
+            )
+            images, data, count = (summary.get(key) for key in ("images", "data", "classes"))
+            told[run] = ([images, data, count], f"{images} images of {data}, {count} classes")
+    require_scored_alike(told, "images and classes")
+    table = in_order(rows)
     absent = [name for name in table if name not in ABOUT and table[name].isna().all()]
-    table = table.drop(columns=absent)
-    table["order"] = [order.index(m) if m in order else len(order) for m in table["method"]]
-    table = table.sort_values(["order", "seed", "checkpoint"], ignore_index=True)
-    return table.drop(columns="order")
+    return table.drop(columns=absent)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -57,19 +62,6 @@ def as_markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         lines.append("| " + " | ".join(_cell(column, row[column]) for column in columns) + " |")
     return "\n".join(lines) + "\n"
-
-
-def write_comparison(table: pd.DataFrame, file: Path) -> None:
-    """Write `.csv`, or `.md` as printed.
-
-    Raises:
-        InputError: another suffix.
-    """
-    if file.suffix not in (".csv", ".md"):
-        raise InputError(f"Expected --out to end in .csv or .md. Got: {file}.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = table.to_csv(index=False) if file.suffix == ".csv" else as_markdown(table)
-    file.write_text(text, encoding="utf-8")
 
 
 def _read(file: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -83,19 +75,6 @@ def _read(file: Path) -> tuple[dict[str, Any], pd.DataFrame]:
             f"{type(error).__name__}. Give run folders whose training had data.test, or folders "
             f"that `evaluate` wrote."
         ) from None
-
-
-def _row(run: Path, file: Path, summary: dict[str, Any], classes: pd.DataFrame) -> dict[str, Any]:
-    method = summary.get("method")
-    return {
-        "run": run.name,
-        "method": METHODS[method].title if method in METHODS else str(method),
-        "checkpoint": summary.get("checkpoint", file.parent.name),
-        "seed": summary.get("seed"),
-        "step": summary.get("step"),
-        **{name: 100 * value for name, value in zip(classes["class"], classes["iou"], strict=True)},
-        **{title: 100 * summary[n]["miou"] for n, title in MEANS.items() if n in summary},
-    }
 
 
 def _cell(column: str, value: Any) -> str:

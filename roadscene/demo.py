@@ -7,7 +7,7 @@ import torch
 
 from fundus_uda.engine.config import override
 from fundus_uda.engine.runlog import require_empty
-from roadscene.comparison import compare, write_comparison
+from roadscene.comparison import compare
 from roadscene.model import load_model
 from roadscene.prediction import predict
 from roadscene.settings import read_settings
@@ -51,5 +51,5 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         streets = data / "target" / "leftImg8bit" / "val" / "dusk"
         predict(loaded.network, loaded.settings, [streets], out / "predictions" / method, device)
     table = compare([out / method for method in METHODS])
-    write_comparison(table, out / "comparison.csv")
+    table.to_csv(out / "comparison.csv", index=False)
     return table

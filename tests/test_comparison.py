@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from fundus_uda.comparison import as_markdown, compare, write_comparison
+from fundus_uda.comparison import as_markdown, compare
 from fundus_uda.engine.errors import InputError
 
 
@@ -76,13 +76,3 @@ def test_a_summary_without_figures_is_named(tmp_path):
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(InputError, match="Expected a summary of an evaluation at .*summary.json"):
         compare([tmp_path])
-
-
-def test_files_by_suffix(tmp_path):
-    table = compare([write_run(tmp_path, "asa", 0.8)])
-    write_comparison(table, tmp_path / "new" / "t.csv")
-    assert (tmp_path / "new" / "t.csv").read_text().startswith("run,method,checkpoint,seed,step")
-    write_comparison(table, tmp_path / "t.md")
-    assert (tmp_path / "t.md").read_text() == as_markdown(table)
-    with pytest.raises(InputError, match="end in .csv or .md. Got: .*t.txt"):
-        write_comparison(table, tmp_path / "t.txt")

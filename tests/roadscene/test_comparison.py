@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fundus_uda.engine.errors import InputError
-from roadscene.comparison import as_markdown, compare, write_comparison
+from roadscene.comparison import as_markdown, compare
 from roadscene.evaluation import write_evaluation
 
 
@@ -27,16 +27,6 @@ def test_runs_in_the_papers_order_and_layout(tmp_path):
     assert lines[0].startswith("| method | checkpoint | seed | step | road | wall | car | mIoU |")
     assert lines[2] == "| Source only | last | 1 | 300 | 50.0 | 0.0 | 100.0 | 50.0 | 50.0 | 75.0 |"
     assert lines[3] == "| ASA | last | 1 | 300 | 100.0 |  | 100.0 | 100.0 | 100.0 | 100.0 |"
-
-
-def test_files(tmp_path):
-    table = compare([write_run(tmp_path / "a", "asc", 5)])
-    write_comparison(table, tmp_path / "new" / "table.md")
-    assert (tmp_path / "new" / "table.md").read_text() == as_markdown(table)
-    write_comparison(table, tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_text().startswith("run,method,checkpoint")
-    with pytest.raises(InputError, match=r".csv or .md. Got: .*table.txt"):
-        write_comparison(table, tmp_path / "table.txt")
 
 
 def test_different_data_or_classes_are_not_compared(tmp_path):

@@ -4,19 +4,21 @@ Zhou et al., "Affinity Space Adaptation for Semantic Segmentation Across Domains
 IEEE Transactions on Image Processing, 2020. Needs torch alone.
 """
 
+from fundus_uda.affinity.compared import (
+    class_weights,
+    entropy_loss,
+    maximum_squares_loss,
+    self_information,
+)
 from fundus_uda.affinity.discriminator import AffinityDiscriminator
 from fundus_uda.affinity.equations import (
     adversarial_loss,
     affinity_cleaning_loss,
     affinity_map,
     affinity_space,
-    class_weights,
     discriminator_loss,
-    entropy_loss,
-    maximum_squares_loss,
     mean_affinity,
     segmentation_loss,
-    self_information,
 )
 from fundus_uda.affinity.neighbors import neighbor_offsets
 

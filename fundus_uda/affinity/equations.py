@@ -7,13 +7,13 @@ is computed in float32, so that all of this is safe under mixed precision.
 Eq. 3 (ASC) and Eq. 6 (ASA) are sums of these terms and live in `engine.step`.
 """
 
-import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fundus_uda.affinity.bernoulli_kl import BernoulliKL
 from fundus_uda.affinity.neighbors import (
     DIAGONAL,
     Offset,
@@ -59,7 +59,7 @@ def affinity_cleaning_loss(
     if reduction not in ("mean", "sum"):
         raise ValueError(f'Expected `reduction` to be "mean" or "sum". Got: {reduction!r}.')
     offsets = neighbor_offsets(neighbors)
-    loss = 1 - _mean_similarity(_checked(prob), offsets, similarity).mean()
+    loss = 1 - _mean_similarity(checked(prob), offsets, similarity).mean()
     return loss * neighbors if reduction == "sum" else loss
 
 
@@ -82,7 +82,7 @@ def affinity_map(
     if directions not in ("all", "diagonal"):
         raise ValueError(f'Expected `directions` to be "all" or "diagonal". Got: {directions!r}.')
     offsets = DIAGONAL if directions == "diagonal" else neighbor_offsets(neighbors)
-    return _mean_similarity(_checked(prob), offsets, "cosine")
+    return _mean_similarity(checked(prob), offsets, "cosine")
 
 
 def mean_affinity(prob: Tensor, neighbors: int = 8) -> Tensor:
@@ -106,7 +106,7 @@ def segmentation_loss(
         label: (B, H, W) int64 class indices, or `ignore_label` where a pixel has none.
         ignore_label: pixels that do not count, neither above nor below the fraction.
         weight_of_class: (C,) float32, of the pixels labelled so, above the fraction (see
-            `class_weights`); None for 1, as in the paper.
+            `compared.class_weights`); None for 1, as in the paper.
 
     Returns:
         A scalar, the mean over the labelled pixels of the batch; 0 where there are none.
@@ -115,22 +115,6 @@ def segmentation_loss(
     weight = None if weight_of_class is None else weight_of_class.to(logits.dtype)
     total = F.cross_entropy(logits, label, weight, ignore_index=ignore_label, reduction="sum")
     return total / (label != ignore_label).sum().clamp(min=1)
-
-
-def class_weights(shares: Tensor, balance: float) -> Tensor:
-    """share^-balance of each class, such that a labelled pixel weighs 1 on average.
-
-    So that small structures, such as the cup, are not left to the large ones.
-
-    Args:
-        shares: (C,) of the labelled pixels; those below a thousandth count as that.
-        balance: 0 weighs all pixels alike, 1 all classes alike.
-
-    Returns:
-        (C,) float32.
-    """
-    weights = (shares / shares.sum()).clamp(min=1e-3) ** -balance
-    return (weights / (weights * shares / shares.sum()).sum()).float()
 
 
 # --- Section III-C: adversarial affinity space alignment ------------------------------------
@@ -159,11 +143,11 @@ def affinity_space(
         ValueError: wrong shape, or an unknown option.
     """
     offsets = neighbor_offsets(neighbors)
-    prob = _checked(prob)
+    prob = checked(prob)
     if not 0 < eps < 0.5:
         raise ValueError(f"Expected `eps` in (0, 0.5). Got: {eps}.")
     if measure == "bernoulli_kl":
-        affinity_BNCHW = _BernoulliKL.apply(prob.clamp(eps, 1 - eps), offsets)
+        affinity_BNCHW = BernoulliKL.apply(prob.clamp(eps, 1 - eps), offsets)
     elif measure == "released":
         affinity_BNCHW = _released_measure(prob, offsets, eps)
     else:
@@ -191,32 +175,15 @@ def adversarial_loss(target_domain_logits: Tensor) -> Tensor:
     return discriminator_loss(target_domain_logits, "source")
 
 
-# --- What the compared methods put in place of the affinity space ---------------------------
-
-
-def self_information(prob: Tensor) -> Tensor:
-    """-p log p of each class, over log C: (B, C, H, W) (ADVENT, Vu et al., CVPR 2019, Eq. 4)."""
-    prob = _checked(prob)
-    return -torch.xlogy(prob, prob.clamp(min=1e-30)) / math.log(prob.shape[1])
-
-
-def entropy_loss(prob: Tensor) -> Tensor:
-    """Mean normalised entropy of the pixels, in [0, 1] (ADVENT's MinEnt, Eqs. 2 and 3)."""
-    return self_information(prob).sum(dim=1).mean()
-
-
-def maximum_squares_loss(prob: Tensor) -> Tensor:
-    """-1/2 of the mean squared probability (MaxSquare, Chen et al., ICCV 2019, Eq. 5).
-
-    The mean is also over the classes, as in that method's public code.
-    """
-    return -_checked(prob).square().mean() / 2
-
-
 # --- How the above are computed -------------------------------------------------------------
 
 
-def _checked(prob: Tensor) -> Tensor:
+def checked(prob: Tensor) -> Tensor:
+    """In float32 at least.
+
+    Raises:
+        ValueError: not (B, C, H, W) in floating point.
+    """
     if prob.dim() != 4 or not prob.is_floating_point():
         raise ValueError(
             "Expected probabilities of shape (B, C, H, W) in floating point. "
@@ -263,55 +230,3 @@ def _released_measure(prob: Tensor, offsets: tuple[Offset, ...], eps: float) -> 
         q, not_q = joint.clamp(eps, 1), (1 - joint).clamp(eps, 1)
         affinities.append(q * (q.log() - log_p) + not_q * (not_q.log() - log_not_p))
     return torch.stack(affinities, dim=1)
-
-
-class _BernoulliKL(torch.autograd.Function):
-    r"""KL(Bernoulli(p_x) || Bernoulli(p_n)) for every neighbour n, with a closed-form gradient.
-
-    With u = logit p and v = log(1 - p), a_n = (p_x u_x + v_x) - p_x u_n - v_n: two logarithms per
-    pixel instead of two per pair. The gradients are da_n/dp_x = u_x - u_n and
-    da_n/dp_n = (p_n - p_x) / (p_n (1 - p_n)).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, offsets: tuple[Offset, ...]) -> Tensor:
-        v = (1 - p).log()  # torch's log1p is ten times slower on a CPU
-        u = p.log() - v
-        negative_entropy = torch.addcmul(v, p, u)
-        u_padded, v_padded = pad_edges(u), pad_edges(v)
-        batch, *rest = p.shape
-        affinity = p.new_empty(batch, len(offsets), *rest)
-        for index, offset in enumerate(offsets):
-            a_n = affinity[:, index]
-            torch.sub(negative_entropy, at_neighbor(v_padded, offset), out=a_n)
-            a_n.addcmul_(p, at_neighbor(u_padded, offset), value=-1)
-        ctx.save_for_backward(p)
-        ctx.offsets = offsets
-        return affinity
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (p,) = ctx.saved_tensors
-        u = p.log() - (1 - p).log()  # anew, so that this can be differentiated in turn
-        p_padded, u_padded = pad_edges(p), pad_edges(u)
-        at_x = torch.zeros_like(p)
-        for_n = torch.zeros_like(p_padded)
-        for index, offset in enumerate(ctx.offsets):
-            g, u_n, p_n = (
-                grad[:, index],
-                at_neighbor(u_padded, offset),
-                at_neighbor(p_padded, offset),
-            )
-            at_x.addcmul_(g, u - u_n)
-            at_neighbor(for_n, offset).addcmul_(g, p_n - p)
-        for_n /= p_padded * (1 - p_padded)
-        return at_x + _fold_edges(for_n), None
-
-
-def _fold_edges(padded: Tensor) -> Tensor:
-    """The transpose of `pad_edges`: adds what fell on the copies to the pixels they copy."""
-    padded[..., 1, :] += padded[..., 0, :]
-    padded[..., -2, :] += padded[..., -1, :]
-    padded[..., :, 1] += padded[..., :, 0]
-    padded[..., :, -2] += padded[..., :, -1]
-    return padded[..., 1:-1, 1:-1]

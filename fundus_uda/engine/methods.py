@@ -2,7 +2,7 @@
 
 They differ in three places: the map that the discriminator sees, the regulariser on the
 prediction, and the teacher whose pseudo-labels the target gets. (AdaBN has none of them.) A new
-method is a new row and, at most, a new function in `affinity.equations`.
+method is a new row and, at most, a new function in `affinity.compared`.
 """
 
 from collections.abc import Callable

@@ -13,7 +13,7 @@ import torch
 
 from fundus_uda.engine import loop
 from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.model import load_model
 from fundus_uda.training import train
 from tests.engine.tiny import assert_identical, power_failure
@@ -188,10 +188,20 @@ def start(cameras, tmp_path_factory) -> Path:
     return run
 
 
+SURE = "adaptation.teacher.confidence=0"
+
+
+def test_a_teacher_that_is_sure_of_nothing_ends_the_run(start, cameras, tmp_path):
+    unsure = ["method=self_training", "adaptation.teacher.confidence=1"]
+    settings = small_settings(cameras, *unsure, f"start={start}", "steps=2", "snapshot_every=1")
+    with pytest.raises(WorkError, match=f"network of {start} is sure of.*none in 1 steps"):
+        train(settings, tmp_path / "run", CPU)
+
+
 @pytest.mark.parametrize("method", ["mean_teacher", "self_training", "asc"])
 def test_adaptation_without_any_source_image(method, start, cameras, tmp_path):
     settings = small_settings(
-        cameras, f"method={method}", "data.source=null", f"start={start}", "steps=2"
+        cameras, f"method={method}", "data.source=null", f"start={start}", "steps=2", SURE
     )
     train(settings, tmp_path / "run", CPU)
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
@@ -202,7 +212,12 @@ def test_adaptation_without_any_source_image(method, start, cameras, tmp_path):
 
 def test_self_training_reads_no_source_and_its_teacher_stays(start, cameras, tmp_path):
     settings = small_settings(
-        cameras, "method=self_training", "data.source=folder:gone", f"start={start}", "steps=2"
+        cameras,
+        "method=self_training",
+        "data.source=folder:gone",
+        f"start={start}",
+        "steps=2",
+        SURE,
     )
     train(settings, tmp_path / "run", CPU)
     teacher = load_checkpoint(tmp_path / "run" / "last.pt").state["teacher"]
@@ -211,7 +226,7 @@ def test_self_training_reads_no_source_and_its_teacher_stays(start, cameras, tmp
 
 def test_a_mean_teacher_resumes_bit_for_bit_and_is_what_the_run_gives(start, cameras, tmp_path):
     steps = ["steps=4", "snapshot_every=2"]
-    settings = small_settings(cameras, "method=mean_teacher", f"start={start}", *steps)
+    settings = small_settings(cameras, "method=mean_teacher", f"start={start}", SURE, *steps)
     train(settings, tmp_path / "whole", CPU)
     broken = tmp_path / "broken"
     with power_failure(loop, "adaptation_step", at=2):

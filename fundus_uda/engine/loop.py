@@ -7,6 +7,8 @@ from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
 from fundus_uda.engine.checkpoint import save_checkpoint
 from fundus_uda.engine.config import EngineSettings, RunSettings
 from fundus_uda.engine.device import keep_freed_memory
+from fundus_uda.engine.errors import WorkError
+from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.runlog import RunFolder, progress_bar
 from fundus_uda.engine.selection import SelectionScore, competes
 from fundus_uda.engine.state import State, TrainState, memory_format
@@ -32,6 +34,9 @@ def run(
         folder: already begun, or rewound to `state.step`.
         score: of the segmenter on the target training images; None without a target.
         data: fingerprints of the image lists, kept in the checkpoints.
+
+    Raises:
+        WorkError: a loss is not finite; by a snapshot, a teacher was sure of no pixel at all.
     """
     classes = len(state.label_shares)
 
@@ -39,6 +44,12 @@ def run(
         return adaptation_step(state, source_batch, target_batch, settings)
 
     def snapshot() -> None:
+        if METHODS[settings.method].teacher is not None and not any(folder.logged("taught")):
+            raise WorkError(
+                f"Expected pixels that the network of {settings.start} is sure of, to learn from. "
+                f"Got: none in {state.step} steps. Start from a network that fits the target "
+                f"better, or lower adaptation.teacher.confidence."
+            )
         if score is not None:
             _select(state, score(), settings, folder)
             if state.selected_step == state.step:

@@ -73,6 +73,11 @@ class RunFolder:
                 writer.writeheader()
             writer.writerow(row)
 
+    def logged(self, name: str) -> list[float]:
+        """A column of `metrics.csv`."""
+        with (self.path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            return [float(row[name]) for row in csv.DictReader(file)]
+
 
 def _step_of(row: str) -> float:
     """The first cell; infinity for a row that was cut off as the machine stopped."""

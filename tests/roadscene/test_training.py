@@ -19,6 +19,7 @@ from tests.engine.tiny import power_failure
 from tests.roadscene.tiny import NETWORK, settings, streets
 
 CPU = torch.device("cpu")
+SURE = {"teacher": {"confidence": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_real_photographs_by_day_and_at_dusk(real_data, tmp_path):
 
 @pytest.mark.parametrize("method", ["self_training", "mean_teacher"])
 def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
-    of = settings(root, method=method, start=str(run), steps=1)
+    of = settings(root, method=method, start=str(run), steps=1, adaptation=SURE)
     train(of, tmp_path / "run", CPU)
     header, _ = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     first = "" if method == "self_training" else "segmentation,"
@@ -166,7 +167,9 @@ def test_a_start_may_have_other_initial_weights_and_rates(root, tmp_path):
     start = tmp_path / "start"
     first = untrained_run(start, settings(root, network=VGG))
     network = {**VGG, "weights": "imagenet", "backbone_lr": "repeated"}
-    of = settings(root, method="self_training", network=network, start=str(start), steps=1)
+    of = settings(
+        root, method="self_training", network=network, start=str(start), steps=1, adaptation=SURE
+    )
     train(of, tmp_path / "run", CPU)
     teacher = load_checkpoint(tmp_path / "run" / "last.pt").state["teacher"]
     assert all(torch.equal(first[name], teacher[name]) for name in first)
@@ -175,11 +178,11 @@ def test_a_start_may_have_other_initial_weights_and_rates(root, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_heads_of_a_start_are_matched_where_one_is_auxiliary(root, tmp_path, there):
-    start, heads = tmp_path / "start", {"adaptation": {"auxiliary": {}}}
-    first = untrained_run(start, settings(root, network=RESNET, **(heads if there else {})))
+    start, heads = tmp_path / "start", {"auxiliary": {}}
+    first = untrained_run(start, settings(root, network=RESNET, adaptation=heads if there else {}))
     of = settings(
         root, method="self_training", network=RESNET, start=str(start), steps=1, batch_size=1,
-        **({} if there else heads),
+        adaptation=SURE | ({} if there else heads),
     )  # fmt: skip
     train(of, tmp_path / "run", CPU)
     trained = load_model(tmp_path / "run", CPU)  # is what its own settings say

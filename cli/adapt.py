@@ -59,9 +59,11 @@ def command(
         overrides=tuple(overrides or ()),
         continue_run=resume,
     )
-    typer.echo(stages.to_string(index=False, float_format="{:.4f}".format))
-    if stages["left_out"].iloc[-1]:
-        typer.echo("The last stage collapsed and was left out: the network before it was used.")
+    shown = stages.drop(columns="reason")
+    typer.echo(shown.to_string(index=False, float_format="{:.4f}".format))
+    last = stages.iloc[-1]
+    if last["left_out"]:
+        typer.echo(f"{last['title']}: {last['reason']} The network before it is used.")
     typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
     table = read_predictions(out / "predictions").table
     end_with_failed_images(table.drop(measured(table).index))

@@ -36,7 +36,6 @@ TableOverrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="For all runs, for example data.target=…"),
 ]
-TableSeeds = Annotated[int, typer.Option(min=1, help="Of the rows with several.")]
 TableRows = Annotated[
     list[str] | None,
     typer.Option(help="Train these rows alone, and those they start from. Repeat for several."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import Device, Profile, TableFolder, TableOverrides, TableRows, TableSeeds
+from cli.options import Device, Profile, TableFolder, TableOverrides, TableRows
 
 if TYPE_CHECKING:
     from fundus_uda.reproduction import Application
@@ -18,7 +18,7 @@ def command(
     ],
     overrides: TableOverrides = None,
     out: TableFolder = Path("reproduction"),
-    seeds: TableSeeds = 3,
+    seeds: int = typer.Option(3, min=1, help="Of the rows with several, all in table7."),
     row: TableRows = None,
     profile: Profile = "cpu",
     device: Device = "auto",

@@ -15,7 +15,6 @@ from cli.options import (
     TableFolder,
     TableOverrides,
     TableRows,
-    TableSeeds,
     TranslationConfig,
     TranslationMethod,
     TranslationModel,
@@ -232,7 +231,6 @@ def reproduce(
     table: Annotated[Literal["table3", "table4", "table5"], typer.Argument(help="Of the paper.")],
     overrides: TableOverrides = None,
     out: TableFolder = Path("reproduction"),
-    seeds: TableSeeds = 1,
     row: TableRows = None,
     profile: Profile = "cpu",
     device: Device = "auto",
@@ -244,7 +242,7 @@ def reproduce(
     """
     from roadscene.application import ROADSCENE
 
-    reproduce_table(ROADSCENE, table, overrides, out, seeds, row, profile, device)
+    reproduce_table(ROADSCENE, table, overrides, out, 1, row, profile, device)
 
 
 @app.command()

@@ -7,6 +7,8 @@ import torch
 
 from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.metrics import DICE
+from fundus_uda.model import load_model
+from fundus_uda.recipe import reason_against, scored
 from fundus_uda.reproduction import Application
 from fundus_uda.settings import FundusSettings, read_settings
 from fundus_uda.tables import TABLES
@@ -29,10 +31,20 @@ def _translate(
     out: Path,
     device: torch.device,
     continue_run: bool,
-) -> list[str]:
+) -> None:
     annotation = settings.data.source_annotation
-    address = write_translated_source(translation, annotation, out, device, continue_run)
-    return [override("data.source", address), override("data.source_annotation", None)]
+    write_translated_source(translation, annotation, out, device, continue_run)
+
+
+def _translated(_: FundusSettings, out: Path) -> list[str]:
+    return [override("data.source", f"folder:{out}"), override("data.source_annotation", None)]
+
+
+def _is_worth_it(first: Path, second: Path, device: torch.device) -> bool:
+    """As the recipe decides."""
+    settings = load_model(second, device).settings
+    before, after = (scored(run, settings, device) for run in (first, second))
+    return not reason_against(after, before)
 
 
 FUNDUS = Application(
@@ -47,4 +59,6 @@ FUNDUS = Application(
     train=train,
     step_cost=step_cost,
     translate=_translate,
+    translated=_translated,
+    is_worth_it=_is_worth_it,
 )

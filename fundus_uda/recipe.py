@@ -13,6 +13,7 @@ from PIL import Image
 
 from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
+from fundus_uda.clinic.estimate import estimated_dice
 from fundus_uda.clinic.localise import DiscRegion, locate_disc
 from fundus_uda.data.datasets import is_address, load_samples
 from fundus_uda.data.samples import Sample, has_masks, require_masks
@@ -39,6 +40,7 @@ OPTIONS = {
 """What gives the settings that are not for overrides."""
 OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
 """Settings that `--model` gives."""
+KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,10 @@ def adapt(
 
     Returns:
         `stages.csv`: a row per stage, before them one of `model`, if given: stage, title,
-        mean_affinity, effective_classes, collapsed, left_out, reason (the stage failed or
-        collapsed, and there was a network before it) and, where the target has masks, dice_cup,
-        dice_disc, dice_mean of the stages.
+        estimated_dice (see `clinic.estimate`), mean_affinity, effective_classes, collapsed,
+        left_out, reason (the stage failed, collapsed or did not raise the estimate, and
+        there was a network before it) and, where the target has masks, dice_cup, dice_disc,
+        dice_mean of the stages.
 
     Raises:
         InputError: wrong data, settings or folder; an override of what has a parameter; no
@@ -143,10 +146,10 @@ def adapt(
     rows: list[dict[str, Any]] = []
     kept = model
     if model is not None:
-        scored = score_on_target(model, plan[0][2], device)
-        rows.append({"stage": "model", "title": "The given model", **asdict(scored)})
+        of_model = scored(model, plan[0][2], device)
+        rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
     for stage, run, settings in plan:
-        row: dict[str, Any] = {"stage": stage.name, "title": stage.title}
+        row: dict[str, Any] = {"stage": stage.name, "title": stage.title, **KEPT}
         rows.append(row)
         try:
             scores = train(settings, run, device, continue_run=RunFolder(run).last.is_file())
@@ -156,18 +159,16 @@ def adapt(
             row |= {"left_out": True, "reason": str(error)}
             break
         row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
-        row |= asdict(score_on_target(run, settings, device))
-        if row["collapsed"] and kept is not None:
-            row |= {"left_out": True, "reason": "The prediction on these photographs collapsed."}
+        row |= scored(run, settings, device)
+        if kept is not None and (reason := reason_against(row, rows[-2])):
+            row |= {"left_out": True, "reason": reason}
             break  # the network before it stands
         kept = run
     assert kept is not None
     first = model or plan[0][1]
-    columns = [*(field.name for field in fields(SelectionScore)), "left_out", "reason"]
-    table = pd.DataFrame(rows).reindex(
-        columns=["stage", "title", *columns, *(DICE if masks is not None else ())]
-    )
-    table = table.fillna({"left_out": False, "reason": ""}).astype({"left_out": bool})
+    columns = ["stage", "title", "estimated_dice", *(f.name for f in fields(SelectionScore))]
+    columns += ["left_out", "reason", *(DICE if masks is not None else ())]
+    table = pd.DataFrame(rows).reindex(columns=columns)
     note = _note(table)
     table.to_csv(out / "stages.csv", index=False)
     before = out / "before"
@@ -175,10 +176,46 @@ def adapt(
     if masks is not None:
         beside["reference"] = dataset
     for run, folder, more in ((first, before, {}), (kept, out / "predictions", beside)):
-        if not (folder / "report.html").is_file():
-            shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
+        if not _is_outlined(folder, more.get("note")):
+            shutil.rmtree(folder, ignore_errors=True)  # cut off here, or of another decision
             predict(load_model(run, device), photographs, folder, device, key, **more)
     return table
+
+
+def _is_outlined(folder: Path, note: str | None) -> bool:
+    """Whether `predict` has written all, with this note."""
+    summary = folder / "summary.json"
+    done = (folder / "report.html").is_file() and summary.is_file()
+    return done and json.loads(summary.read_text(encoding="utf-8"))["note"] == note
+
+
+def scored(run: Path, settings: FundusSettings, device: torch.device) -> dict[str, Any]:
+    """What the photographs of data.target tell of a network, without labels.
+
+    Returns:
+        estimated_dice (see `clinic.estimate`) and the fields of `SelectionScore`.
+    """
+    assert settings.data.target is not None
+    estimate = estimated_dice(run, settings.data.target, device)
+    return {"estimated_dice": estimate, **asdict(score_on_target(run, settings, device))}
+
+
+def reason_against(row: dict[str, Any], before: dict[str, Any]) -> str:
+    """Why a stage is to be left out; empty where it is to be kept.
+
+    Args:
+        row: what `scored` gives of its network.
+        before: of the network before it.
+    """
+    if row["collapsed"]:
+        return "The prediction on these photographs collapsed."
+    ours, theirs = row["estimated_dice"], before["estimated_dice"]
+    if ours > theirs:
+        return ""
+    return (
+        f"Without labels, its Dice is estimated at {ours:.4f}, which is not above the "
+        f"{theirs:.4f} of the network before it."
+    )
 
 
 def _note(table: pd.DataFrame) -> str:
@@ -187,7 +224,7 @@ def _note(table: pd.DataFrame) -> str:
     used = table[~table["left_out"]].iloc[-1]
     told = []
     if last["left_out"]:
-        told.append(f"{last['title']}: {last['reason']} The network before it was used.")
+        told.append(f"{last['title']}: {last['reason']} The network before it is used.")
     if used["collapsed"]:
         told.append("The prediction on these photographs collapsed. Do not trust it.")
     return " ".join(told)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ import pandas as pd
 import torch
 import yaml
 
-from fundus_uda.engine.checkpoint import changed_settings
+from fundus_uda.engine.checkpoint import changed_settings, fingerprint
 from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.cost import Cost
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.runlog import RunFolder
 from fundus_uda.side_by_side import gap_closed
-from fundus_uda.tables import COSTED, Dice, Row
+from fundus_uda.tables import COSTED, Choice, Dice, Row
 from fundus_uda.translation.settings import TranslationSettings
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
@@ -29,7 +30,7 @@ COST = "cost.json"
 class Application:
     """What the tables need to know of an application. Its settings have a part `data`."""
 
-    tables: dict[str, dict[str, Row]]
+    tables: dict[str, dict[str, Row | Choice]]
     scores: dict[str, str]
     """Titles of the columns that an evaluation gives; gaps are closed in the last of them."""
     form: str
@@ -46,8 +47,12 @@ class Application:
     """From the summary of an evaluation."""
     train: Callable[[Any, Path, torch.device, bool], Any]
     step_cost: Callable[[Any, torch.device], Cost]
-    translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], list[str]]
-    """Write the translated source; the overrides that make it the source."""
+    translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], None]
+    """Write the translated source of a run into a folder, or go on with it."""
+    translated: Callable[[Any, Path], list[str]]
+    """The overrides of a run that make the translated source in a folder its source."""
+    is_worth_it: Callable[[Path, Path, torch.device], bool] | None = None
+    """Of a run and a second that goes on from it, without labels; None without a `Choice`."""
 
 
 def reproduce(
@@ -84,38 +89,64 @@ def reproduce(
     Raises:
         InputError: an unknown table or row, wrong settings or data, or a run of other settings in
             `out`.
+        WorkError: at the end, of the rows that failed.
     """
     if table not in application.tables:
         raise InputError(f"Expected one of {', '.join(application.tables)}. Got: {table!r}.")
     rows = application.tables[table]
     rows = _with_starts(rows, only) if only else rows
+    failures = []
     for seed in range(seeds):
+        failed: set[str] = set()
         for name, row in rows.items():
-            if seed < (row.seeds or seeds):
-                say(f"{row.title}, seed {seed}")
-                settings = _settings(application, row, seed, out, device, profile, overrides)
-                run = out / f"{name}-seed{seed}"
-                _complete(application, run, settings, device)
-                if table == COSTED and not (run / COST).is_file():
-                    cost = application.step_cost(settings, device)
-                    (run / COST).write_text(json.dumps(cost._asdict()), encoding="utf-8")
-                written = collect(application, table, out)
-                written.to_csv(out / f"{table}.csv", index=False)
-                text = as_markdown(application, table, written)
-                (out / f"{table}.md").write_text(text, encoding="utf-8")
-                plot(application, table, written, out / f"{table}.png")
+            if seed >= (row.seeds or seeds):
+                continue
+            if failed & _needs(row):
+                failed.add(name)  # it has nothing to go on from
+                continue
+            say(f"{row.title}, seed {seed}")
+            run = out / f"{name}-seed{seed}"
+            try:
+                if isinstance(row, Choice):
+                    _choose(application, row, seed, run, device, row.second in failed)
+                else:
+                    settings = _settings(application, row, seed, out, device, profile, overrides)
+                    _complete(application, run, settings, device)
+                    if table == COSTED and not (run / COST).is_file():
+                        cost = application.step_cost(settings, device)
+                        (run / COST).write_text(json.dumps(cost._asdict()), encoding="utf-8")
+            except WorkError as error:
+                failed.add(name)
+                failures.append(f"{row.title}, seed {seed}: {error}")
+            written = collect(application, table, out)
+            written.to_csv(out / f"{table}.csv", index=False)
+            text = as_markdown(application, table, written)
+            (out / f"{table}.md").write_text(text, encoding="utf-8")
+            plot(application, table, written, out / f"{table}.png")
+    if failures:
+        raise WorkError(
+            f"All but {len(failures)} rows, and those that go on from them, are in "
+            f"{out / table}.md. " + "\n".join(failures)
+        )
     return written
 
 
-def _with_starts(rows: dict[str, Row], only: tuple[str, ...]) -> dict[str, Row]:
+def _needs(row: Row | Choice) -> set[str]:
+    """The rows without which there is none of this one."""
+    if isinstance(row, Choice):
+        return {row.first}
+    return ({row.start} if row.start else set()) | ({"source"} if row.translated else set())
+
+
+def _with_starts(rows: dict[str, Row | Choice], only: tuple[str, ...]) -> dict[str, Row | Choice]:
     """The named rows and those they need, in the table's order."""
     if unknown := [name for name in only if name not in rows]:
         raise InputError(f"Expected rows of {', '.join(rows)}. Got: {', '.join(unknown)}.")
     needed = set(only)
     for name, row in reversed(rows.items()):  # a row stands below those it needs
         if name in needed:
-            needed |= {row.start} if row.start else set()
-            needed |= {"source"} if row.translated else set()
+            needed |= _needs(row)
+            needed |= {row.second} if isinstance(row, Choice) else set()
     return {name: row for name, row in rows.items() if name in needed}
 
 
@@ -125,7 +156,7 @@ def collect(application: Application, table: str, out: Path) -> pd.DataFrame:
     Returns:
         A row per run: row, title, seed, the application's scores, gap_closed = (run - source only)
         / (oracle - source only) in the last of them, of the same seed, NaN without those,
-        seconds, what the run took without those it starts from, NaN for one that was resumed,
+        seconds, what the run took without those it starts from, NaN for a resumed or chosen one,
         gflops and peak_megabytes (see `engine.cost`), NaN where they were not counted, and paper.
     """
     found = []
@@ -230,6 +261,35 @@ def _complete(application: Application, run: Path, settings: Any, device: torch.
         (run / "seconds.json").write_text(json.dumps(round(time.monotonic() - started, 1)))
 
 
+def _choose(
+    application: Application,
+    row: Choice,
+    seed: int,
+    run: Path,
+    device: torch.device,
+    second_failed: bool,
+) -> None:
+    """Take over the evaluation of the run that is chosen, unless it is there."""
+    first, second = (run.parent / f"{name}-seed{seed}" for name in (row.first, row.second))
+    summaries = [r / "evaluation" / "last" / "summary.json" for r in (first, second)]
+    of = fingerprint([file.read_text() for file in summaries if file.is_file()])
+    decision = run / "chosen.json"
+    if decision.is_file():
+        if json.loads(decision.read_text(encoding="utf-8"))["of"] == of:
+            return
+    elif (run / "config.yaml").is_file():
+        raise InputError(
+            f"Expected in {run} what `reproduce` chose for {row.title}. Got: another run. "
+            f"Choose another --out, or move that run."
+        )
+    assert application.is_worth_it is not None
+    takes_second = not second_failed and application.is_worth_it(first, second, device)
+    chosen = second if takes_second else first
+    shutil.rmtree(run, ignore_errors=True)  # of other runs, or cut off here
+    shutil.copytree(chosen / "evaluation", run / "evaluation")
+    decision.write_text(json.dumps({"chosen": chosen.name, "of": of}), encoding="utf-8")
+
+
 def _translated_source(
     application: Application,
     settings: Any,
@@ -248,13 +308,12 @@ def _translated_source(
         in_profile("translation/cycada", profile),
         [f"seed={seed}"],
     )
-    kept = folder / "overrides.json"
-    if not kept.is_file():
+    finished = folder / "finished"
+    if not finished.is_file():
         begun = RunFolder(folder).last.is_file()
-        made = application.translate(translation, settings, folder, device, begun)
-        kept.write_text(json.dumps(made), encoding="utf-8")
-    kept_overrides: list[str] = json.loads(kept.read_text(encoding="utf-8"))
-    return kept_overrides
+        application.translate(translation, settings, folder, device, begun)
+        finished.touch()
+    return application.translated(settings, folder)
 
 
 def plot(application: Application, table: str, written: pd.DataFrame, file: Path) -> None:

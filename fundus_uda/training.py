@@ -58,7 +58,7 @@ def train(
 
     Raises:
         InputError: wrong data, settings or folder.
-        WorkError: a loss is not finite.
+        WorkError: a loss is not finite; a teacher was sure of no pixel.
     """
     folder = RunFolder(out)
     if continue_run:

@@ -11,7 +11,7 @@ from fundus_uda.tables import TABLES
 from fundus_uda.translation.settings import TranslationSettings
 from roadscene.settings import RoadSettings, read_settings
 from roadscene.training import step_cost, train
-from roadscene.translated_source import write_translated_source
+from roadscene.translated_source import translated_address, write_translated_source
 
 SETTINGS: dict[Profile, str] = {"cpu": "roadscene/cpu", "paper": "roadscene/gta5/resnet101_source"}
 
@@ -31,9 +31,12 @@ def _translate(
     out: Path,
     device: torch.device,
     continue_run: bool,
-) -> list[str]:
-    address = write_translated_source(translation, out, device, continue_run)
-    return [override("data.source", address)]
+) -> None:
+    write_translated_source(translation, out, device, continue_run)
+
+
+def _translated(settings: RoadSettings, out: Path) -> list[str]:
+    return [override("data.source", translated_address(settings.data.source, out))]
 
 
 ROADSCENE = Application(
@@ -48,4 +51,5 @@ ROADSCENE = Application(
     train=train,
     step_cost=step_cost,
     translate=_translate,
+    translated=_translated,
 )

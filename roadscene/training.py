@@ -52,7 +52,7 @@ def train(
 
     Raises:
         InputError: wrong data, settings, weights or folder.
-        WorkError: a loss is not finite.
+        WorkError: a loss is not finite; a teacher was sure of no pixel.
     """
     folder, data = RunFolder(out), settings.data
     if continue_run:
@@ -68,9 +68,9 @@ def train(
         folder.rewind(state.step)
 
     expected_input = normalisation(settings)
-    # The oracle's labelled images are the target's, and have its size.
-    size = data.target_size if settings.method == "oracle" else data.source_size
-    sources = RoadImages(source, size, data.classes, expected_input) if source else None
+    sources = None
+    if source:
+        sources = RoadImages(source, _labelled_size(settings), data.classes, expected_input)
     targets = RoadImages(target, data.target_size, data.classes, expected_input) if target else None
     if not continue_run:
         folder.begin(settings, device)  # only now that all input was readable
@@ -99,7 +99,13 @@ def step_cost(settings: RoadSettings, device: torch.device) -> Cost:
     """Of one update with these settings."""
     classes = settings.data.classes
     state, _ = _initial_state(settings, torch.full((classes,), 1 / classes), device)
-    return cost_of_step(state, settings.data.source_size, settings.data.target_size, settings)
+    return cost_of_step(state, _labelled_size(settings), settings.data.target_size, settings)
+
+
+def _labelled_size(settings: RoadSettings) -> tuple[int, int]:
+    """(height, width). The oracle's labelled images are the target's, and have its size."""
+    data = settings.data
+    return data.target_size if settings.method == "oracle" else data.source_size
 
 
 def _initial_state(

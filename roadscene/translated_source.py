@@ -21,6 +21,7 @@ from roadscene.model import load_model, logits_at, normalisation
 
 Size = tuple[int, int]
 """(height, width)."""
+SPLITS = {kind: layout.splits for kind, layout in LAYOUTS.items()}
 
 
 def write_translated_source(
@@ -57,8 +58,7 @@ def write_translated_source(
         device,
         continue_run,
     )
-    splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
-    kind, root, split = parse_address(settings.source, splits)
+    _, root, _ = parse_address(settings.source, SPLITS)
     for frame, image in zip(source, images, strict=True):
         assert frame.label is not None
         image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
@@ -67,6 +67,12 @@ def write_translated_source(
             file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(image_file)
         shutil.copyfile(frame.label, label_file)
+    return translated_address(settings.source, out)
+
+
+def translated_address(source: str, out: Path) -> str:
+    """Of the translated source in `out`: its kind and split are those of the source."""
+    kind, _, split = parse_address(source, SPLITS)
     return f"{kind}:{out}#{split}" if split else f"{kind}:{out}"
 
 

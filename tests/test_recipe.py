@@ -37,7 +37,8 @@ def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
     out, stages = adapted
     assert stages["stage"].tolist() == ["source", "mean_teacher"]
     assert stages["dice_mean"].between(0, 1).all()
-    assert stages["left_out"].tolist() == [False, stages["collapsed"][1]]
+    rose = stages["estimated_dice"][1] > stages["estimated_dice"][0]
+    assert stages["left_out"].tolist() == [False, stages["collapsed"][1] or not rose]
     written = pd.read_csv(out / "stages.csv").fillna({"reason": ""})
     pd.testing.assert_frame_equal(written, stages)
     first, second = (load_checkpoint(run / "last.pt") for run in sorted((out / "stages").iterdir()))
@@ -123,6 +124,26 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     assert used["model"]["method"] == "source"
     note = "Mean teacher: The prediction on these photographs collapsed. The network before it"
     assert note in (tmp_path / "out" / "predictions" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("after", "left_out"), [(0.8, True), (0.801, False)])
+def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, after, left_out):
+    def estimate(model, *_):
+        return after if "mean_teacher" in str(model) else 0.8
+
+    monkeypatch.setattr(recipe, "estimated_dice", estimate)
+    monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(0.99, 2.0, False))
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
+    assert stages["estimated_dice"].tolist() == [0.8, after]
+    assert stages["left_out"].tolist() == [False, left_out]
+    reason = (
+        "Without labels, its Dice is estimated at 0.8000, which is not above the 0.8000 of "
+        "the network before it."
+    )
+    assert stages["reason"].tolist() == ["", reason if left_out else ""]
+    used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
+    assert used["model"]["method"] == ("source" if left_out else "mean_teacher")
 
 
 def test_a_model_that_has_collapsed_itself_is_used_with_a_warning(

@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
-from fundus_uda import reproduction
+from fundus_uda import application, reproduction
 from fundus_uda.application import FUNDUS
 from fundus_uda.engine.config import find_config
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.reproduction import as_markdown, collect, reproduce
-from fundus_uda.tables import TABLES, Row
+from fundus_uda.tables import TABLES, Choice, Row
 
 CPU = torch.device("cpu")
 ROWS = {
@@ -82,6 +84,70 @@ def test_a_translated_row_brings_the_network_that_translates():
     assert list(rows) == ["source", "asa_it", "asa_it_st"]
 
 
+@pytest.mark.parametrize(("worth_it", "chosen"), [(True, "mean_teacher"), (False, "source")])
+def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, worth_it, chosen):
+    rows = {**ROWS, "choice": Choice("Best", "source", "mean_teacher")}
+    judged = []
+
+    def judge(first, second, _):
+        judged.append((first.name, second.name))
+        return worth_it
+
+    choosing = replace(FUNDUS, tables={"tiny": rows}, is_worth_it=judge)
+    for _ in range(2):
+        given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
+        written = reproduce(choosing, "tiny", *given).set_index("row")
+    assert written.index.tolist() == ["source", "mean_teacher", "choice"]
+    assert judged == [("source-seed0", "mean_teacher-seed0")]
+    assert written["dice_mean"]["choice"] == written["dice_mean"][chosen]
+    decision = json.loads((tmp_path / "choice-seed0" / "chosen.json").read_text())
+    assert decision["chosen"] == f"{chosen}-seed0"
+
+
+def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
+    rows = {**ROWS, "choice": Choice("Best", "source", "mean_teacher")}
+    choosing = replace(FUNDUS, tables={"tiny": rows}, is_worth_it=lambda *_: True)
+    (tmp_path / "choice-seed0").mkdir()
+    (tmp_path / "choice-seed0" / "config.yaml").write_text("steps: 1")
+    given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
+    with pytest.raises(InputError, match="choice-seed0 what .* Got: another run"):
+        reproduce(choosing, "tiny", *given)
+    assert (tmp_path / "choice-seed0" / "config.yaml").is_file()
+
+
+def test_a_choice_is_made_as_the_recipe_makes_it(monkeypatch):
+    estimates = {"first": 0.8, "second": 0.82}
+    settings = SimpleNamespace(settings=None)
+    monkeypatch.setattr(application, "load_model", lambda *_: settings)
+    monkeypatch.setattr(
+        application,
+        "scored",
+        lambda run, *_: {"estimated_dice": estimates[run.name], "collapsed": False},
+    )
+    first, second = Path("first"), Path("second")
+    assert application.FUNDUS.is_worth_it(first, second, CPU)
+    assert not application.FUNDUS.is_worth_it(second, first, CPU)
+
+
+def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_path):
+    def fails(settings, *given):
+        if settings.method == "mean_teacher":
+            raise WorkError("Expected finite losses.")
+        return FUNDUS.train(settings, *given)
+
+    rows = {
+        "source": ROWS["source"],
+        "mean_teacher": replace(ROWS["mean_teacher"], seeds=1),
+        "after": Row("After", "mean_teacher", start="mean_teacher"),
+        "choice": Choice("Best", "source", "mean_teacher", seeds=1),
+        "oracle": ROWS["oracle"],
+    }
+    failing = replace(FUNDUS, tables={"tiny": rows}, train=fails)
+    with pytest.raises(WorkError, match="All but 1 rows.*Mean teacher, seed 0: Expected finite"):
+        reproduce(failing, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    assert collect(failing, "tiny", tmp_path)["row"].tolist() == ["source", "choice", "oracle"]
+
+
 def test_an_unknown_row_names_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"rows of source, mean_teacher, oracle. Got: teacher"):
         reproduce(TINY, "tiny", tmp_path, CPU, only=("teacher",))
@@ -122,6 +188,9 @@ def test_a_table_with_costs_has_them_in_both_files(cameras, tmp_path):
 def test_every_row_has_settings_and_a_start_above_it(table):
     names = list(TABLES[table])
     for place, row in enumerate(TABLES[table].values()):
+        if isinstance(row, Choice):
+            assert {row.first, row.second} <= set(names[:place])
+            continue
         for ending in ("", "_cpu"):
             assert find_config(f"fundus/{row.config}{ending}", "fundus").is_file()
         assert row.start is None or row.start in names[:place]

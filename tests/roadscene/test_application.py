@@ -73,6 +73,14 @@ def test_table_5_counts_what_a_step_costs(root, tmp_path):
     assert 0 < source < asa
 
 
+def test_the_oracle_costs_what_images_of_the_targets_size_cost(root):
+    gflops = {}
+    for method in ("source", "oracle"):
+        given = [*tiny(root), "data.source_size=[64,128]"]
+        gflops[method] = ROADSCENE.step_cost(ROADSCENE.read_settings(method, "cpu", given), CPU)[0]
+    assert gflops["source"] == pytest.approx(2 * gflops["oracle"], rel=0.02)
+
+
 def settings_of(run: Path):
     return yaml.safe_load((run / "config.yaml").read_text())
 

@@ -8,7 +8,7 @@ import typer
 from cli.options import Device, Profile, TableFolder, TableOverrides, TableRows
 
 if TYPE_CHECKING:
-    from fundus_uda.reproduction import Application
+    from fundus_uda.tables import Application
 
 
 def command(
@@ -44,7 +44,8 @@ def reproduce_table(
 ) -> None:
     """Of either application: train, write, and print the table."""
     from fundus_uda.engine.device import pick_device
-    from fundus_uda.reproduction import as_markdown, reproduce
+    from fundus_uda.reproduction import reproduce
+    from fundus_uda.written_tables import as_markdown
 
     written = reproduce(
         application,

@@ -9,9 +9,8 @@ from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
 from fundus_uda.recipe import reason_against, scored
-from fundus_uda.reproduction import Application
 from fundus_uda.settings import FundusSettings, read_settings
-from fundus_uda.tables import TABLES
+from fundus_uda.tables import TABLES, Application
 from fundus_uda.training import step_cost, train
 from fundus_uda.translated_source import write_translated_source
 from fundus_uda.translation.settings import TranslationSettings

@@ -1,11 +1,9 @@
 """The paper's tables at one's own scale: all runs of a table, one after the other or resumed."""
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +13,11 @@ import yaml
 
 from fundus_uda.engine.checkpoint import changed_settings, fingerprint
 from fundus_uda.engine.config import Profile, in_profile, override
-from fundus_uda.engine.cost import Cost
 from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.runlog import RunFolder
-from fundus_uda.side_by_side import gap_closed
-from fundus_uda.tables import COSTED, Choice, Dice, Row
-from fundus_uda.translation.settings import TranslationSettings
+from fundus_uda.tables import COSTED, Application, Choice, Row
 from fundus_uda.translation.settings import read_settings as read_translation_settings
-
-COST = "cost.json"
-
-
-@dataclass(frozen=True)
-class Application:
-    """What the tables need to know of an application. Its settings have a part `data`."""
-
-    tables: dict[str, dict[str, Row | Choice]]
-    scores: dict[str, str]
-    """Titles of the columns that an evaluation gives; gaps are closed in the last of them."""
-    form: str
-    """How a score is printed."""
-    axis: str
-    """What the last of the scores is."""
-    comparable: type[tuple[Any, ...]] | type[float]
-    """The type of those of the paper's values that are of the same score."""
-    comparable_on: str
-    """The domains of those."""
-    read_settings: Callable[[str, Profile, list[str]], Any]
-    """Of a row's config, with overrides."""
-    scores_of: Callable[[dict[str, Any]], dict[str, float]]
-    """From the summary of an evaluation."""
-    train: Callable[[Any, Path, torch.device, bool], Any]
-    step_cost: Callable[[Any, torch.device], Cost]
-    translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], None]
-    """Write the translated source of a run into a folder, or go on with it."""
-    translated: Callable[[Any, Path], list[str]]
-    """The overrides of a run that make the translated source in a folder its source."""
-    is_worth_it: Callable[[Path, Path, torch.device], bool] | None = None
-    """Of a run and a second that goes on from it, without labels; None without a `Choice`."""
+from fundus_uda.written_tables import COST, as_markdown, collect, plot
 
 
 def reproduce(
@@ -150,79 +115,6 @@ def _with_starts(rows: dict[str, Row | Choice], only: tuple[str, ...]) -> dict[s
     return {name: row for name, row in rows.items() if name in needed}
 
 
-def collect(application: Application, table: str, out: Path) -> pd.DataFrame:
-    """What the finished runs of a table scored with their last checkpoint.
-
-    Returns:
-        A row per run: row, title, seed, the application's scores, gap_closed = (run - source only)
-        / (oracle - source only) in the last of them, of the same seed, NaN without those,
-        seconds, what the run took without those it starts from, NaN for a resumed or chosen one,
-        gflops and peak_megabytes (see `engine.cost`), NaN where they were not counted, and paper.
-    """
-    found = []
-    for name, row in application.tables[table].items():
-        for run in sorted(out.glob(f"{name}-seed*")):
-            file = run / "evaluation" / "last" / "summary.json"
-            if file.is_file():
-                summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-                took, cost = run / "seconds.json", run / COST
-                found.append(
-                    {
-                        "row": name,
-                        "title": row.title,
-                        "seed": summary["seed"],
-                        **application.scores_of(summary),
-                        "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
-                        **(json.loads(cost.read_text()) if cost.is_file() else {}),
-                        "paper": of_paper(row.paper),
-                    }
-                )
-    columns = ["row", "title", "seed", *application.scores, "seconds", *Cost._fields, "paper"]
-    written = pd.DataFrame(found, columns=columns)
-    score = list(application.scores)[-1]
-    of_run = written.set_index(["row", "seed"])[score]
-    written["gap_closed"] = [
-        gap_closed(value, *(of_run.get((end, seed), math.nan) for end in ("source", "oracle")))
-        for value, seed in zip(written[score], written["seed"], strict=True)
-    ]
-    return written
-
-
-def as_markdown(application: Application, table: str, written: pd.DataFrame) -> str:
-    """A row per method: mean over the seeds, and their standard deviation where there are some.
-
-    The gap closed is the mean of each seed's.
-    """
-    titles = ["Method", "Seeds", *application.scores.values(), "Gap closed"]
-    titles += ["GFLOPs", "Memory (MB)"] if table == COSTED else []
-    titles += ["Paper"]
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for name, row in application.tables[table].items():
-        runs = written[written["row"] == name]
-        if len(runs):
-            cells = [row.title, str(len(runs))]
-            cells += [_mean_and_spread(runs[key], application.form) for key in application.scores]
-            cells += [_mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")]
-            if table == COSTED:
-                cells += [_mean_and_spread(runs[key], "{:.0f}") for key in Cost._fields]
-            lines.append(f"| {' | '.join([*cells, of_paper(row.paper)])} |")
-    return "\n".join(lines) + "\n"
-
-
-def of_paper(value: Dice | float | None) -> str:
-    """As the tables print it."""
-    if isinstance(value, tuple):
-        return ", ".join(f"{dice:.3f}" for dice in value)
-    return "" if value is None else f"{value:.1f} % mIoU (GTA5)"
-
-
-def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> str:
-    if values.isna().any():
-        return ""
-    spread = f" ± {form.format(values.std())}" if len(values) > 1 else ""
-    return form.format(values.mean()) + spread + unit
-
-
 def _settings(
     application: Application,
     row: Row,
@@ -314,32 +206,6 @@ def _translated_source(
         application.translate(translation, settings, folder, device, begun)
         finished.touch()
     return application.translated(settings, folder)
-
-
-def plot(application: Application, table: str, written: pd.DataFrame, file: Path) -> None:
-    """A dot per run, in the table's order, and what the paper has for that score (hollow)."""
-    from matplotlib.figure import Figure  # not pyplot: no global state, and no window
-
-    all_rows = application.tables[table]
-    rows = [name for name in all_rows if name in set(written["row"])]
-    figure = Figure(figsize=(7, 1 + 0.35 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    score = written[list(application.scores)[-1]]
-    axes.plot(score, [rows.index(name) for name in written["row"]], "o", label="here")
-    of_paper = [
-        (paper[-1] if isinstance(paper, tuple) else paper, place)
-        for place, paper in enumerate(all_rows[name].paper for name in rows)
-        if isinstance(paper, application.comparable)
-    ]
-    if of_paper:
-        label = f"paper ({application.comparable_on})"
-        axes.plot(*zip(*of_paper, strict=True), "o", mfc="none", color="grey", label=label)
-    axes.set_yticks(range(len(rows)), [all_rows[name].title for name in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel(application.axis)
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize="small")
-    figure.savefig(file, dpi=150)
 
 
 def _require_same_settings(run: Path, settings: Any) -> None:

@@ -3,8 +3,16 @@
 In Tables III to V, of the paper's road scenes, the settings of a row are named after its method.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import torch
+
+from fundus_uda.engine.config import Profile
+from fundus_uda.engine.cost import Cost
+from fundus_uda.translation.settings import TranslationSettings
 
 Dice = tuple[float, float, float]
 """Cup, disc and their mean."""
@@ -42,6 +50,35 @@ class Choice:
     second: str
     seeds: int | None = None
     paper: None = None
+
+
+@dataclass(frozen=True)
+class Application:
+    """What the tables need to know of an application. Its settings have a part `data`."""
+
+    tables: dict[str, dict[str, Row | Choice]]
+    scores: dict[str, str]
+    """Titles of the columns that an evaluation gives; gaps are closed in the last of them."""
+    form: str
+    """How a score is printed."""
+    axis: str
+    """What the last of the scores is."""
+    comparable: type[tuple[Any, ...]] | type[float]
+    """The type of those of the paper's values that are of the same score."""
+    comparable_on: str
+    """The domains of those."""
+    read_settings: Callable[[str, Profile, list[str]], Any]
+    """Of a row's config, with overrides."""
+    scores_of: Callable[[dict[str, Any]], dict[str, float]]
+    """From the summary of an evaluation."""
+    train: Callable[[Any, Path, torch.device, bool], Any]
+    step_cost: Callable[[Any, torch.device], Cost]
+    translate: Callable[[TranslationSettings, Any, Path, torch.device, bool], None]
+    """Write the translated source of a run into a folder, or go on with it."""
+    translated: Callable[[Any, Path], list[str]]
+    """The overrides of a run that make the translated source in a folder its source."""
+    is_worth_it: Callable[[Path, Path, torch.device], bool] | None = None
+    """Of a run and a second that goes on from it, without labels; None without a `Choice`."""
 
 
 def _adapted(title: str, config: str, overrides: tuple[str, ...] = (), **more: Any) -> Row:

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from fundus_uda.engine.config import Profile, override
-from fundus_uda.reproduction import Application
-from fundus_uda.tables import TABLES
+from fundus_uda.tables import TABLES, Application
 from fundus_uda.translation.settings import TranslationSettings
 from roadscene.settings import RoadSettings, read_settings
 from roadscene.training import step_cost, train

@@ -13,8 +13,9 @@ from fundus_uda import application, reproduction
 from fundus_uda.application import FUNDUS
 from fundus_uda.engine.config import find_config
 from fundus_uda.engine.errors import InputError, WorkError
-from fundus_uda.reproduction import as_markdown, collect, reproduce
+from fundus_uda.reproduction import reproduce
 from fundus_uda.tables import TABLES, Choice, Row
+from fundus_uda.written_tables import as_markdown, collect
 
 CPU = torch.device("cpu")
 ROWS = {

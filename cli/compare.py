@@ -14,6 +14,7 @@ def command(
     from fundus_uda.side_by_side import write_comparison
 
     table = compare(runs)
+    markdown = as_markdown(table)
     if out is not None:
-        write_comparison(table, as_markdown(table), out)
-    typer.echo(as_markdown(table))
+        write_comparison(table, markdown, out)
+    typer.echo(markdown)

@@ -204,9 +204,10 @@ def compare(
     from roadscene.comparison import as_markdown, compare
 
     table = compare(runs)
+    markdown = as_markdown(table)
     if out is not None:
-        write_comparison(table, as_markdown(table), out)
-    typer.echo(as_markdown(table))
+        write_comparison(table, markdown, out)
+    typer.echo(markdown)
 
 
 @app.command()

@@ -9,15 +9,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from PIL import Image
 
 from fundus_uda.clinic.batch import predict
-from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
+from fundus_uda.clinic.crops import show_whole_photographs
 from fundus_uda.clinic.estimate import estimated_dice
-from fundus_uda.clinic.localise import DiscRegion, locate_disc
 from fundus_uda.data.datasets import is_address, load_samples
 from fundus_uda.data.samples import Sample, has_masks, require_masks
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.errors import InputError, WorkError
@@ -25,11 +22,10 @@ from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.metrics import DICE
 from fundus_uda.model import load_model
+from fundus_uda.recipe_crops import write_source, write_target
 from fundus_uda.settings import FundusSettings, read_settings
 from fundus_uda.training import score_on_target, train
 
-LOOKED_AT = 8
-"""So many photographs of a dataset, or up to twice as many, tell whether they are crops."""
 OPTIONS = {
     "seed": "--seed",
     "start": "--model",
@@ -41,6 +37,7 @@ OPTIONS = {
 OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
 """Settings that `--model` gives."""
 KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
+"""What `stages.csv` says of a stage, unless there is a reason against it."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +132,8 @@ def adapt(
 
     _require_same_target(out, target, key, continue_run)
     try:
-        photographs = _write_target(target, dataset, out, key)
-        _write_source(whole, out)
+        photographs = write_target(target, dataset, out, key)
+        write_source(whole, out)
     except InputError:
         if not (out / "target.csv").is_file():  # nothing is begun: leave no trace
             shutil.rmtree(out / "target", ignore_errors=True)
@@ -275,60 +272,3 @@ def _whole_source(source: str | None, given: list[str], profile: Profile) -> lis
     settings = read_settings(in_profile(f"fundus/{STAGES[0].config}", profile), given)
     samples = require_masks(load_samples(source, settings.data.source_annotation), source)
     return samples if show_whole_photographs(samples) else []
-
-
-def _write_source(whole: list[Sample], out: Path) -> None:
-    """Write the crops of the source, once."""
-    rows = out / "source.csv"
-    if whole and not rows.is_file():
-        shutil.rmtree(out / "source", ignore_errors=True)  # of an adaptation that was cut off here
-        table = write_labelled_crops(whole, out / "source")
-        table.to_csv(rows, index=False)
-
-
-def _write_target(
-    target: list[str], dataset: list[Sample], out: Path, key: bytes | None
-) -> list[Path]:
-    """Write the crops to adapt to, once; the photographs to outline."""
-    folder, rows = out / "target", out / "target.csv"
-    photographs = [Path(path).expanduser() for path in target]
-    if not rows.is_file():
-        shutil.rmtree(folder, ignore_errors=True)  # of an adaptation that was cut off here
-        if dataset:
-            table = _write_dataset(dataset, folder)
-        else:
-            table = write_crops(photographs, folder, key)
-        if not (table["status"] == "ok").any():
-            raise InputError(
-                f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
-                f"none with one. The first: {table['reason'][0]}"
-            )
-        table.to_csv(rows, index=False)
-    return [folder / "images"] if dataset else photographs
-
-
-def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
-    """The photographs of a dataset, which are crops already, without their masks.
-
-    Some of them, evenly spread, are searched for the disc.
-    """
-    (folder / "images").mkdir(parents=True)
-    looked_at = range(0, len(samples), max(1, len(samples) // LOOKED_AT))
-    found: list[DiscRegion] = []
-    for number, sample in enumerate(samples):
-        photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
-        if number in looked_at and (region := locate_disc(photograph)) is not None:
-            found.append(region)
-        Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
-    if sum(not region.is_crop for region in found) > len(looked_at) / 2:
-        raise InputError(
-            "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "
-            "Give the folder of the photographs, or cut them with `fundus-uda crop` first."
-        )
-    if not found:
-        raise InputError(
-            f"Expected photographs that show the optic disc. Got: none in the {len(looked_at)} "
-            f"that were searched, of {len(samples)}."
-        )
-    ids = [sample.id for sample in samples]
-    return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})

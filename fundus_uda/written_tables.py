@@ -98,14 +98,14 @@ def plot(application: Application, table: str, written: pd.DataFrame, file: Path
     axes = figure.subplots()
     score = written[list(application.scores)[-1]]
     axes.plot(score, [rows.index(name) for name in written["row"]], "o", label="here")
-    of_paper = [
+    printed = [
         (paper[-1] if isinstance(paper, tuple) else paper, place)
         for place, paper in enumerate(all_rows[name].paper for name in rows)
         if isinstance(paper, application.comparable)
     ]
-    if of_paper:
+    if printed:
         label = f"paper ({application.comparable_on})"
-        axes.plot(*zip(*of_paper, strict=True), "o", mfc="none", color="grey", label=label)
+        axes.plot(*zip(*printed, strict=True), "o", mfc="none", color="grey", label=label)
     axes.set_yticks(range(len(rows)), [all_rows[name].title for name in rows])
     axes.invert_yaxis()
     axes.set_xlabel(application.axis)

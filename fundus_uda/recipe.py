@@ -14,7 +14,7 @@ from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import show_whole_photographs
 from fundus_uda.clinic.estimate import estimated_dice
 from fundus_uda.data.datasets import is_address, load_samples
-from fundus_uda.data.samples import Sample, has_masks, require_masks
+from fundus_uda.data.samples import Sample, has_masks, require_masks, without_masks
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.errors import InputError, WorkError
@@ -193,8 +193,11 @@ def scored(run: Path, settings: FundusSettings, device: torch.device) -> dict[st
         estimated_dice (see `clinic.estimate`) and the fields of `SelectionScore`.
     """
     assert settings.data.target is not None
-    estimate = estimated_dice(run, settings.data.target, device)
-    return {"estimated_dice": estimate, **asdict(score_on_target(run, settings, device))}
+    network, samples = load_model(run, device), without_masks(load_samples(settings.data.target))
+    return {
+        "estimated_dice": estimated_dice(network, samples, device),
+        **asdict(score_on_target(network, samples, settings, device)),
+    }
 
 
 def reason_against(row: dict[str, Any], before: dict[str, Any]) -> str:

@@ -222,22 +222,22 @@ def _plain_batches(
         yield batch.to(device, memory_format=memory_format(settings))
 
 
-def score_on_target(model: Path, settings: FundusSettings, device: torch.device) -> SelectionScore:
-    """The selection score of a trained network on the photographs of data.target.
+def score_on_target(
+    model: Model, samples: list[Sample], settings: FundusSettings, device: torch.device
+) -> SelectionScore:
+    """The selection score of a trained network, computed as in a run with these settings.
 
     Args:
-        model: a run folder or a checkpoint.
-        settings: of a run with data.target.
+        model: of any run.
+        samples: photographs; masks are not read.
+        settings: of the run.
         device: where to predict.
     """
-    assert settings.data.target is not None
-    loaded = load_model(model.expanduser(), device)
-    plain = plain_transforms(*input_statistics(loaded.settings.network.encoder))
-    samples = without_masks(load_samples(settings.data.target))
-    images = FundusImages(samples, loaded.settings.data.size, plain)
+    plain = plain_transforms(*input_statistics(model.settings.network.encoder))
+    images = FundusImages(without_masks(samples), model.settings.data.size, plain)
     batches = _plain_batches(images, plain, settings, device)
     neighbors = settings.affinity.neighbors
-    return selection_score(loaded.segmenter, batches, loaded.label_shares, neighbors)
+    return selection_score(model.segmenter, batches, model.label_shares, neighbors)
 
 
 def _score_run(

@@ -29,5 +29,5 @@ def test_it_is_the_mean_of_each_photographs_over_evenly_spread_ones(cameras, tmp
         trust(image, without_specks(prediction.mask), prediction)["estimated_dice"]
         for _, image, prediction in predictions(model.segmenter, alike, samples[::2], CPU)
     ]
-    estimated = estimated_dice(tmp_path / "run", f"folder:{tmp_path / 'b'}", CPU)
+    estimated = estimated_dice(model, samples, CPU)
     assert estimated == pytest.approx(np.mean(each))

@@ -207,6 +207,21 @@ def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path
     assert table["disc_height_mm"].notna().to_dict() == {"one": False, "three": True, "two": False}
 
 
+def test_three_photographs_of_one_eye_are_measured_alike(adapted, cameras, tmp_path):
+    whole, _ = adapted
+    photographs = tmp_path / "clinic"
+    photographs.mkdir()
+    one = sorted((cameras / "b" / "images").iterdir())[0]
+    for visit in ("first", "second", "third"):
+        shutil.copy(one, photographs / f"{visit}{one.suffix}")
+    model, steps = whole / "stages" / "1_source", TINY[1:]
+    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=steps)
+    assert stages["estimated_dice"].between(0, 1).all()
+    table = pd.read_csv(tmp_path / "out" / "predictions" / "measurements.csv")
+    assert table["image"].tolist() == ["first", "second", "third"]
+    assert len(table.drop(columns="image").drop_duplicates()) == 1
+
+
 def test_a_dataset_without_its_mask_files_at_a_path_that_looks_like_yaml(
     adapted, cameras, tmp_path
 ):

@@ -39,11 +39,11 @@ def _translated(_: FundusSettings, out: Path) -> list[str]:
     return [override("data.source", f"folder:{out}"), override("data.source_annotation", None)]
 
 
-def _is_worth_it(first: Path, second: Path, device: torch.device) -> bool:
+def _weigh(first: Path, second: Path, device: torch.device) -> tuple[str, dict[str, Any]]:
     """As the recipe decides."""
     settings = load_model(second, device).settings
-    before, after = (scored(run, settings, device) for run in (first, second))
-    return not reason_against(after, before)
+    figures = {run.name: scored(run, settings, device) for run in (first, second)}
+    return reason_against(figures[second.name], figures[first.name]), figures
 
 
 FUNDUS = Application(
@@ -59,5 +59,5 @@ FUNDUS = Application(
     step_cost=step_cost,
     translate=_translate,
     translated=_translated,
-    is_worth_it=_is_worth_it,
+    weigh=_weigh,
 )

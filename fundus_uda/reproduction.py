@@ -174,12 +174,17 @@ def _choose(
             f"Expected in {run} what `reproduce` chose for {row.title}. Got: another run. "
             f"Choose another --out, or move that run."
         )
-    assert application.is_worth_it is not None
-    takes_second = not second_failed and application.is_worth_it(first, second, device)
-    chosen = second if takes_second else first
+    assert application.weigh is not None
+    reason, figures = (
+        (f"{second.name} failed.", {})
+        if second_failed
+        else application.weigh(first, second, device)
+    )
+    chosen = first if reason else second
     shutil.rmtree(run, ignore_errors=True)  # of other runs, or cut off here
     shutil.copytree(chosen / "evaluation", run / "evaluation")
-    decision.write_text(json.dumps({"chosen": chosen.name, "of": of}), encoding="utf-8")
+    decided = {"chosen": chosen.name, "reason": reason, "figures": figures, "of": of}
+    decision.write_text(json.dumps(decided, indent=2), encoding="utf-8")
 
 
 def _translated_source(

@@ -77,8 +77,9 @@ class Application:
     """Write the translated source of a run into a folder, or go on with it."""
     translated: Callable[[Any, Path], list[str]]
     """The overrides of a run that make the translated source in a folder its source."""
-    is_worth_it: Callable[[Path, Path, torch.device], bool] | None = None
-    """Of a run and a second that goes on from it, without labels; None without a `Choice`."""
+    weigh: Callable[[Path, Path, torch.device], tuple[str, dict[str, Any]]] | None = None
+    """Of a run and a second that goes on from it: what speaks against the second (empty where it is
+    worth it), and the figures behind that, without labels; None without a `Choice`."""
 
 
 def _adapted(title: str, config: str, overrides: tuple[str, ...] = (), **more: Any) -> Row:

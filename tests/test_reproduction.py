@@ -85,16 +85,16 @@ def test_a_translated_row_brings_the_network_that_translates():
     assert list(rows) == ["source", "asa_it", "asa_it_st"]
 
 
-@pytest.mark.parametrize(("worth_it", "chosen"), [(True, "mean_teacher"), (False, "source")])
-def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, worth_it, chosen):
+@pytest.mark.parametrize(("reason", "chosen"), [("", "mean_teacher"), ("Worse.", "source")])
+def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, chosen):
     rows = {**ROWS, "choice": Choice("Best", "source", "mean_teacher")}
     judged = []
 
     def judge(first, second, _):
         judged.append((first.name, second.name))
-        return worth_it
+        return reason, {"source-seed0": 0.5}
 
-    choosing = replace(FUNDUS, tables={"tiny": rows}, is_worth_it=judge)
+    choosing = replace(FUNDUS, tables={"tiny": rows}, weigh=judge)
     for _ in range(2):
         given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
         written = reproduce(choosing, "tiny", *given).set_index("row")
@@ -103,11 +103,12 @@ def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, worth_it, 
     assert written["dice_mean"]["choice"] == written["dice_mean"][chosen]
     decision = json.loads((tmp_path / "choice-seed0" / "chosen.json").read_text())
     assert decision["chosen"] == f"{chosen}-seed0"
+    assert (decision["reason"], decision["figures"]) == (reason, {"source-seed0": 0.5})
 
 
 def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
     rows = {**ROWS, "choice": Choice("Best", "source", "mean_teacher")}
-    choosing = replace(FUNDUS, tables={"tiny": rows}, is_worth_it=lambda *_: True)
+    choosing = replace(FUNDUS, tables={"tiny": rows}, weigh=lambda *_: ("", {}))
     (tmp_path / "choice-seed0").mkdir()
     (tmp_path / "choice-seed0" / "config.yaml").write_text("steps: 1")
     given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
@@ -126,8 +127,11 @@ def test_a_choice_is_made_as_the_recipe_makes_it(monkeypatch):
         lambda run, *_: {"estimated_dice": estimates[run.name], "collapsed": False},
     )
     first, second = Path("first"), Path("second")
-    assert application.FUNDUS.is_worth_it(first, second, CPU)
-    assert not application.FUNDUS.is_worth_it(second, first, CPU)
+    reason, figures = application.FUNDUS.weigh(first, second, CPU)
+    assert reason == ""
+    assert {run: figures[run]["estimated_dice"] for run in figures} == estimates
+    reason, _ = application.FUNDUS.weigh(second, first, CPU)
+    assert reason.startswith("Without labels, its Dice is estimated at 0.8000")
 
 
 def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_path):

@@ -41,8 +41,9 @@ def _translated(_: FundusSettings, out: Path) -> list[str]:
 
 def _weigh(first: Path, second: Path, device: torch.device) -> tuple[str, dict[str, Any]]:
     """As the recipe decides."""
-    settings = load_model(second, device).settings
-    figures = {run.name: scored(run, settings, device) for run in (first, second)}
+    models = {run.name: load_model(run, device) for run in (first, second)}
+    settings = models[second.name].settings
+    figures = {name: scored(model, settings, device) for name, model in models.items()}
     return reason_against(figures[second.name], figures[first.name]), figures
 
 

@@ -14,14 +14,14 @@ from fundus_uda.clinic.batch import predict
 from fundus_uda.clinic.crops import show_whole_photographs
 from fundus_uda.clinic.estimate import estimated_dice
 from fundus_uda.data.datasets import is_address, load_samples
-from fundus_uda.data.samples import Sample, has_masks, require_masks, without_masks
+from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.config import Profile, in_profile, override
 from fundus_uda.engine.errors import InputError, WorkError
 from fundus_uda.engine.runlog import RunFolder, require_empty
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.metrics import DICE
-from fundus_uda.model import load_model
+from fundus_uda.model import Model, load_model
 from fundus_uda.recipe_crops import write_source, write_target
 from fundus_uda.settings import FundusSettings, read_settings
 from fundus_uda.training import score_on_target, train
@@ -143,7 +143,7 @@ def adapt(
     rows: list[dict[str, Any]] = []
     kept = model
     if model is not None:
-        of_model = scored(model, plan[0][2], device)
+        of_model = scored(load_model(model, device), plan[0][2], device)
         rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
     for stage, run, settings in plan:
         row: dict[str, Any] = {"stage": stage.name, "title": stage.title, **KEPT}
@@ -156,7 +156,7 @@ def adapt(
             row |= {"left_out": True, "reason": str(error)}
             break
         row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
-        row |= scored(run, settings, device)
+        row |= scored(load_model(run, device), settings, device)
         if kept is not None and (reason := reason_against(row, rows[-2])):
             row |= {"left_out": True, "reason": reason}
             break  # the network before it stands
@@ -186,17 +186,17 @@ def _is_outlined(folder: Path, note: str | None) -> bool:
     return done and json.loads(summary.read_text(encoding="utf-8"))["note"] == note
 
 
-def scored(run: Path, settings: FundusSettings, device: torch.device) -> dict[str, Any]:
+def scored(model: Model, settings: FundusSettings, device: torch.device) -> dict[str, Any]:
     """What the photographs of data.target tell of a network, without labels.
 
     Returns:
         estimated_dice (see `clinic.estimate`) and the fields of `SelectionScore`.
     """
     assert settings.data.target is not None
-    network, samples = load_model(run, device), without_masks(load_samples(settings.data.target))
+    samples = load_samples(settings.data.target)
     return {
-        "estimated_dice": estimated_dice(network, samples, device),
-        **asdict(score_on_target(network, samples, settings, device)),
+        "estimated_dice": estimated_dice(model, samples, device),
+        **asdict(score_on_target(model, samples, settings, device)),
     }
 
 

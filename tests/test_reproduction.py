@@ -119,12 +119,13 @@ def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
 
 def test_a_choice_is_made_as_the_recipe_makes_it(monkeypatch):
     estimates = {"first": 0.8, "second": 0.82}
-    settings = SimpleNamespace(settings=None)
-    monkeypatch.setattr(application, "load_model", lambda *_: settings)
+    monkeypatch.setattr(
+        application, "load_model", lambda run, _: SimpleNamespace(name=run.name, settings=None)
+    )
     monkeypatch.setattr(
         application,
         "scored",
-        lambda run, *_: {"estimated_dice": estimates[run.name], "collapsed": False},
+        lambda model, *_: {"estimated_dice": estimates[model.name], "collapsed": False},
     )
     first, second = Path("first"), Path("second")
     reason, figures = application.FUNDUS.weigh(first, second, CPU)

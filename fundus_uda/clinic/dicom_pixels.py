@@ -62,7 +62,9 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> NDArray[np.ui
 
 
 def _pydicom_reads(syntax: UID) -> bool:
+    """Whether it has a decoder for the syntax, and what that decoder needs is installed."""
     try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:  # how pydicom says that it has none
         return False
+    return decoder.is_available

@@ -1,4 +1,4 @@
-"""`fundus-uda adapt`."""
+"""The command `fundus-uda adapt`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,38 +14,45 @@ def command(
         list[str],
         typer.Option(
             metavar="PATH",
-            help="Photographs of the other camera, whole or crops: images, DICOM, folders of them, "
-            "a CSV of id and path; or one KIND:PATH[#SPLIT]. Repeat it for several.",
+            help="Photographs of the other camera, whole or cropped: images, DICOM files, folders "
+            "of them, a CSV with the columns id and path, or one KIND:PATH[#SPLIT]. Repeat the "
+            "option for several.",
         ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="For all stages, for example workers=2."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings of all stages, for example workers=2."
+        ),
     ] = None,
     source: str | None = typer.Option(
-        None, metavar="KIND:PATH[#SPLIT]", help="Labelled photographs."
+        None, metavar="KIND:PATH[#SPLIT]", help="Labelled photographs of another camera."
     ),
     model: Path | None = typer.Option(
-        None, help="A run folder or checkpoint to start from; without --source, no source is seen."
+        None,
+        help="Run folder or checkpoint to start from; without --source, no source images are used.",
     ),
-    out: Path = typer.Option(..., help="Folder: new, or with --resume that of the adaptation."),
-    resume: bool = typer.Option(False, "--resume", help="Continue where the folder stands."),
-    seed: int = typer.Option(0, min=0, help="Of all stages."),
+    out: Path = typer.Option(
+        ..., help="Folder to write to: new, or with --resume the one to continue."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Continue an interrupted adaptation."),
+    seed: int = typer.Option(0, min=0, help="Random seed of all stages."),
     profile: Profile = "cpu",
     key_file: Path | None = typer.Option(
-        None, help="Names results by a hash of the ids with the bytes of this file."
+        None, help="Name the results by hashes of their ids, keyed with the bytes of this file."
     ),
     device: Device = "auto",
 ) -> None:
-    """The default recipe: adapt to photographs without labels, then outline and measure them.
+    """Adapt to photographs without labels, then outline and measure them (the default recipe).
 
-    Needs labelled photographs of another camera (--source), or a model trained on some (--model).
+    This needs labelled photographs of another camera (--source) or a model trained on some
+    (--model).
     """
     from fundus_uda.clinic.reading import read_key
-    from fundus_uda.clinic.report_data import read_predictions
-    from fundus_uda.clinic.summary import measured
+    from fundus_uda.clinic.report.numbers import read_predictions
+    from fundus_uda.clinic.report.summary import measured
     from fundus_uda.engine.device import pick_device
-    from fundus_uda.recipe import adapt
+    from fundus_uda.recipe.adapt import adapt
 
     stages = adapt(
         target,

@@ -1,20 +1,28 @@
-"""`fundus-uda compare`."""
+"""The command `compare` of both applications."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+from cli.applications import Load
 
-def command(
-    runs: list[Path] = typer.Argument(help="Run folders, or folders that `evaluate` wrote."),
-    out: Path | None = typer.Option(None, help="Also write the table to a .csv or .md file."),
-) -> None:
-    """Runs side by side as the paper's Table VII, with the share of the gap that each closes."""
-    from fundus_uda.comparison import as_markdown, compare
-    from fundus_uda.side_by_side import write_comparison
 
-    table = compare(runs)
-    markdown = as_markdown(table)
-    if out is not None:
-        write_comparison(table, markdown, out)
-    typer.echo(markdown)
+def command(load: Load) -> Callable[..., None]:
+    """Make the command for one application."""
+
+    def compare(
+        runs: list[Path] = typer.Argument(help="Run folders, or folders that `evaluate` wrote."),
+        out: Path | None = typer.Option(None, help="Also write the table to a .csv or .md file."),
+    ) -> None:
+        """Compare runs side by side, as in the paper's Tables I, II, VI and VII."""
+        from fundus_uda.experiments.comparison import write_comparison
+
+        application = load()
+        table = application.compare(runs)
+        markdown = application.as_markdown(table)
+        if out is not None:
+            write_comparison(table, markdown, out)
+        typer.echo(markdown)
+
+    return compare

@@ -1,10 +1,17 @@
-"""`fundus-uda configs`."""
+"""The command `configs` of both applications."""
+
+from collections.abc import Callable
 
 import typer
 
 
-def command() -> None:
-    """List the shipped settings, by the names that `train` takes."""
-    from fundus_uda.engine.config import shipped_configs
+def command(group: str) -> Callable[[], None]:
+    """Make the command for the settings of one application."""
 
-    typer.echo("\n".join(shipped_configs("fundus")))
+    def configs() -> None:
+        """List the shipped experiments by the names that `train` takes."""
+        from fundus_uda.config.read import shipped_experiments
+
+        typer.echo("\n".join(shipped_experiments(group)))
+
+    return configs

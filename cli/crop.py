@@ -1,4 +1,4 @@
-"""`fundus-uda crop`."""
+"""The command `fundus-uda crop`."""
 
 from pathlib import Path
 
@@ -11,29 +11,29 @@ from cli.options import Annotation
 def command(
     photographs: list[str] = typer.Argument(
         metavar="PATH...",
-        help="Whole photographs without masks: images, DICOM files, folders of them, a CSV of id "
-        "and path; or one KIND:PATH[#SPLIT] with masks.",
+        help="Whole photographs without masks: images, DICOM files, folders of them, or a CSV with "
+        "the columns id and path; or one KIND:PATH[#SPLIT] with masks.",
     ),
-    out: Path = typer.Option(..., help="Folder of the crops, a folder: dataset."),
+    out: Path = typer.Option(..., help="Folder to write the crops to, as a folder: dataset."),
     annotation: Annotation = None,
     key_file: Path | None = typer.Option(
-        None, help="Names the crops of photographs by a hash with the bytes of this file."
+        None, help="Name the crops by hashes of their ids, keyed with the bytes of this file."
     ),
 ) -> None:
-    """Squares around the discs of whole photographs, which is what networks train on.
+    """Crop whole photographs to squares around the disc, on which networks are trained.
 
-    The disc is found by the masks where there are some, and in the photograph elsewhere. It
-    comes out as large as in the REFUGE crops. A photograph without a disc is listed, and the
+    The disc is located by the mask if there is one, and in the photograph otherwise. It is as
+    large in the crop as in the REFUGE crops. A photograph without a disc is listed, and the
     command ends with exit code 3.
     """
     from fundus_uda.clinic.crops import write_crops, write_labelled_crops
     from fundus_uda.clinic.reading import read_key
-    from fundus_uda.data.datasets import is_address, load_samples
+    from fundus_uda.data.datasets import is_data_uri, load_samples
     from fundus_uda.data.samples import require_masks
-    from fundus_uda.engine.errors import InputError
+    from fundus_uda.errors import InputError
 
     key = read_key(key_file) if key_file else None
-    if len(photographs) == 1 and is_address(photographs[0]):
+    if len(photographs) == 1 and is_data_uri(photographs[0]):
         if key is not None:
             raise InputError(
                 "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."

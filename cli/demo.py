@@ -1,21 +1,30 @@
-"""`fundus-uda demo`."""
+"""The command `demo` of both applications."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+from cli.applications import Load
 from cli.options import Device, OutFolder
 
 
-def command(out: OutFolder = Path("demo"), device: Device = "auto") -> None:
-    """Embedded photographs of two cameras: train source-only, then ASA, and score both.
+def command(load: Load, folder: str) -> Callable[..., None]:
+    """Make the command for one application, which writes to `folder` by default."""
 
-    Needs no data and no download; a few minutes on a small CPU.
-    """
-    from fundus_uda.comparison import as_markdown
-    from fundus_uda.demo import run_demo
-    from fundus_uda.engine.device import pick_device
+    def demo(out: OutFolder = Path(folder), device: Device = "auto") -> None:
+        """Train, adapt and score on images that the demo renders itself.
 
-    table = run_demo(out, pick_device(device))
-    typer.echo(as_markdown(table))
-    typer.echo(f"Open {out / 'report.html'} to look through the photographs; all else is in {out}.")
+        This needs no data and no download, and takes a few minutes on a small CPU.
+        """
+        from fundus_uda.engine.device import pick_device
+
+        application = load()
+        table = application.demo(out, pick_device(device))
+        typer.echo(application.as_markdown(table))
+        page = out / "report.html"
+        if page.is_file():
+            typer.echo(f"Open {page} to look through the photographs.")
+        typer.echo(f"Wrote {out}.")
+
+    return demo

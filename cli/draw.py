@@ -1,23 +1,29 @@
-"""`fundus-uda draw`."""
+"""The command `draw` of both applications."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
-from cli.options import Affinity, Device, Rows
+from cli.applications import Load
+from cli.options import Affinity, DataUri, Device, Rows
 
 
-def command(
-    address: str = typer.Argument(metavar="KIND:PATH[#SPLIT]", help="Photographs to show."),
-    models: list[Path] = typer.Argument(help="Run folders or checkpoints, side by side."),
-    out: Path = typer.Option(Path("results.png"), help="PNG to write."),
-    rows: Rows = 4,
-    affinity: Affinity = "all",
-    device: Device = "auto",
-) -> None:
-    """A picture: target, ground truth, then outlines and affinity map of each model."""
-    from fundus_uda.engine.device import pick_device
-    from fundus_uda.figures import draw_results
+def command(load: Load) -> Callable[..., None]:
+    """Make the command for one application."""
 
-    draw_results(address, models, out, pick_device(device), rows, affinity)
-    typer.echo(f"Wrote {out}.")
+    def draw(
+        uri: DataUri,
+        models: list[Path] = typer.Argument(help="Run folders or checkpoints, side by side."),
+        out: Path = typer.Option(Path("results.png"), help="PNG to write."),
+        rows: Rows = 4,
+        affinity: Affinity = "all",
+        device: Device = "auto",
+    ) -> None:
+        """Draw images, ground truth, and the prediction and affinity map of each model."""
+        from fundus_uda.engine.device import pick_device
+
+        load().draw(uri, models, out, pick_device(device), rows, affinity)
+        typer.echo(f"Wrote {out}.")
+
+    return draw

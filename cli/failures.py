@@ -1,20 +1,20 @@
-"""How commands end: 0 done, 1 the work failed, 2 wrong usage or input, 3 done in part."""
+"""Exit codes of the commands: 0 done, 1 the work failed, 2 wrong usage or input, 3 done in part."""
 
 import sys
 from typing import TYPE_CHECKING
 
 import typer
 
-from fundus_uda.engine.errors import InputError, WorkError
+from fundus_uda.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line; say what a user can mend, without a traceback.
+    """Run a command line, and print errors that a user can fix without a traceback.
 
-    Anything unforeseen keeps its traceback: it is a fault of the program.
+    Unexpected errors keep their traceback: they are faults of the program.
     """
     try:
         app()
@@ -26,13 +26,13 @@ def run_app(app: typer.Typer) -> None:
             raise
         typer.secho(f"Error: {error.strerror}: {error.filename}", err=True, fg="red")
         sys.exit(2)
-    except WorkError as error:
+    except RunError as error:
         typer.secho(f"Failed: {error}", err=True, fg="red")
         sys.exit(1)
 
 
 def end_with_failed_images(failed: "pd.DataFrame") -> None:
-    """List the images of a table that could not be measured and exit with 3, if there are any."""
+    """List the images that could not be measured and exit with 3, if there are any."""
     if len(failed) == 0:
         return
     typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")

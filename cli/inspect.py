@@ -1,25 +1,22 @@
-"""`fundus-uda inspect`."""
+"""The command `inspect` of both applications."""
 
-import math
 import statistics
 
 import typer
 
-from cli.options import Annotation
+from cli.options import Annotation, DataUri
 
 
-def command(
-    address: str = typer.Argument(metavar="KIND:PATH[#SPLIT]"), annotation: Annotation = None
-) -> None:
-    """What is in a dataset and what is wrong with it, before any training.
+def fundus(uri: DataUri, annotation: Annotation = None) -> None:
+    """Show what is in a dataset and what is wrong with it, before any training.
 
-    KIND is refuge, rim-one-r3, rim-one-dl, drishti-gs, folder or manifest. Ends with exit code 2
-    if there are problems, and lists all of them.
+    KIND is refuge, rim-one-r3, rim-one-dl, drishti-gs, folder or manifest. The command lists all
+    problems and ends with exit code 2 if there are any.
     """
-    from fundus_uda.clinic.localise import CROP_FROM
     from fundus_uda.data.inspection import inspect
+    from fundus_uda.masks.region import are_whole_photographs
 
-    found = inspect(address, annotation)
+    found = inspect(uri, annotation)
     typer.echo(f"{found.images} photographs, {found.with_mask} with a readable mask")
     for size, count in found.sizes.most_common(8):
         typer.echo(f"  {size} pixels: {count}")
@@ -27,13 +24,37 @@ def command(
         typer.echo(f"  and {len(found.sizes) - 8} other sizes")
     if found.disc_shares:
         typer.echo(f"disc area, share of the image: {_spread(found.disc_shares)}")
-        if statistics.median(found.disc_shares) < math.pi / 4 * CROP_FROM**2:
+        if are_whole_photographs(found.disc_diameters):
             typer.echo("  Whole photographs: cut them with `fundus-uda crop` before training.")
         typer.echo(f"vertical cup-to-disc ratio: {_spread(found.vertical_cdrs)}")
         typer.echo(f"cup pixels outside the disc, clipped: {found.clipped_pixels}")
-    if found.problems:
-        typer.secho(f"{len(found.problems)} problem(s):", err=True, fg="red")
-        for problem in found.problems:
+    _end(found.problems)
+
+
+def roadscene(uri: DataUri) -> None:
+    """Show what is in a dataset and what is wrong with it, before any training.
+
+    The command reads every image and label once. It lists all problems and ends with exit code 2
+    if there are any.
+    """
+    from roadscene.inspection import inspect
+
+    found = inspect(uri)
+    typer.echo(f"{found.images} images, {found.labelled} with a readable label")
+    for size, count in found.sizes.most_common(8):
+        typer.echo(f"  {size} pixels: {count}")
+    for name, share in found.class_shares.items():
+        typer.echo(f"  {name}: {100 * share:.2f} % of the labelled pixels")
+    if found.labelled:
+        typer.echo(f"  no class: {100 * found.ignored_share:.2f} % of all pixels")
+    _end(found.problems)
+
+
+def _end(problems: list[str]) -> None:
+    """List the problems and exit with 2, if there are any."""
+    if problems:
+        typer.secho(f"{len(problems)} problem(s):", err=True, fg="red")
+        for problem in problems:
             typer.echo(f"  {problem}", err=True)
         raise typer.Exit(2)
     typer.echo("No problem found.")

@@ -1,5 +1,7 @@
 """The command `fundus-uda`."""
 
+from collections.abc import Callable
+
 import typer
 
 from cli import (
@@ -18,52 +20,46 @@ from cli import (
     train,
     translate,
 )
+from cli.applications import load_fundus
 from cli.failures import run_app
-from fundus_uda import __version__
+from cli.version import Version
 
 app = typer.Typer(
     name="fundus-uda",
     help="Optic disc and cup segmentation on another camera's photographs, without target "
-    "labels.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage or input, 3 done but for some "
-    "images.\n\n"
+    "labels.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage or input, 3 done except for "
+    "some images.\n\n"
     "For research. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    demo,
-    adapt,
-    inspect,
-    crop,
-    translate,
-    train,
-    evaluate,
-    predict,
-    report,
-    measure,
-    compare,
-    draw,
-    reproduce,
-    configs,
-):
-    app.command(name=command.__name__.rpartition(".")[2])(command.command)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.command(load_fundus, "demo"),
+    "adapt": adapt.command,
+    "inspect": inspect.fundus,
+    "crop": crop.command,
+    "translate": translate.command(load_fundus, has_annotations=True),
+    "train": train.command(load_fundus),
+    "evaluate": evaluate.fundus,
+    "predict": predict.fundus,
+    "report": report.command,
+    "measure": measure.command,
+    "compare": compare.command(load_fundus),
+    "draw": draw.command(load_fundus),
+    "reproduce": reproduce.command(
+        load_fundus, "table7, or table3, table4 or table5 (road scenes in the paper)"
+    ),
+    "configs": configs.command("fundus"),
+}
+for name, command in COMMANDS.items():
+    app.command(name=name)(command)
 
 
 @app.callback()
-def _options(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
+def _options(version: Version = False) -> None:
     pass
 
 
 def run() -> None:
-    """Entry point."""
+    """Run the command line."""
     run_app(app)

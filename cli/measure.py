@@ -1,4 +1,4 @@
-"""`fundus-uda measure`."""
+"""The command `fundus-uda measure`."""
 
 from pathlib import Path
 
@@ -11,16 +11,17 @@ def command(
     masks: list[Path] = typer.Argument(help="Mask images or NIfTI, or folders of them."),
     out: Path = typer.Option(..., help="CSV file to write."),
     spacing: tuple[float, float] | None = typer.Option(
-        None, metavar="ROW COLUMN", help="Millimetres on the retina between rows, and columns."
+        None, metavar="ROW COLUMN", help="Millimetres on the retina between rows and columns."
     ),
-    laterality: str | None = typer.Option(None, help="R or L eye, of all masks."),
+    laterality: str | None = typer.Option(None, help="Eye of all masks: R or L."),
 ) -> None:
-    """Cup-to-disc ratios, sizes, rim, ISNT and disc damage scale of masks made elsewhere.
+    """Measure masks made elsewhere: cup-to-disc ratios, sizes, rim, ISNT and disc damage scale.
 
-    Masks have 0 background, 1 rim, 2 cup, or REFUGE's 255 background, 128 rim, 0 cup. A mask that
-    cannot be measured gets a row with the reason, and the command ends with exit code 3.
+    The values of a mask are 0 background, 1 rim, 2 cup, or REFUGE's 255 background, 128 rim,
+    0 cup. A mask that cannot be measured gets a row with the reason, and the command ends with
+    exit code 3.
     """
-    from fundus_uda.clinic.mask_files import measure_files
+    from fundus_uda.clinic.measure import measure_files
 
     table = measure_files(masks, spacing, laterality)
     out.parent.mkdir(parents=True, exist_ok=True)

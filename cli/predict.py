@@ -1,45 +1,73 @@
-"""`fundus-uda predict`."""
+"""The command `predict` of both applications."""
 
 from pathlib import Path
 
 import typer
 
 from cli.failures import end_with_failed_images
-from cli.options import Device, OutFolder
+from cli.options import Device, Model, OutFolder
+from cli.published import Published, PublishedOverrides, published_settings
 
 
-def command(
-    model: Path = typer.Argument(help="A run folder (its last checkpoint) or a checkpoint file."),
+def fundus(
+    model: Model,
     paths: list[Path] = typer.Argument(
         help="Whole photographs or crops around the disc: images, DICOM files, folders of them, "
         "or a CSV with the columns id and path."
     ),
     out: OutFolder = Path("predictions"),
     key_file: Path | None = typer.Option(
-        None, help="Names results by a hash of the ids with the bytes of this file."
+        None, help="Name the results by hashes of their ids, keyed with the bytes of this file."
     ),
     before: Path | None = typer.Option(
-        None, help="What `predict` wrote of the same photographs with the model before adaptation."
+        None,
+        help="Folder that `predict` wrote for the same photographs with the model before "
+        "adaptation.",
     ),
     device: Device = "auto",
 ) -> None:
-    """Masks, overlays, measurements and a report, with flags on what to distrust.
+    """Write masks, overlays, measurements and a report that flags what to distrust.
 
     A photograph that cannot be read, or that shows no disc, gets a row with the reason, and the
     command ends with exit code 3.
     """
-    from fundus_uda.clinic.batch import predict
+    from fundus_uda.clinic.predict import predict
     from fundus_uda.clinic.reading import read_key
-    from fundus_uda.clinic.summary import measured
+    from fundus_uda.clinic.report.summary import measured
     from fundus_uda.engine.device import pick_device
-    from fundus_uda.model import load_model
+    from fundus_uda.segmentation.model import load_model
 
-    where = pick_device(device)
     key = read_key(key_file) if key_file else None
-    table = predict(load_model(model, where), paths, out, where, key, before)
+    table = predict(load_model(model, pick_device(device)), paths, out, key, before)
     done = measured(table)
     typer.echo(
         f"Wrote masks and measurements of {len(done)} photographs to {out}; "
         f"{(table['status'] == 'flagged').sum()} are flagged. See {out / 'report.html'}."
     )
     end_with_failed_images(table.drop(done.index))
+
+
+def roadscene(
+    model: Model,
+    paths: list[Path] = typer.Argument(help="Images, or folders of images."),
+    out: OutFolder = Path("predictions"),
+    published: Published = None,
+    overrides: PublishedOverrides = None,
+    device: Device = "auto",
+) -> None:
+    """Write Cityscapes label ids and colour pictures at each image's own size.
+
+    An image that cannot be read gets a row with the reason in predictions.csv, and the command ends
+    with exit code 3.
+    """
+    from fundus_uda.engine.device import pick_device
+    from roadscene.model import load_model
+    from roadscene.prediction import predict
+
+    loaded = load_model(model, pick_device(device), published_settings(published, overrides))
+    if loaded.report is not None:
+        typer.echo(str(loaded.report))
+    table = predict(loaded, paths, out)
+    failed = table[table["status"] != "ok"]
+    typer.echo(f"Wrote label_ids and colour of {len(table) - len(failed)} images to {out}.")
+    end_with_failed_images(failed)

@@ -1,4 +1,4 @@
-"""`fundus-uda report`."""
+"""The command `fundus-uda report`."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ from cli.options import Annotation
 
 
 def command(
-    run: Path = typer.Argument(help="A folder that `predict` or `adapt` wrote."),
+    run: Path = typer.Argument(help="Folder that `predict` or `adapt` wrote."),
     before: Path | None = typer.Option(
         None,
-        help="What `predict` wrote of the same photographs with the model before adaptation, if it "
-        "is not what RUN was written with.",
+        help="Folder that `predict` wrote for the same photographs with the model before "
+        "adaptation, if RUN was not written with it.",
     ),
     reference: str | None = typer.Option(
-        None, metavar="KIND:PATH[#SPLIT]", help="Masks of the same photographs, to score against."
+        None, metavar="KIND:PATH[#SPLIT]", help="Masks of the same photographs to score against."
     ),
     annotation: Annotation = None,
-    out: Path | None = typer.Option(None, help="The page to write, if not report.html in RUN."),
+    out: Path | None = typer.Option(None, help="Page to write, if not report.html in RUN."),
 ) -> None:
-    """One page to look through, with its figures as CSV and JSON."""
-    from fundus_uda.clinic.report import write_report
+    """Write one page to look through, with its numbers as CSV and JSON."""
+    from fundus_uda.clinic.report.page import write_report
     from fundus_uda.data.datasets import load_samples
     from fundus_uda.data.samples import require_masks
 
@@ -29,4 +29,4 @@ def command(
     if reference is not None:
         samples = require_masks(load_samples(reference, annotation), reference)
     page = write_report(run, before, samples, out)
-    typer.echo(f"Wrote {page}, and its figures as .csv and .json.")
+    typer.echo(f"Wrote {page}, and its numbers as .csv and .json.")

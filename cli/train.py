@@ -1,32 +1,43 @@
-"""`fundus-uda train`."""
+"""The command `train` of both applications."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cli.options import Device
+from cli.applications import Load
+from cli.options import Device, Overrides, Profile
 
 
-def command(
-    config: str = typer.Argument(help="A YAML file, or a name that `configs` lists."),
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For example steps=500.")
-    ] = None,
-    out: Path = typer.Option(..., help="Run folder: new, or with --resume that of the run."),
-    resume: bool = typer.Option(False, "--resume", help="Continue from the last checkpoint."),
-    device: Device = "auto",
-) -> None:
-    """Train one method into a run folder, then score it if data.test is set.
+def command(load: Load) -> Callable[..., None]:
+    """Make the command for one application."""
 
-    An interrupted and resumed run equals an unbroken one bit for bit.
-    """
-    from fundus_uda.comparison import as_markdown, compare
-    from fundus_uda.engine.device import pick_device
-    from fundus_uda.settings import read_settings
-    from fundus_uda.training import train
+    def train(
+        config: str = typer.Argument(
+            metavar="EXPERIMENT",
+            help="Experiment that `configs` lists, or a YAML file. Without the part before the /, "
+            "--profile chooses it.",
+        ),
+        overrides: Overrides = None,
+        out: Path = typer.Option(
+            ..., help="Run folder: new, or with --resume the one to continue."
+        ),
+        resume: bool = typer.Option(False, "--resume", help="Continue from the last checkpoint."),
+        profile: Profile = "cpu",
+        device: Device = "auto",
+    ) -> None:
+        """Train one method into a run folder, and score it if data.test is set.
 
-    settings = read_settings(config, overrides or [])
-    if train(settings, out, pick_device(device), continue_run=resume):
-        typer.echo(as_markdown(compare([out])))
-    typer.echo(f"Wrote {out}.")
+        An interrupted and resumed run equals an unbroken one bit for bit.
+        """
+        from fundus_uda.engine.device import pick_device
+
+        application = load()
+        is_whole = "/" in config or Path(config).is_file()
+        name = config if is_whole else application.in_profile(config, profile)
+        settings = application.read_settings(name, overrides or [])
+        if application.train(settings, out, pick_device(device), resume):
+            typer.echo(application.as_markdown(application.compare([out])))
+        typer.echo(f"Wrote {out}.")
+
+    return train

@@ -1,40 +1,56 @@
-"""`fundus-uda translate`."""
+"""The command `translate` of both applications."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from cli.options import (
-    Annotation,
-    Device,
-    TranslationConfig,
-    TranslationMethod,
-    TranslationModel,
-    TranslationOverrides,
-)
+from cli.applications import Load
+from cli.options import ANNOTATION, Device
 
 
-def command(
-    method: TranslationMethod,
-    overrides: TranslationOverrides = None,
-    source: str = typer.Option(..., metavar="KIND:PATH[#SPLIT]", help="Labelled photographs."),
-    target: str = typer.Option(..., metavar="KIND:PATH[#SPLIT]", help="Whose style they take."),
-    out: Path = typer.Option(..., help="Folder: new, or with --resume that of the run."),
-    model: TranslationModel = None,
-    config: TranslationConfig = None,
-    annotation: Annotation = None,
-    resume: bool = typer.Option(False, "--resume", help="Continue the training of cycada."),
-    device: Device = "auto",
-) -> None:
-    """Source photographs in the target's style, with their own masks, as a folder to train on.
+def command(load: Load, has_annotations: bool) -> Callable[..., None]:
+    """Make the command for one application; --annotation is offered if `has_annotations`."""
 
-    METHOD is fourier or histogram, which need no training, or cycada. Masks of the target are
-    never read.
-    """
-    from fundus_uda.engine.device import pick_device
-    from fundus_uda.translated_source import write_translated_source
-    from fundus_uda.translation.settings import read_settings
+    def translate(
+        method: str = typer.Argument(
+            metavar="METHOD", help="Method: fourier, histogram or cycada."
+        ),
+        overrides: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example beta=0.05."),
+        ] = None,
+        source: str = typer.Option(
+            ..., metavar="KIND:PATH[#SPLIT]", help="Labelled images to translate."
+        ),
+        target: str = typer.Option(
+            ..., metavar="KIND:PATH[#SPLIT]", help="Images whose style they take."
+        ),
+        out: Path = typer.Option(..., help="Folder: new, or with --resume the one to continue."),
+        model: str | None = typer.Option(
+            None, help="Source-only run or checkpoint whose predictions cycada preserves."
+        ),
+        config: str = typer.Option(
+            "cpu", "--profile", help="cpu for small networks, paper for full ones, or a YAML file."
+        ),
+        annotation: str | None = typer.Option(None, help=ANNOTATION, hidden=not has_annotations),
+        resume: bool = typer.Option(False, "--resume", help="Continue the training of cycada."),
+        device: Device = "auto",
+    ) -> None:
+        """Translate labelled images into the target's style, as a dataset to train on.
 
-    settings = read_settings(method, source, target, model, config, overrides or [])
-    address = write_translated_source(settings, annotation, out, pick_device(device), resume)
-    typer.echo(f"Wrote {out}. Train with data.source={address}.")
+        The labels are copied. METHOD is fourier or histogram, which need no training, or cycada.
+        Labels of the target are never read.
+        """
+        from fundus_uda.engine.device import pick_device
+        from fundus_uda.errors import InputError
+        from fundus_uda.translation.settings import read_settings
+
+        if annotation is not None and not has_annotations:
+            raise InputError(f"Expected no --annotation here. Got: {annotation!r}.")
+        settings = read_settings(method, source, target, model, config, overrides or [])
+        uri = load().translate(settings, annotation, out, pick_device(device), resume)
+        typer.echo(f"Wrote {out}. Train with data.source={uri}.")
+
+    return translate

@@ -1,64 +1,69 @@
-"""The paper's tables on the optic disc and cup (see `reproduction`)."""
+"""The fundus application, as the shared commands and the paper's tables need it."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fundus_uda.engine.config import Profile, in_profile, override
-from fundus_uda.metrics import DICE
-from fundus_uda.model import load_model
-from fundus_uda.recipe import reason_against, scored
-from fundus_uda.settings import FundusSettings, read_settings
-from fundus_uda.tables import TABLES, Application
-from fundus_uda.training import step_cost, train
-from fundus_uda.translated_source import write_translated_source
-from fundus_uda.translation.settings import TranslationSettings
+from fundus_uda.config.read import Profile
+from fundus_uda.demo import run_demo
+from fundus_uda.experiments.tables import TABLES, Application
+from fundus_uda.masks.dice import DICE
+from fundus_uda.paper_tables import TABLE_7
+from fundus_uda.recipe.adapt import reason_to_reject, scored
+from fundus_uda.segmentation.comparison import as_markdown, compare
+from fundus_uda.segmentation.figures import draw_results
+from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.settings import read_settings
+from fundus_uda.segmentation.training import step_cost, train
+from fundus_uda.segmentation.translated_source import write_translated_source
 
 
-def _read_settings(config: str, profile: Profile, overrides: list[str]) -> FundusSettings:
-    return read_settings(in_profile(f"fundus/{config}", profile), overrides)
+def _in_profile(experiment: str, profile: Profile) -> str:
+    return f"{profile}/{experiment}"
+
+
+def _translated_uri(_: str, out: Path) -> str:
+    return f"folder:{out}"
 
 
 def _dice(summary: dict[str, Any]) -> dict[str, float]:
     return {key: summary[key]["mean"] for key in DICE}
 
 
-def _translate(
-    translation: TranslationSettings,
-    settings: FundusSettings,
-    out: Path,
-    device: torch.device,
-    continue_run: bool,
-) -> None:
-    annotation = settings.data.source_annotation
-    write_translated_source(translation, annotation, out, device, continue_run)
+def _select_without_labels(
+    first: Path, second: Path, device: torch.device
+) -> tuple[str, dict[str, Any]]:
+    """Decide between two runs as the default recipe does.
 
-
-def _translated(_: FundusSettings, out: Path) -> list[str]:
-    return [override("data.source", f"folder:{out}"), override("data.source_annotation", None)]
-
-
-def _weigh(first: Path, second: Path, device: torch.device) -> tuple[str, dict[str, Any]]:
-    """As the recipe decides."""
+    Returns:
+        The reason to reject the second run, empty if it is chosen; the scores by name of the run.
+    """
     models = {run.name: load_model(run, device) for run in (first, second)}
     settings = models[second.name].settings
-    figures = {name: scored(model, settings, device) for name, model in models.items()}
-    return reason_against(figures[second.name], figures[first.name]), figures
+    numbers = {name: scored(model, settings) for name, model in models.items()}
+    return reason_to_reject(numbers[second.name], numbers[first.name]), numbers
 
 
 FUNDUS = Application(
-    tables=TABLES,
+    group="fundus",
+    has_annotations=True,
     scores=dict(zip(DICE, ("Dice cup", "Dice disc", "Mean"), strict=True)),
+    scores_of=_dice,
     form="{:.3f}",
+    in_profile=_in_profile,
+    read_settings=read_settings,
+    train=train,
+    step_cost=step_cost,
+    draw=draw_results,
+    compare=compare,
+    as_markdown=as_markdown,
+    translate=write_translated_source,
+    translated_uri=_translated_uri,
+    demo=run_demo,
+    tables={"table7": TABLE_7, **TABLES},
     axis="Mean Dice of cup and disc",
     comparable=tuple,
     comparable_on="REFUGE to RIM-ONE-r3",
-    read_settings=_read_settings,
-    scores_of=_dice,
-    train=train,
-    step_cost=step_cost,
-    translate=_translate,
-    translated=_translated,
-    weigh=_weigh,
+    select_without_labels=_select_without_labels,
 )

@@ -1,48 +1,49 @@
-"""The first run: embedded photographs of two cameras, source-only against ASA."""
+"""The demo: rendered photographs of two cameras, source-only training against ASA."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from fundus_uda.clinic.batch import predict
-from fundus_uda.clinic.report import write_report
-from fundus_uda.comparison import compare
+from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report.page import write_report
+from fundus_uda.config.read import override
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import images_in
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.engine.config import MethodName, override
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.runlog import require_empty
-from fundus_uda.figures import outlined
-from fundus_uda.model import load_model
-from fundus_uda.panel import Column, panel
-from fundus_uda.settings import read_settings
-from fundus_uda.training import train
+from fundus_uda.engine.settings import MethodName
+from fundus_uda.experiments.panel import Column, panel
+from fundus_uda.masks.classes import Mask
+from fundus_uda.output import require_empty
+from fundus_uda.segmentation.comparison import compare
+from fundus_uda.segmentation.figures import outlined
+from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.settings import read_settings
+from fundus_uda.segmentation.training import train
 
 SIZE = 128
 DEMO_METHODS: tuple[MethodName, ...] = ("source", "asa")
 
 
 def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
-    """Render both cameras, train source-only and ASA, score both on camera b.
+    """Render both cameras, train source-only and ASA, and score both on camera b.
 
     Writes `data/`, a run folder per method, `comparison.csv`, the predictions of both on the
     test photographs under `predictions/`, `panel.png` with four of them side by side, and
     `report.html`.
 
     Args:
-        out: a new or empty folder.
+        out: new or empty folder.
         device: where to train.
 
     Returns:
-        The comparison.
+        The comparison of the two (see `segmentation.comparison.compare`).
 
     Raises:
-        InputError: the folder holds something already.
+        InputError: the folder is not empty.
     """
     require_empty(out)
     data = out / "data"
@@ -50,17 +51,13 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     write_camera(data / "camera_b", "b", count=64, size=SIZE, first_seed=0)
     test = data / "camera_b_test"
     write_camera(test, "b", count=32, size=SIZE, first_seed=1000)
+    folders = {"source": data / "camera_a", "target": data / "camera_b", "test": test}
+    uris = [override(f"data.{name}", f"folder:{folder}") for name, folder in folders.items()]
     for method in DEMO_METHODS:
-        overrides = [
-            f"method={method}",
-            override("data.source", f"folder:{data / 'camera_a'}"),
-            override("data.target", f"folder:{data / 'camera_b'}"),
-            override("data.test", f"folder:{test}"),
-        ]
-        train(read_settings("fundus/demo", overrides), out / method, device)
+        train(read_settings("cpu/demo", [f"method={method}", *uris]), out / method, device)
         model = load_model(out / method, device)
         before = out / "predictions" / "source" if method != "source" else None
-        predict(model, [test / "images"], out / "predictions" / method, device, before=before)
+        predict(model, [test / "images"], out / "predictions" / method, before=before)
     table = compare([out / method for method in DEMO_METHODS])
     table.to_csv(out / "comparison.csv", index=False)
     _write_panel(out, test)
@@ -72,8 +69,8 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
 def _write_panel(out: Path, test: Path) -> None:
     names = [path.name for path in images_in(test / "images")[:4]]
 
-    def mask(file: Path) -> NDArray[np.uint8]:
-        # where no disc was found there is no mask, and nothing to outline
+    def mask(file: Path) -> Mask:
+        # Without a found disc there is no mask, and nothing to outline.
         return np.asarray(Image.open(file)) if file.is_file() else np.zeros((SIZE, SIZE), np.uint8)
 
     photographs = [np.asarray(Image.open(test / "images" / name)) for name in names]

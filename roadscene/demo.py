@@ -1,12 +1,12 @@
-"""The first run: embedded streets in two styles, source-only against ASC and ASA."""
+"""The demo: rendered streets in two styles, source-only against ASC and ASA."""
 
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from fundus_uda.engine.config import override
-from fundus_uda.engine.runlog import require_empty
+from fundus_uda.config.read import override
+from fundus_uda.output import require_empty
 from roadscene.comparison import compare
 from roadscene.model import load_model
 from roadscene.prediction import predict
@@ -19,17 +19,17 @@ METHODS = ("source", "asc", "asa")
 
 
 def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
-    """Render both styles, train source-only, ASC and ASA, score each on dusk.
+    """Render both styles, train source-only, ASC and ASA, and score each on dusk.
 
     Writes `data/`, a run folder per method, `comparison.csv`, and the predictions of each method
     on the test streets under `predictions/`.
 
     Args:
-        out: a new or empty folder.
-        device: where to train.
+        out: new or empty folder.
+        device: device to train on.
 
     Returns:
-        The comparison.
+        The comparison (see `comparison.compare`).
 
     Raises:
         InputError: the folder holds something already.
@@ -46,10 +46,10 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
             override("data.target", f"cityscapes:{data / 'target'}#train"),
             override("data.test", f"cityscapes:{data / 'target'}#val"),
         ]
-        train(read_settings("roadscene/demo", overrides), out / method, device)
-        loaded = load_model(out / method, device)
+        train(read_settings("cpu/demo", overrides), out / method, device)
+        model = load_model(out / method, device)
         streets = data / "target" / "leftImg8bit" / "val" / "dusk"
-        predict(loaded.network, loaded.settings, [streets], out / "predictions" / method, device)
+        predict(model, [streets], out / "predictions" / method)
     table = compare([out / method for method in METHODS])
     table.to_csv(out / "comparison.csv", index=False)
     return table

@@ -1,13 +1,13 @@
 """Intersection over union on a labelled split, at the labels' own size (Eq. 7).
 
-One confusion matrix over the 19 classes serves every figure: mIoU over 19, 16 or 13 classes, and
-mIoU* (13 of a model of 16). A figure depends on two conventions, and the public codes differ:
+One confusion matrix over the 19 classes serves every score: mIoU over 19, 16 or 13 classes, and
+mIoU* (13 classes of a model of 16). Scores depend on two conventions, in which public codes differ:
 
-- A class that is neither labelled nor predicted: left out of the mean (`miou`, as Cityscapes' own
-  evaluator, ADVENT and BDL do), or counted as 0 (`miou_absent_as_zero`, as ASANet does).
-- Labelled pixels of classes that the model does not know, such as trains for one of 16: what it
-  predicts there is wrong (`miou`, as ASANet does), or the pixels are left out
-  (`miou_without_others`, as MaxSquare and CBST do).
+- A class that is neither labelled nor predicted is left out of the mean (`miou`, as in Cityscapes'
+  own evaluator, ADVENT and BDL) or counts as 0 (`miou_absent_as_zero`, as in ASANet).
+- Labelled pixels of classes that the model does not have, such as trains for a model of 16, count
+  as wrong predictions (`miou`, as in ASANet) or are left out (`miou_without_others`, as in
+  MaxSquare and CBST).
 """
 
 import json
@@ -18,42 +18,33 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.runlog import require_empty
+from fundus_uda.errors import InputError
+from fundus_uda.output import require_empty
 from roadscene.classes import CLASSES, IGNORE, class_table
 from roadscene.data import Frame, load_frames, require_labels
-from roadscene.model import load_model
+from roadscene.model import Model, load_model
 from roadscene.prediction import predictions, write_colours, write_label_ids
 from roadscene.settings import RoadSettings
 
 Confusion = NDArray[np.int64]
-"""(19, 19): labelled class by predicted class, in pixels."""
+"""Number of pixels by labelled and predicted class, (19, 19)."""
 
 
-def evaluate(
-    network: nn.Module,
-    settings: RoadSettings,
-    frames: list[Frame],
-    device: torch.device,
-    pictures: Path | None = None,
-) -> Confusion:
-    """The confusion matrix of a network over labelled frames.
+def evaluate(model: Model, frames: list[Frame], pictures: Path | None = None) -> Confusion:
+    """Count the confusion matrix of a model over labelled frames.
 
     Args:
-        network: of `load_model` or in training.
-        settings: its settings.
-        frames: with labels.
-        device: of the network.
-        pictures: a folder to write to, or None: `colour/<id>.png` for the eye, and
-            `export/<id>.png` with label ids and nothing else, as Cityscapes' evaluator wants.
+        model: trained or in training.
+        frames: labelled frames.
+        pictures: folder to write to, or None. It gets `colour/<id>.png` to look at and
+            `export/<id>.png` with label ids, in a folder of its own for Cityscapes' evaluator.
 
     Raises:
         InputError: an unreadable image or label, or no labelled pixel at all.
     """
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for prediction in predictions(network, settings, frames, device):
+    for prediction in predictions(model, frames):
         assert prediction.label is not None
         confusion += confusion_matrix(prediction.label, prediction.predicted)
         if pictures is not None:
@@ -69,7 +60,7 @@ def evaluate(
 
 
 def confusion_matrix(label: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Confusion:
-    """Pixels by labelled class (rows) and predicted class (columns), without `IGNORE` labels.
+    """Count pixels by labelled class (rows) and predicted class (columns), except `IGNORE` labels.
 
     Args:
         label: (H, W) indices of the 19 classes, or `IGNORE`.
@@ -81,7 +72,7 @@ def confusion_matrix(label: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> 
 
 
 def iou(confusion: Confusion) -> NDArray[np.float64]:
-    """Eq. 7 for each of the 19 classes, in [0, 1]; NaN for one neither labelled nor predicted."""
+    """Compute Eq. 7 per class, (19,) in [0, 1]; NaN for one neither labelled nor predicted."""
     true = np.diag(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - true
     result: NDArray[np.float64] = np.full(len(true), np.nan)
@@ -90,11 +81,11 @@ def iou(confusion: Confusion) -> NDArray[np.float64]:
 
 
 def iou_table(confusion: Confusion, classes: int) -> pd.DataFrame:
-    """One row for each of a model's 19, 16 or 13 classes.
+    """Tabulate IoU, one row for each of a model's 19, 16 or 13 classes.
 
     Returns:
         Columns class, smallest_table, iou (NaN if absent), iou_without_others, labelled_pixels
-        and predicted_pixels; the module says what the two kinds are.
+        and predicted_pixels; see the module for the two kinds of IoU.
     """
     known = [index for index, c in enumerate(CLASSES) if c.smallest <= classes]
     without_others = np.zeros_like(confusion)
@@ -113,7 +104,7 @@ def iou_table(confusion: Confusion, classes: int) -> pd.DataFrame:
 
 
 def mean_iou(table: pd.DataFrame, classes: int) -> dict[str, float]:
-    """Means over the 19, 16 or 13 classes of a table of `iou_table`: see the module."""
+    """Average IoU over the 19, 16 or 13 classes of a table of `iou_table` (see the module)."""
     rows = table[table["smallest_table"] <= classes]
     return {
         "miou": float(rows["iou"].mean()),
@@ -125,17 +116,17 @@ def mean_iou(table: pd.DataFrame, classes: int) -> dict[str, float]:
 def write_evaluation(
     confusion: Confusion, classes: int, out: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `iou.csv` and `summary.json` into a folder, made if need be.
+    """Write `iou.csv` and `summary.json` into a folder, which is created if needed.
 
     Args:
-        confusion: of `evaluate`.
-        classes: of the model: 19, 16 or 13.
-        out: the folder.
-        about: what else the summary should say: method, seed, data.
+        confusion: confusion matrix from `evaluate`.
+        classes: number of classes of the model: 19, 16 or 13.
+        out: folder to write to.
+        about: further entries of the summary, such as method, seed and data.
 
     Returns:
-        The summary: under "19", "16" and "13", as far as the model has them, the dictionary of
-        `mean_iou`; `classes`, `absent`, `labelled_pixels`; and `about`.
+        The summary: the dictionaries of `mean_iou` under "19", "16" and "13", as far as the model
+        has them; `classes`, `absent`, `labelled_pixels`; and the entries of `about`.
     """
     table = iou_table(confusion, classes)
     summary: dict[str, Any] = {
@@ -152,8 +143,8 @@ def write_evaluation(
 
 
 def evaluate_model(
-    model: Path,
-    address: str,
+    path: Path,
+    uri: str,
     out: Path,
     device: torch.device,
     published: RoadSettings | None = None,
@@ -163,24 +154,28 @@ def evaluate_model(
     Writes `iou.csv`, `summary.json`, `colour/` and `export/` to `out`.
 
     Returns:
-        What was loaded from a published checkpoint, or "".
+        Report on what was loaded from a published checkpoint; "" for a run of this program.
 
     Raises:
         InputError: wrong model, data or settings.
     """
     require_empty(out)
-    frames = require_labels(load_frames(address), address)
-    loaded = load_model(model, device, published)
-    settings = loaded.settings
-    confusion = evaluate(loaded.network, settings, frames, device, out)
-    about = {
+    frames = require_labels(load_frames(uri), uri)
+    model = load_model(path, device, published)
+    confusion = evaluate(model, frames, out)
+    told = about(model, uri, frames) | ({"seed": None} if published else {})
+    told |= {"model": str(path), "checkpoint": "last" if path.is_dir() else path.stem}
+    write_evaluation(confusion, model.settings.data.classes, out, told)
+    return str(model.report or "")
+
+
+def about(model: Model, uri: str | None, frames: list[Frame]) -> dict[str, Any]:
+    """Describe a model and the data it is scored on, for a summary."""
+    settings = model.settings
+    return {
         "method": settings.method,
-        "seed": None if published else settings.seed,
-        "step": loaded.step,
-        "model": str(model),
-        "checkpoint": "last" if model.is_dir() else model.stem,
+        "seed": settings.seed,
+        "step": model.step,
         "images": len(frames),
-        "data": address,
+        "data": uri,
     }
-    write_evaluation(confusion, settings.data.classes, out, about)
-    return str(loaded.report or "")

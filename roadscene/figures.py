@@ -9,41 +9,41 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_uda.affinity import affinity_map
-from fundus_uda.panel import Column, Picture, evenly_spaced, model_columns, panel
+from fundus_uda.experiments.panel import Column, Picture, evenly_spaced, model_columns, panel
 from roadscene.classes import CLASSES
 from roadscene.data import load_frames, read_image, read_label
 from roadscene.model import load_model
-from roadscene.prediction import class_logits, colours, most_probable
+from roadscene.prediction import colours, most_probable
 
 WIDTH = 256
-"""Of one image in the picture, in pixels."""
+"""Width of one image in the picture, in pixels."""
 
 
 def draw_results(
-    address: str,
+    uri: str,
     models: list[Path],
     file: Path,
     device: torch.device,
     rows: int = 4,
     directions: Literal["all", "diagonal"] = "all",
 ) -> None:
-    """Target, ground truth where there is one, then prediction and affinity map of each model.
+    """Draw target, ground truth if there is any, then prediction and affinity map of each model.
 
-    As the paper's Figs. 1 and 3, and with the diagonal neighbours alone Fig. 4; predictions and
-    maps are those at the size of the network's target images.
+    The picture follows the paper's Figs. 1 and 3 and, with the diagonal neighbours alone, Fig. 4.
+    Predictions and maps are those at the size of the network's target images.
 
     Args:
-        address: `KIND:PATH[#SPLIT]`, of which evenly spaced images are shown.
+        uri: data URI, of which evenly spaced images are shown.
         models: run folders or checkpoints.
-        file: PNG to write, made with its folder.
-        device: where to predict.
-        rows: how many images.
-        directions: of `affinity.affinity_map`.
+        file: PNG to write; its folder is created.
+        device: device to predict on.
+        rows: number of images.
+        directions: neighbours that `affinity.affinity_map` averages.
 
     Raises:
         InputError: see `load_frames`, `read_image`, `read_label` and `load_model`.
     """
-    frames = evenly_spaced(load_frames(address), rows)
+    frames = evenly_spaced(load_frames(uri), rows)
     images = [read_image(frame.image) for frame in frames]
     tile = WIDTH, round(WIDTH * images[0].height / images[0].width)
 
@@ -61,7 +61,7 @@ def draw_results(
         model, shown, affinities = load_model(path, device), [], []
         data = model.settings.data
         for image in images:
-            logits = class_logits(model.network, model.settings, image, data.target_size, device)
+            logits = model.logits(image, data.target_size)
             shown.append(coloured(most_probable(logits, data.classes)))
             affinity = affinity_map(logits.softmax(dim=1), directions=directions)[0]
             affinities.append(affinity.cpu().numpy())

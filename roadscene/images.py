@@ -11,28 +11,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fundus_uda.engine.batches import SampleKey
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.data import Frame, read_image, read_label
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(pixel - mean) / std, per channel, of pixels in [0, 255]."""
+    """Normalisation (pixel - mean) / std per channel, of pixels in [0, 255]."""
 
     channels: Literal["RGB", "BGR"]
     mean: tuple[float, ...]
-    """In the order of `channels`."""
+    """Mean of each channel, in the order of `channels`."""
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 class RoadImages:
-    """Implements `engine.batches.SeededDataset`. Nothing is random, and nothing is cached.
+    """Frames as an `engine.batches.SeededDataset`; nothing is random, and nothing is cached.
 
     Args:
-        frames: labelled or not.
+        frames: labelled or unlabelled frames.
         size: (height, width) to which images (bicubic) and labels (nearest) are resized.
-        classes: 19, 16 or 13.
-        normalisation: of the network.
+        classes: number of classes: 19, 16 or 13.
+        normalisation: normalisation that the network expects.
     """
 
     def __init__(
@@ -45,17 +45,36 @@ class RoadImages:
         return len(self.frames)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
-        """{"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
+        """Return {"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
         index, _ = key
         frame = self.frames[index]
-        image = read_image(frame.image)
+        image, label = read_frame(frame, self.classes)
         sample = {"image": network_input(image, self.size, self.normalisation)}
-        if frame.label is not None:
-            label = read_label(frame, self.classes)
-            require_same_shape(image, label, frame)
+        if label is not None:
             resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
             sample["label"] = torch.from_numpy(np.array(resized)).long()
         return sample
+
+
+def read_frame(frame: Frame, classes: int) -> tuple[Image.Image, NDArray[np.uint8] | None]:
+    """Read an image and, if the frame has one, its label, and check that they match.
+
+    Args:
+        frame: labelled or unlabelled frame.
+        classes: number of classes: 19, 16 or 13.
+
+    Returns:
+        The RGB image; (H, W) class indices or `IGNORE`, None without a label.
+
+    Raises:
+        InputError: an unreadable image or label, or a label of another size.
+    """
+    image = read_image(frame.image)
+    if frame.label is None:
+        return image, None
+    label = read_label(frame, classes)
+    require_same_shape(image, label, frame)
+    return image, label
 
 
 def network_input(
@@ -64,13 +83,13 @@ def network_input(
     normalisation: Normalisation,
     resize: Literal["bicubic", "bilinear"] = "bicubic",
 ) -> Tensor:
-    """An RGB image as (3, height, width) float32.
+    """Convert an RGB image to a network's input, (3, height, width) float32.
 
     Args:
-        image: of any size.
+        image: image of any size.
         size: (height, width) to resize to.
-        normalisation: of the network.
-        resize: "bicubic" by Pillow, which smooths as it shrinks; "bilinear" with aligned
+        normalisation: normalisation that the network expects.
+        resize: "bicubic" by Pillow, which smooths when it shrinks; "bilinear" with aligned
             corners, which does not.
     """
     if resize == "bicubic":
@@ -88,7 +107,7 @@ def network_input(
 def require_same_shape(image: Image.Image, label: NDArray[np.uint8], frame: Frame) -> None:
     """Raise an InputError unless the label is as high and wide as its image.
 
-    GTA5 has pairs that differ by a few rows; there, one percent is let pass.
+    GTA5 has pairs that differ by a few rows, so one percent is allowed there.
     """
     (width, height), (rows, columns) = image.size, label.shape
     tolerance = 0.01 if frame.encoding == "gta5" else 0

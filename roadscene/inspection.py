@@ -1,11 +1,11 @@
-"""What is in a dataset and what is wrong with it, before any training."""
+"""Inspection of a dataset, its contents and its problems, before any training."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.classes import CLASSES, IGNORE
 from roadscene.data import load_frames, read_image, read_label
 from roadscene.images import require_same_shape
@@ -13,27 +13,27 @@ from roadscene.images import require_same_shape
 
 @dataclass
 class Inspection:
-    """Of all frames at one address."""
+    """Findings on all frames at one data URI."""
 
     images: int
     labelled: int = 0
-    """With a readable label of the right size."""
+    """Number of images with a readable label of the right size."""
     sizes: Counter[str] = field(default_factory=Counter)
-    """Images by "WIDTHxHEIGHT"."""
+    """Number of images by "WIDTHxHEIGHT"."""
     class_shares: dict[str, float] = field(default_factory=dict)
-    """Of each of the 19 classes that occurs, its share of the labelled pixels."""
+    """Share of the labelled pixels for each of the 19 classes that occurs."""
     ignored_share: float = 0.0
-    """Pixels of no class, of all pixels of the labels."""
+    """Share of all pixels of the labels that have no class."""
     problems: list[str] = field(default_factory=list)
 
 
-def inspect(address: str) -> Inspection:
-    """Read every image and label at an address once.
+def inspect(uri: str) -> Inspection:
+    """Read every image and label at a data URI once.
 
     Raises:
-        InputError: there is nothing to read; a problem of one file is listed instead.
+        InputError: there is nothing to read. Problems of single files are listed instead.
     """
-    frames = load_frames(address)
+    frames = load_frames(uri)
     found = Inspection(len(frames))
     pixels = np.zeros(256, np.int64)
     for frame in frames:

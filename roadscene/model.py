@@ -1,31 +1,32 @@
-"""From settings to a network, and from a checkpoint to a network and its settings."""
+"""Networks built from settings, and models loaded from checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
-from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.engine.errors import InputError
+from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
 from fundus_uda.engine.state import ParameterGroup
+from fundus_uda.errors import InputError
 from fundus_uda.networks import deeplab_v3plus, input_statistics
 from roadscene.deeplab_v2 import DeepLabV2, DeepLabV2ResNet101, DeepLabV2VGG16
-from roadscene.images import Normalisation
+from roadscene.images import Normalisation, network_input
 from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, RoadSettings
 from roadscene.weights import LoadReport, load_file, load_tensors
 
 _CAFFE_BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
 
 NORMALISATIONS = {
-    # Caffe's ImageNet convention, of the DeepLab weights (AdaptSegNet, ADVENT, MaxSquare, BDL)
+    # Caffe's ImageNet convention, as in the DeepLab weights (AdaptSegNet, ADVENT, MaxSquare, BDL)
     "bgr": Normalisation("BGR", _CAFFE_BGR_MEAN),
-    # ASANet as released: the same mean, but in the order of RGB
+    # ASANet as released: the same mean, but in RGB order
     "bgr_minus_rgb_mean": Normalisation("BGR", _CAFFE_BGR_MEAN[::-1]),
-    # torchvision's ImageNet weights: mean and deviation of RGB in [0, 1], here in [0, 255]
+    # torchvision's ImageNet weights: its mean and deviation of RGB in [0, 1], times 255
     "torchvision": Normalisation(
         "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     ),
@@ -33,7 +34,7 @@ NORMALISATIONS = {
 
 
 def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]:
-    """The network of a run with its initial weights, and what became of the weight file, if any.
+    """Build the network of a run with its initial weights, and report on the weight file, if any.
 
     Raises:
         InputError: an option that the architecture does not have, or weights that do not fit.
@@ -53,7 +54,7 @@ def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]
 
 
 def random_network(settings: RoadSettings) -> nn.Module:
-    """The network of a run with random weights, to be filled.
+    """Build the network of a run with random weights, to be replaced.
 
     Raises:
         InputError: an option that the architecture does not have.
@@ -63,7 +64,7 @@ def random_network(settings: RoadSettings) -> nn.Module:
 
 
 def parameter_groups(network: nn.Module, settings: RoadSettings) -> list[ParameterGroup]:
-    """Every parameter to train, once, in groups by relative learning rate."""
+    """Group every parameter to train, once, by relative learning rate."""
     factor = settings.segmenter.head_lr_factor
     if isinstance(network, DeepLabV2):
         assert isinstance(settings.network, DeepLabV2Settings)
@@ -76,7 +77,7 @@ def parameter_groups(network: nn.Module, settings: RoadSettings) -> list[Paramet
 
 
 def normalisation(settings: RoadSettings) -> Normalisation:
-    """What the network expects of its images."""
+    """Return the normalisation that the network expects of its images."""
     network = settings.network
     if isinstance(network, DeepLabV2Settings):
         return NORMALISATIONS[network.normalisation]
@@ -85,7 +86,7 @@ def normalisation(settings: RoadSettings) -> Normalisation:
 
 
 def logits_at(network: nn.Module, image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits (B, C, *size) of a network in evaluation mode, upsampled as the network does it."""
+    """Compute logits (B, C, *size) of a network in evaluation mode, upsampled in its own way."""
     if isinstance(network, DeepLabV2):
         logits: Tensor = network(image, size)
     else:
@@ -94,45 +95,63 @@ def logits_at(network: nn.Module, image: Tensor, size: tuple[int, int]) -> Tenso
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A trained network in evaluation mode, and what is known of it."""
+class Model:
+    """Network with its settings and device.
+
+    Args:
+        network: network from images (B, 3, H, W) to logits (B, C, H, W).
+        settings: settings of its run.
+        device: device of the network.
+        step: number of updates; None for a published checkpoint, which does not say.
+        report: report on the tensors of a published checkpoint; None for a run of this program.
+    """
 
     network: nn.Module
     settings: RoadSettings
+    device: torch.device
     step: int | None = None
-    """Updates done; None for a published checkpoint, which does not say."""
     report: LoadReport | None = None
-    """Of a published checkpoint."""
+
+    @torch.no_grad()
+    def logits(self, image: Image.Image, size: tuple[int, int]) -> Tensor:
+        """Compute class logits of an image, without drawing random numbers.
+
+        Args:
+            image: RGB image of any size.
+            size: (height, width) to upsample to.
+
+        Returns:
+            (1, C, *size) float32 on the device.
+        """
+        data = self.settings.data
+        expected = normalisation(self.settings)
+        pixels = network_input(image, data.target_size, expected, data.test_resize)
+        return logits_at(self.network.eval(), pixels[None].to(self.device), size)
 
 
-def load_model(
-    path: Path, device: torch.device, settings: RoadSettings | None = None
-) -> LoadedModel:
-    """The network of a run or of a published checkpoint.
+def load_model(path: Path, device: torch.device, published: RoadSettings | None = None) -> Model:
+    """Load the network of a run or of a published checkpoint.
 
     Args:
-        path: a run folder (its last checkpoint), a checkpoint of this program or, with
-            `settings`, a published checkpoint.
-        device: where to put it.
-        settings: what a published checkpoint cannot say of itself; None for one's own.
+        path: run folder (its last checkpoint), checkpoint of this program or, with `published`,
+            published checkpoint.
+        device: device for the network.
+        published: settings of a published checkpoint, which does not hold them; None for a run of
+            this program.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another network or class count.
     """
-    file = path / "last.pt" if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        raise InputError(
-            f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
-        )
-    if settings is not None:
-        if not isinstance(settings.network, DeepLabV2Settings):
+    file = checkpoint_file(path)
+    if published is not None:
+        if not isinstance(published.network, DeepLabV2Settings):
             raise InputError(
                 f"Expected settings of deeplab_v2 to read {file} with. "
-                f"Got: {settings.network.architecture}, which has no published checkpoint."
+                f"Got: {published.network.architecture}, which has no published checkpoint."
             )
-        deeplab = _deeplab_v2(settings, settings.network)
+        deeplab = _deeplab_v2(published, published.network)
         report = load_file(deeplab, file, require_main_head=True)
-        return LoadedModel(deeplab.to(device).eval(), settings, report=report)
+        return Model(deeplab.to(device).eval(), published, device, report=report)
     try:
         checkpoint = load_checkpoint(file)
     except InputError as error:
@@ -156,7 +175,7 @@ def load_model(
             f"Expected the weights of {settings.network.architecture} with "
             f"{settings.data.classes} classes in {file}. Got: {str(error).splitlines()[1].strip()}"
         ) from None
-    return LoadedModel(network.to(device).eval(), settings, checkpoint.step)
+    return Model(network.to(device).eval(), settings, device, checkpoint.step)
 
 
 def _deeplab_v2(settings: RoadSettings, network: DeepLabV2Settings) -> DeepLabV2:

@@ -1,117 +1,99 @@
-"""Images in; class indices, label ids and colour pictures out, at the images' own size."""
+"""Prediction: images to class indices, label ids and colour pictures, at the images' own size."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.runlog import require_empty
+from fundus_uda.errors import InputError
+from fundus_uda.output import require_empty
 from roadscene.classes import CLASSES, class_table, palette
-from roadscene.data import Frame, images_in, read_image, read_label
-from roadscene.images import network_input, require_same_shape
-from roadscene.model import logits_at, normalisation
-from roadscene.settings import RoadSettings
+from roadscene.data import Frame, images_in
+from roadscene.images import read_frame
+from roadscene.model import Model
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of one frame, at the size of its label or, without one, of its image."""
+    """Prediction of one frame, at the size of its label or, without one, of its image."""
 
     frame: Frame
     predicted: NDArray[np.uint8]
-    """(H, W) indices of the 19 classes, whichever of them the network knows."""
+    """Indices (H, W) of the 19 classes, even if the network has fewer."""
     label: NDArray[np.uint8] | None
-    """(H, W) indices of the 19 classes, or `IGNORE`."""
+    """Indices (H, W) of the 19 classes, or `IGNORE`; None without a label."""
 
 
-def predictions(
-    network: nn.Module, settings: RoadSettings, frames: list[Frame], device: torch.device
-) -> Iterator[Prediction]:
-    """The network's reading of each frame, one at a time; consumes no random numbers.
+def predictions(model: Model, frames: list[Frame]) -> Iterator[Prediction]:
+    """Predict frames one at a time, without drawing random numbers.
 
     Args:
-        network: of `load_model` or in training.
-        settings: its settings.
-        frames: labelled or not.
-        device: of the network.
+        model: trained or in training.
+        frames: labelled or unlabelled frames.
 
     Raises:
         InputError: an unreadable image or label, or a label of another size.
     """
     for frame in frames:
-        photograph, label = read_image(frame.image), None
-        size = (photograph.height, photograph.width)
-        if frame.label is not None:
-            label = read_label(frame, len(CLASSES))
-            require_same_shape(photograph, label, frame)
-            size = (label.shape[0], label.shape[1])
-        logits = class_logits(network, settings, photograph, size, device)
-        yield Prediction(frame, most_probable(logits, settings.data.classes), label)
+        yield predict_frame(model, frame)
 
 
-@torch.no_grad()
-def class_logits(
-    network: nn.Module,
-    settings: RoadSettings,
-    image: Image.Image,
-    size: tuple[int, int],
-    device: torch.device,
-) -> Tensor:
-    """What the network says of an image; consumes no random numbers.
+def predict_frame(model: Model, frame: Frame) -> Prediction:
+    """Predict one frame, at the size of its label or, without one, of its image.
 
-    Args:
-        network: of `load_model` or in training.
-        settings: its settings.
-        image: RGB, of any size.
-        size: (height, width) to upsample to.
-        device: of the network.
-
-    Returns:
-        (1, C, *size) float32 on the device.
+    Raises:
+        InputError: an unreadable image or label, or a label of another size.
     """
-    data = settings.data
-    pixels = network_input(image, data.target_size, normalisation(settings), data.test_resize)
-    return logits_at(network.eval(), pixels[None].to(device), size)
+    image, label = read_frame(frame, len(CLASSES))
+    size = (image.height, image.width) if label is None else (label.shape[0], label.shape[1])
+    logits = model.logits(image, size)
+    return Prediction(frame, most_probable(logits, model.settings.data.classes), label)
 
 
 def most_probable(logits: Tensor, classes: int) -> NDArray[np.uint8]:
-    """Logits (1, C, H, W) of 19, 16 or 13 classes to indices (H, W) of the 19."""
+    """Convert logits (1, C, H, W) of 19, 16 or 13 classes to indices (H, W) of the 19 classes."""
     index_of_19 = np.array([CLASSES.index(c) for c in class_table(classes)], np.uint8)
     indices: NDArray[np.uint8] = index_of_19[logits[0].argmax(dim=0).cpu().numpy()]
     return indices
 
 
-def predict(
-    network: nn.Module, settings: RoadSettings, paths: list[Path], out: Path, device: torch.device
-) -> int:
+def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
     """Write `label_ids/<stem>.png` (Cityscapes ids) and `colour/<stem>.png` of each image.
 
+    An image that cannot be read gets a row with the reason; all others are predicted.
+
     Args:
-        network: of `load_model`.
-        settings: its settings.
-        paths: image files, and folders whose images are taken.
-        out: a folder, made if need be.
-        device: of the network.
+        model: trained model.
+        paths: image files, and folders of images.
+        out: new or empty folder, created if needed; it also gets the table as `predictions.csv`.
 
     Returns:
-        The number of images.
+        A row per image: image, status ("ok" or "unreadable") and reason.
 
     Raises:
-        InputError: nothing to read, two images of one name, or an unreadable one.
+        InputError: nothing to read, or two images of one name.
     """
     require_empty(out)
-    frames = _collect(paths)
-    for prediction in predictions(network, settings, frames, device):
-        name = f"{prediction.frame.id}.png"
-        write_label_ids(prediction.predicted, out / "label_ids" / name)
-        write_colours(prediction.predicted, out / "colour" / name)
-    return len(frames)
+    rows = []
+    for frame in _collect(paths):
+        row = {"image": frame.id, "status": "ok", "reason": ""}
+        try:
+            predicted = predict_frame(model, frame).predicted
+        except InputError as error:
+            row |= {"status": "unreadable", "reason": str(error)}
+        else:
+            write_label_ids(predicted, out / "label_ids" / f"{frame.id}.png")
+            write_colours(predicted, out / "colour" / f"{frame.id}.png")
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "predictions.csv", index=False)
+    return table
 
 
 def write_label_ids(indices: NDArray[np.uint8], file: Path) -> None:
@@ -128,7 +110,7 @@ def write_colours(indices: NDArray[np.uint8], file: Path) -> None:
 
 
 def colours(indices: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Indices (H, W) of the 19 classes in Cityscapes' colours, (H, W, 3); `IGNORE` is black."""
+    """Convert indices (H, W) of the 19 classes to Cityscapes' colours (H, W, 3), `IGNORE` black."""
     picture = Image.fromarray(indices)
     picture.putpalette(palette(len(CLASSES)))
     return np.asarray(picture.convert("RGB"))

@@ -1,18 +1,18 @@
-"""Where the public code does otherwise than the paper says: two named sets of options.
+"""Two named sets of options, where the public code differs from the paper.
 
-`paper` follows the article and, where it is silent, AdaptSegNet (Tsai et al., CVPR 2018), whose
-settings it takes over (Section IV-B). `released` is what the authors' repository (idealwei/ASANet)
-computes. Settings that a file or the command line gives explicitly win over either.
+`paper` follows the article and, where it says nothing, AdaptSegNet (Tsai et al., CVPR 2018), whose
+settings the article adopts (Section IV-B). `released` is what the authors' repository
+(idealwei/ASANet) computes. Settings given in a file or on the command line override both.
 
-Both presets agree with the repository, where the paper says nothing, in: the whole image resized,
-never cropped or mirrored; predictions upsampled with aligned corners before the softmax; frozen
-batch-norm weights with statistics of the batch (model/deeplab.py:59-71, train_gta2city.py:86); one
-image per step; discriminator labels and halved losses.
+Where the paper says nothing, both presets agree with the repository: whole images are resized,
+never cropped or mirrored; predictions are upsampled with aligned corners before the softmax;
+batch-norm weights are frozen and statistics are those of the batch (networks/deeplab.py:59-71,
+train_gta2city.py:86); a step takes one image; discriminator labels and halved losses are the same.
 
-Not in `released`, because they are faults of a run and not options of a method: training goes on
-after the early stop (train_gta2city.py:207-212), and the warm start from a source-only model (the
-init file was once named GTA5100k_25000.pth); for the latter set `network.weights` to the
-checkpoint of a source-only run.
+`released` leaves out two faults of a run, which are not options of a method: training goes on after
+the early stop (train_gta2city.py:207-212), and it starts from a source-only model (the init file
+was once named GTA5100k_25000.pth). For the latter, set `network.weights` to the checkpoint of a
+source-only run.
 """
 
 from typing import Any, Literal
@@ -54,15 +54,15 @@ DEEPLAB_V2_PRESETS: dict[PresetName, dict[str, Any]] = {
         "backbone_lr": "once",
     },
     "released": {
-        # model/deeplab.py:104-108: `return` inside the loop, so the branches of rates 18 and 24
-        # exist and are never used. AdaptSegNet, MaxSquare and DACS do the same; ADVENT, BDL and
-        # FDA sum all four.
+        # networks/deeplab.py:104-108: `return` inside the loop, so the branches of rates 18 and
+        # 24 exist and are never used. AdaptSegNet, MaxSquare and DACS do the same; ADVENT, BDL
+        # and FDA sum all four.
         "aspp_branches": 2,
-        # dataset/*_dataset.py:62-79: images in BGR order, the mean in RGB order.
+        # datasets/*_dataset.py:62-79: images in BGR order, the mean in RGB order.
         "normalisation": "bgr_minus_rgb_mean",
-        # model/deeplab.py:193-199 (and AdaptSegNet): nested modules yield a parameter once per
+        # networks/deeplab.py:193-199 (and AdaptSegNet): nested modules yield a parameter once per
         # level, so that SGD moves most of the backbone three times per step (here: a learning
-        # rate three times as large). Not for VGG-16, whose deeplab_vgg.py:59 yields each once.
+        # rate three times as large). VGG-16 yields each once (networks/deeplab_vgg.py:59).
         "backbone_lr": "repeated",
     },
 }

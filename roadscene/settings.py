@@ -4,53 +4,49 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fundus_uda.engine.config import (
-    EngineSettings,
-    Settings,
-    find_config,
-    load_settings,
-    merge,
-)
+from fundus_uda.config.read import Settings, load_settings, merge
+from fundus_uda.engine.settings import EngineSettings
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS, PresetName
 
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
-"""(height, width) in pixels."""
+"""Size (height, width) in pixels."""
 
 
 class DataSettings(Settings):
-    """Addresses are `KIND:PATH` or `KIND:PATH#SPLIT` (see `roadscene.data`)."""
+    """Data of a run. Data URIs are `KIND:PATH` or `KIND:PATH#SPLIT` (see `roadscene.data`)."""
 
     source: str
-    """Labelled. Not read by the method `oracle`, which trains on the target's labels."""
+    """Data URI of labelled images. The method `oracle` trains on the target's labels instead."""
     target: str | None = None
-    """Unlabelled; labels that may be there are not read, but by `oracle`."""
+    """Data URI of unlabelled images; only `oracle` reads labels that may be there."""
     test: str | None = None
-    """Labelled; scored after training, never before."""
+    """Data URI of labelled images, scored after training and never before."""
     source_size: Size
-    """To which source images and labels are resized."""
+    """Size to which source images and labels are resized."""
     target_size: Size
-    """To which target and test images are resized; test labels keep their size."""
+    """Size to which target and test images are resized; test labels keep their size."""
     classes: Literal[19, 16, 13]
     test_resize: Literal["bicubic", "bilinear"] = "bicubic"
-    """Of test images: "bicubic" as in training, or "bilinear" with aligned corners."""
+    """Interpolation of test images: "bicubic" as in training, or "bilinear" with aligned
+    corners."""
 
 
 class DeepLabV2Settings(Settings):
-    """See `roadscene.deeplab_v2`. An auxiliary head comes with `adaptation.auxiliary`."""
+    """Settings of `roadscene.deeplab_v2`; `adaptation.auxiliary` adds an auxiliary head."""
 
     architecture: Literal["deeplab_v2"]
     backbone: Literal["resnet101", "vgg16"]
     weights: str
-    """A file (see `roadscene.weights`), "imagenet" (a download), or "random"."""
+    """File (see `roadscene.weights`), "imagenet" (a download), or "random"."""
     aspp_branches: Literal[4, 2] = 4
     normalisation: Literal["bgr", "bgr_minus_rgb_mean", "torchvision"] = "bgr"
-    """What the network expects of its images (see `roadscene.model.NORMALISATIONS`)."""
+    """Normalisation that the network expects (see `roadscene.model.NORMALISATIONS`)."""
     backbone_lr: Literal["once", "repeated"] = "once"
     """Whether ResNet-101 parameters count once, or as often as the released code yields them."""
 
 
 class DeepLabV3PlusSettings(Settings):
-    """See `fundus_uda.networks.deeplab_v3plus`."""
+    """Settings of `fundus_uda.networks.deeplab_v3plus`."""
 
     architecture: Literal["deeplab_v3plus"]
     encoder: str = "resnet101"
@@ -59,10 +55,10 @@ class DeepLabV3PlusSettings(Settings):
 
 
 class RoadSettings(EngineSettings):
-    """All of a run."""
+    """All settings of a run."""
 
     preset: PresetName = "paper"
-    """What is taken for every option that is not given (see `roadscene.presets`)."""
+    """Preset for every option that is not given (see `roadscene.presets`)."""
     data: DataSettings
     network: Annotated[
         DeepLabV2Settings | DeepLabV3PlusSettings, Field(discriminator="architecture")
@@ -92,9 +88,9 @@ class RoadSettings(EngineSettings):
 
 
 def read_settings(name_or_path: str, overrides: list[str]) -> RoadSettings:
-    """Settings from a file, or from a shipped one by name, with `key=value` overrides.
+    """Read settings from a file or a shipped experiment, such as "gta5/resnet101_asa".
 
     Raises:
-        InputError: no such file or name, or a problem in it.
+        InputError: see `load_settings`.
     """
-    return load_settings(RoadSettings, find_config(name_or_path, "roadscene"), overrides)
+    return load_settings(RoadSettings, name_or_path, "roadscene", overrides)

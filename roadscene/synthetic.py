@@ -1,8 +1,8 @@
-"""An embedded renderer of street scenes with exact labels, in two styles.
+"""Renderer of street scenes with exact labels, in two styles.
 
-The same kind of streets as two cameras might show them: "day" bright and clean; "dusk" with
-another palette, dim, hazy, textured and noisy. Everything is a function of the seed. It serves
-the demo and the tests; it is no model of traffic.
+The styles show the same kind of street as two cameras might: "day" is bright and clean; "dusk" has
+another palette and is dim, hazy, textured and noisy. Everything is a function of the seed. The
+renderer serves the demo and the tests; it does not model traffic.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ ID = {c.name: c.cityscapes for c in CLASSES}
 
 @dataclass(frozen=True)
 class Style:
-    """How a camera shows a street. Colours are RGB in [0, 255]."""
+    """Look of a street in one camera. Colours are RGB in [0, 255]."""
 
     palette: dict[str, tuple[int, int, int]]
     gain: float
@@ -77,7 +77,7 @@ STYLES: dict[StyleName, Style] = {
 
 
 class _Canvas:
-    """A picture and its label, drawn together. Points are (x, y) as shares of width and height."""
+    """Picture and its label, drawn together. Points are (x, y) as shares of width and height."""
 
     def __init__(self, rng: np.random.Generator, style: Style, size: tuple[int, int]) -> None:
         self.rng, self.style = rng, style
@@ -86,7 +86,7 @@ class _Canvas:
         self.label = Image.new("L", (self.width, self.height))
 
     def draw(self, name: str, points: list[Point], shape: str = "polygon") -> None:
-        """One object; of an "ellipse", `points` are two corners of its box."""
+        """Draw one object; for an "ellipse", `points` are two corners of its box."""
         scaled = [(x * self.width, y * self.height) for x, y in points]
         tint = self.rng.normal(0, 12, 3) + self.rng.normal(0, 10)
         colour = np.clip(np.add(self.style.palette[name], tint), 0, 255).astype(int)
@@ -94,18 +94,18 @@ class _Canvas:
             getattr(ImageDraw.Draw(image), shape)(scaled, fill=fill)
 
     def box(self, name: str, x: float, y: float, width: float, height: float) -> None:
-        """An upright rectangle from its lower left corner."""
+        """Draw an upright rectangle from its lower left corner."""
         self.draw(name, [(x, y), (x + width, y), (x + width, y - height), (x, y - height)])
 
 
 def render(
     style: StyleName, seed: int, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One street and its label.
+    """Render one street and its label.
 
     Args:
         style: "day" or "dusk".
-        seed: which street.
+        seed: seed of the street.
         size: (height, width) in pixels.
 
     Returns:
@@ -191,7 +191,7 @@ def _traffic(canvas: _Canvas, horizon: float, vanishing: float) -> None:
 def _photograph(
     rng: np.random.Generator, look: Style, drawn: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """What the camera makes of the drawing: texture, light, haze, blur and noise."""
+    """Simulate the camera on the drawing: texture, light, haze, blur and noise."""
     image: NDArray[np.float64] = drawn / 255
     shape = image.shape[:2]
     texture = gaussian_filter(rng.normal(0, 1, shape), 1.5) * 4

@@ -1,4 +1,4 @@
-"""A labelled set in the style of another camera, written in its own layout to train on."""
+"""A labelled dataset in the style of another camera, written in its own layout to train on."""
 
 import shutil
 from functools import partial
@@ -10,42 +10,43 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from fundus_uda.engine.addresses import parse_address
-from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.config.data_uri import parse_data_uri
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
-from fundus_uda.translation.stage import translated
+from fundus_uda.translation.stage import require_ready, translated
 from roadscene.data import LAYOUTS, Frame, load_frames, read_image, require_labels, without_labels
 from roadscene.images import Normalisation
 from roadscene.model import load_model, logits_at, normalisation
 
 Size = tuple[int, int]
-"""(height, width)."""
+"""Size (height, width) in pixels."""
 SPLITS = {kind: layout.splits for kind, layout in LAYOUTS.items()}
 
 
 def write_translated_source(
     settings: TranslationSettings, out: Path, device: torch.device, continue_run: bool = False
 ) -> str:
-    """Translate the source images into the target's style; their label files are copied.
+    """Translate the source images into the target's style, and copy their label files.
 
-    Everything keeps its place below the folder of the dataset (images as PNG), so that
-    `KIND:OUT` with the source's kind and split is the translated source, beside the files of
-    the run.
+    Every file keeps its place below the folder of the dataset (images as PNG), so that `KIND:OUT`
+    with the source's kind and split is the translated source. The files of the run are beside it.
 
     Args:
-        settings: which translation, of what, to what.
-        out: a new or empty folder, or that of the run to continue.
-        device: where to train, if anything is trained.
-        continue_run: resume CyCADA's training from its last checkpoint.
+        settings: settings of the translation, with its source and target.
+        out: new or empty folder, or that of the run to continue.
+        device: device to train on, if anything is trained.
+        continue_run: whether to resume CyCADA's training from its last checkpoint.
 
     Returns:
-        The address of the translated source.
+        Data URI of the translated source.
 
     Raises:
         InputError: wrong data, settings, model or folder.
-        WorkError: a loss is not finite.
+        RunError: a loss is not finite.
     """
+    folder = RunFolder(out)
+    require_ready(settings, folder, continue_run)
     source = require_labels(load_frames(settings.source), settings.source)
     target = without_labels(load_frames(settings.target))
     (source_size, target_size), segmenter = _fixed_segmenter(settings)
@@ -54,11 +55,10 @@ def write_translated_source(
         _domain(target, target_size),
         segmenter,
         settings,
-        RunFolder(out),
+        folder,
         device,
-        continue_run,
     )
-    _, root, _ = parse_address(settings.source, SPLITS)
+    _, root, _ = parse_data_uri(settings.source, SPLITS)
     for frame, image in zip(source, images, strict=True):
         assert frame.label is not None
         image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
@@ -67,17 +67,18 @@ def write_translated_source(
             file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(image_file)
         shutil.copyfile(frame.label, label_file)
-    return translated_address(settings.source, out)
+    folder.finish()
+    return translated_uri(settings.source, out)
 
 
-def translated_address(source: str, out: Path) -> str:
-    """Of the translated source in `out`: its kind and split are those of the source."""
-    kind, _, split = parse_address(source, SPLITS)
+def translated_uri(source: str, out: Path) -> str:
+    """Return the data URI of the translated source in `out`, of the source's kind and split."""
+    kind, _, split = parse_data_uri(source, SPLITS)
     return f"{kind}:{out}#{split}" if split else f"{kind}:{out}"
 
 
 class _FrameSegmenter(nn.Module):
-    """A trained network that takes images in [-1, 1]."""
+    """Trained network that takes images in [-1, 1]."""
 
     mean: Tensor
     std: Tensor
@@ -90,7 +91,7 @@ class _FrameSegmenter(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [-1, 1] to logits (B, C, H, W)."""
+        """Compute logits (B, C, H, W) of RGB images (B, 3, H, W) in [-1, 1]."""
         pixels = 127.5 * (image.flip(1) if self.reversed else image) + 127.5
         height, width = image.shape[2:]
         return logits_at(self.network, (pixels - self.mean) / self.std, (height, width))
@@ -99,7 +100,7 @@ class _FrameSegmenter(nn.Module):
 def _fixed_segmenter(
     settings: TranslationSettings,
 ) -> tuple[tuple[Size, Size], nn.Module | None]:
-    """CyCADA's segmenter, and the sizes of source and target at which it was trained."""
+    """Return the sizes of source and target at which CyCADA's segmenter was trained, and it."""
     if not isinstance(settings, CycadaSettings):
         return ((0, 0), (0, 0)), None
     model = load_model(Path(settings.model).expanduser(), torch.device("cpu"))
@@ -109,7 +110,7 @@ def _fixed_segmenter(
 
 
 def _domain(frames: list[Frame], size: Size) -> Domain:
-    """Of functions that worker processes can be sent."""
+    """Build a domain of functions that can be sent to worker processes."""
     read, working_size = partial(_read, frames), partial(_always, size)
     return Domain.of(frames, read, working_size, whole_frame, in_memory=False)
 

@@ -1,9 +1,10 @@
-"""Published weights into DeepLab-v2: which tensor of a file goes where, and a report of it.
+"""Loading of published weights into DeepLab-v2, with a report on their tensors.
 
-Reads the checkpoints of AdaptSegNet, ADVENT, MaxSquare, BDL and ASANet, the ResNet-101 and
-VGG-16 files of torchvision and Caffe, and the runs of this program. They differ in nesting
-(`state_dict`), in prefixes (`module.`, `Scale.`) and in what `layer5` is: the main head in files
-of one head, the auxiliary one in files of two. A head is therefore told by its shape alone.
+The files may be checkpoints of AdaptSegNet, ADVENT, MaxSquare, BDL and ASANet, the ResNet-101 and
+VGG-16 files of torchvision and Caffe, and runs of this program. They differ in nesting
+(`state_dict`), in prefixes (`module.`, `Scale.`) and in the role of `layer5`: it is the main head
+in files with one head and the auxiliary one in files with two. A head is therefore identified by
+its shape alone.
 """
 
 import codecs
@@ -16,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.deeplab_v2 import RATES, DeepLabV2
 
 ROOTS = re.compile(r"(?:^|.*?\.)((?:conv1|bn1|layer[1-6]|features|classifier|fc)\..*)")
-"""A key from its first part that names a module of the network; what precedes is a wrapper."""
+"""Key from its first part that names a module of the network; parts before it are wrappers."""
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 _NUMPY_SCALARS: list[Any] = [  # MaxSquare keeps its score beside the tensors
-    (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 names it
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # its name in numpy 1
     _SCALAR,
     np.dtype,
     type(np.dtype(np.float64)),
@@ -34,7 +35,7 @@ _NUMPY_SCALARS: list[Any] = [  # MaxSquare keeps its score beside the tensors
 
 @dataclass
 class LoadReport:
-    """What became of the tensors of a file."""
+    """Report on the tensors of a file."""
 
     source: str
     loaded: list[str] = field(default_factory=list)
@@ -42,7 +43,7 @@ class LoadReport:
     skipped: dict[str, str] = field(default_factory=dict)
     """Keys of the file that were not used, with the reason."""
     left: list[str] = field(default_factory=list)
-    """Keys of the network that the file does not fill: they keep their initial values."""
+    """Keys of the network that the file does not fill and that keep their initial values."""
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -56,7 +57,7 @@ class LoadReport:
 
 
 def load_file(network: DeepLabV2, path: Path, require_main_head: bool = False) -> LoadReport:
-    """Fill a network from a file of weights; see `load_tensors`.
+    """Fill a network from a file of weights (see `load_tensors`).
 
     Raises:
         InputError: no such file, not weights, or see `load_tensors`.
@@ -67,14 +68,15 @@ def load_file(network: DeepLabV2, path: Path, require_main_head: bool = False) -
 def load_tensors(
     network: DeepLabV2, tensors: dict[str, Tensor], source: str, require_main_head: bool = False
 ) -> LoadReport:
-    """Fill a network from named tensors: its whole body, and what heads fit.
+    """Fill a network from named tensors: its whole body, and the heads that fit.
 
     Args:
-        network: changed in place.
-        tensors: of `read_tensors`.
-        source: what to call them in the report and in errors.
-        require_main_head: refuse tensors without a fitting main head, as for evaluation;
-            otherwise it keeps its initial values, as for training from ImageNet weights.
+        network: network to fill in place.
+        tensors: tensors from `read_tensors`.
+        source: name of the tensors in the report and in errors.
+        require_main_head: whether to refuse tensors without a fitting main head, as for
+            evaluation. Otherwise the head keeps its initial values, as for training from ImageNet
+            weights.
 
     Raises:
         InputError: a body of another architecture, or the main head is missing or has another
@@ -112,18 +114,18 @@ def load_tensors(
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a file, out of their nesting and without the prefixes of wrappers.
+    """Read the named tensors of a file, without their nesting and the prefixes of wrappers.
 
     Raises:
-        InputError: no such file, or not one of named tensors.
+        InputError: no such file, or a file without named tensors.
     """
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             contents: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"Expected weights at {path}. Got: no such file.") from None
-    except Exception as error:  # damaged bytes may raise anything;
-        # torch's own text may advise to load the file unsafely; it is not repeated
+    except Exception as error:  # damaged bytes may raise anything
+        # torch's message may advise loading the file unsafely, so it is not repeated.
         raise InputError(
             f"Expected weights at {path}. Got: another kind of file, or a damaged one "
             f"({type(error).__name__})."
@@ -144,7 +146,7 @@ def _without_wrappers(key: str) -> str:
 
 
 def _match_heads(network: DeepLabV2, tensors: dict[str, Tensor]) -> dict[str, tuple[str, str]]:
-    """For each head of the file: the network's head, or "" and why it has none."""
+    """Match each head of the file to the network's head, or to "" and the reason for none."""
     ours = {head.in_channels: name for name, head in network.heads().items()}
     matched: dict[str, tuple[str, str]] = {}
     for key, weight in tensors.items():
@@ -161,7 +163,7 @@ def _match_heads(network: DeepLabV2, tensors: dict[str, Tensor]) -> dict[str, tu
 
 
 def _target(key: str, heads: dict[str, tuple[str, str]], vgg_shift: bool) -> tuple[str, str | None]:
-    """The network's key for a key of the file, or a reason why there is none."""
+    """Return the network's key for a key of the file, or the reason why there is none."""
     name, found, rest = key.partition(".conv2d_list.")
     if found:
         head, reason = heads.get(name, ("", "a head without its first branch"))
@@ -175,7 +177,7 @@ def _target(key: str, heads: dict[str, tuple[str, str]], vgg_shift: bool) -> tup
 
 
 def _vgg_shift(tensors: dict[str, Tensor]) -> bool:
-    """Whether these are of a whole VGG-16, whose fourth pooling DeepLab leaves out."""
+    """Return whether the tensors are of a whole VGG-16, whose fourth pooling DeepLab omits."""
     return "features.28.weight" in tensors
 
 
@@ -196,7 +198,7 @@ def _other_architecture(network: DeepLabV2, source: str, found: str) -> InputErr
 
 
 def _note_untrained_branches(network: DeepLabV2, report: LoadReport) -> None:
-    """Branches that were never summed keep the deviation of their initial values, 0.01."""
+    """Note branches that were never summed: they keep their initial standard deviation, 0.01."""
     for name, head in network.heads().items():
         untrained = [
             rate

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fundus_uda import demo
-from fundus_uda.engine.errors import InputError
-from fundus_uda.settings import read_settings
+from fundus_uda.errors import InputError
+from fundus_uda.segmentation.settings import read_settings
 
 
 @pytest.mark.slow

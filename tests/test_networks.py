@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fundus_uda import networks
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from fundus_uda.networks import (
     LITE0_ENCODER,
     LITE0_PACKAGE,

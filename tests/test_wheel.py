@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fundus_uda.config.read import shipped_experiments
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -23,13 +25,15 @@ def test_the_wheel_runs_and_finds_its_configs(tmp_path):
     code = """
 import fundus_uda, roadscene
 from cli.main import app
-from fundus_uda.engine.config import shipped_configs
-from fundus_uda.settings import read_settings
+from fundus_uda.config.read import config_folder, shipped_experiments
+from fundus_uda.segmentation.settings import read_settings
 print(fundus_uda.__file__)
-print(read_settings("fundus/asa", []).method)
-print(*(c for group in ("fundus", "roadscene", "translation") for c in shipped_configs(group)))
+print(read_settings("paper/asa", []).method)
+print(*(p.relative_to(config_folder()) for p in config_folder().rglob("*.yaml")))
+groups = ("fundus", "roadscene", "translation")
+print(*(f"{group}/{name}" for group in groups for name in shipped_experiments(group)))
 from importlib.resources import files
-print((files("fundus_uda.clinic") / "report.html.j2").is_file())
+print((files("fundus_uda.clinic.report") / "page.html.j2").is_file())
 """
     environment = {**os.environ, "PYTHONPATH": str(site), "FUNDUS_UDA_DATA": "/data"}
     printed = subprocess.run(
@@ -43,5 +47,8 @@ print((files("fundus_uda.clinic") / "report.html.j2").is_file())
     assert Path(printed[0]).is_relative_to(site)
     assert printed[1] == "asa"
     on_disk = {p.relative_to(ROOT / "configs") for p in (ROOT / "configs").rglob("*.yaml")}
-    assert set(printed[2].split()) == {p.with_suffix("").as_posix() for p in on_disk}
-    assert printed[3] == "True"
+    assert {Path(name) for name in printed[2].split()} == on_disk
+    groups = ("fundus", "roadscene", "translation")
+    shipped = {f"{group}/{name}" for group in groups for name in shipped_experiments(group)}
+    assert set(printed[3].split()) == shipped
+    assert printed[4] == "True"

@@ -4,7 +4,7 @@ Zhou et al., "Affinity Space Adaptation for Semantic Segmentation Across Domains
 IEEE Transactions on Image Processing, 2020. Needs torch alone.
 """
 
-from fundus_uda.affinity.compared import (
+from fundus_uda.affinity.baselines import (
     class_weights,
     entropy_loss,
     maximum_squares_loss,

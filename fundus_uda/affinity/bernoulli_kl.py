@@ -18,7 +18,7 @@ class BernoulliKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, offsets: tuple[Offset, ...]) -> Tensor:
-        """Probabilities (B, C, H, W) in (0, 1) to (B, N, C, H, W)."""
+        """Map probabilities (B, C, H, W) in (0, 1) to divergences (B, N, C, H, W)."""
         v = (1 - p).log()  # torch's log1p is ten times slower on a CPU
         u = p.log() - v
         negative_entropy = torch.addcmul(v, p, u)
@@ -35,9 +35,9 @@ class BernoulliKL(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """The gradient with respect to `p`, which can be differentiated in turn."""
+        """Return the gradient with respect to `p`, which is itself differentiable."""
         (p,) = ctx.saved_tensors
-        u = p.log() - (1 - p).log()  # anew: what `forward` computed has no graph
+        u = p.log() - (1 - p).log()  # recomputed: the values from `forward` have no graph
         p_padded, u_padded = pad_edges(p), pad_edges(u)
         at_x = torch.zeros_like(p)
         for_n = torch.zeros_like(p_padded)
@@ -54,7 +54,7 @@ class BernoulliKL(torch.autograd.Function):
 
 
 def _fold_edges(padded: Tensor) -> Tensor:
-    """The transpose of `pad_edges`: adds what fell on the copies to the pixels they copy."""
+    """Apply the transpose of `pad_edges`: add the padding to the pixels that it copies."""
     padded[..., 1, :] += padded[..., 0, :]
     padded[..., -2, :] += padded[..., -1, :]
     padded[..., :, 1] += padded[..., :, 0]

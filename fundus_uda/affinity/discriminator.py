@@ -8,7 +8,7 @@ class AffinityDiscriminator(nn.Module):
 
     Takes a map of (B, in_channels, H, W) float, at least 32 pixels high and wide: the affinity
     space (in_channels = neighbors * classes) or whatever else a method compares. Returns
-    domain logits of (B, 1, H // 32, W // 32): positive where it believes in the source.
+    domain logits of (B, 1, H // 32, W // 32): positive where it predicts the source.
 
     Reference: Section III-D, after AdaptSegNet (Tsai et al., CVPR 2018).
     """
@@ -26,7 +26,7 @@ class AffinityDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, map_BKHW: Tensor) -> Tensor:
-        """See the class.
+        """Compute domain logits (B, 1, H // 32, W // 32) of a map (B, in_channels, H, W).
 
         Raises:
             ValueError: the map is smaller than 32x32 pixels.

@@ -1,8 +1,8 @@
 """The paper, top to bottom: one function per equation, in the paper's order and symbols.
 
 Shapes: B images, C classes, H rows, W columns, N neighbours (4 or 8). Probabilities P are the
-softmax of a segmentation network, (B, C, H, W), in [0, 1], summing to 1 over C. Half precision
-is computed in float32, so that all of this is safe under mixed precision.
+softmax of a segmentation network, (B, C, H, W), in [0, 1], summing to 1 over C. Half-precision
+input is converted to float32, so every function is safe under mixed precision.
 
 Eq. 3 (ASC) and Eq. 6 (ASA) are sums of these terms and live in `engine.step`.
 """
@@ -37,7 +37,7 @@ def affinity_cleaning_loss(
     similarity: Similarity = "cosine",
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    r"""Eq. 1, the dissimilarity of neighbouring predictions, averaged over the pixels.
+    r"""Compute Eq. 1, the mean dissimilarity of neighbouring predictions over the pixels.
 
     .. math:: L_{ASC} = \frac{1}{|X|} \sum_{x \in X} \sum_{n \in N(x)}
               1 - \frac{P_x \cdot P_n}{\|P_x\| \|P_n\|}
@@ -45,16 +45,27 @@ def affinity_cleaning_loss(
     Args:
         prob: probabilities P, (B, C, H, W).
         neighbors: 4 or 8.
-        similarity: "cosine" as in the paper; "dot" leaves the norms out, as the released code
-            does, and so also rewards confidence (a uniform P costs 1 - 1/C instead of 0).
-        reduction: over the neighbours. The paper prints a sum yet states the range [0, 1]:
-            "mean" has that range, "sum" is the formula as printed (`neighbors` times larger).
+        similarity: "cosine" as in the paper; "dot" omits the norms as the released code does,
+            and so also rewards confidence (a uniform P costs 1 - 1/C instead of 0).
+        reduction: reduction over the neighbours. The paper prints a sum but states the range
+            [0, 1]: "mean" has that range, "sum" is the printed formula (`neighbors` times larger).
 
     Returns:
         A scalar.
 
     Raises:
         ValueError: wrong shape, or an unknown option.
+
+    Examples:
+        A pixel of the other class beside it costs 1 per neighbour; a uniform P costs nothing.
+
+        >>> prob = torch.eye(2).reshape(1, 2, 1, 2)  # two pixels, one of each class
+        >>> affinity_cleaning_loss(prob, neighbors=4).item()  # three of four neighbours are copies
+        0.25
+        >>> affinity_cleaning_loss(prob, neighbors=4, reduction="sum").item()
+        1.0
+        >>> affinity_cleaning_loss(torch.full((1, 4, 8, 8), 0.25)).item()
+        0.0
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f'Expected `reduction` to be "mean" or "sum". Got: {reduction!r}.')
@@ -66,7 +77,7 @@ def affinity_cleaning_loss(
 def affinity_map(
     prob: Tensor, neighbors: int = 8, directions: Literal["all", "diagonal"] = "all"
 ) -> Tensor:
-    """Mean cosine similarity of each pixel with its neighbours (Figs. 1 and 3).
+    """Compute the mean cosine similarity of each pixel with its neighbours (Figs. 1 and 3).
 
     Args:
         prob: probabilities, (B, C, H, W).
@@ -78,6 +89,14 @@ def affinity_map(
 
     Raises:
         ValueError: wrong shape, or an unknown option.
+
+    Examples:
+        Low along the edge between two regions, 1 inside them.
+
+        >>> label = torch.tensor([[[0, 0, 1, 1]]]).expand(1, 3, 4)
+        >>> prob = F.one_hot(label).permute(0, 3, 1, 2).float()
+        >>> affinity_map(prob)[0, 1].tolist()
+        [1.0, 0.625, 0.625, 1.0]
     """
     if directions not in ("all", "diagonal"):
         raise ValueError(f'Expected `directions` to be "all" or "diagonal". Got: {directions!r}.')
@@ -86,7 +105,7 @@ def affinity_map(
 
 
 def mean_affinity(prob: Tensor, neighbors: int = 8) -> Tensor:
-    """The score of ground-truth-free model selection, (B,) in [0, 1] (Section IV-B).
+    """Compute the score of model selection without ground truth, (B,) in [0, 1] (Section IV-B).
 
     A constant prediction scores 1: guard against collapse before you select by it.
     """
@@ -99,17 +118,24 @@ def segmentation_loss(
     ignore_label: int = 255,
     weight_of_class: Tensor | None = None,
 ) -> Tensor:
-    """Eq. 2, the cross-entropy on labelled source pixels.
+    """Compute Eq. 2, the cross-entropy on labelled source pixels.
 
     Args:
         logits: (B, C, H, W).
         label: (B, H, W) int64 class indices, or `ignore_label` where a pixel has none.
-        ignore_label: pixels that do not count, neither above nor below the fraction.
-        weight_of_class: (C,) float32, of the pixels labelled so, above the fraction (see
-            `compared.class_weights`); None for 1, as in the paper.
+        ignore_label: label of the pixels that count in neither numerator nor denominator.
+        weight_of_class: (C,) float32, weight of a pixel by its class, in the numerator alone
+            (see `baselines.class_weights`); None for 1, as in the paper.
 
     Returns:
         A scalar, the mean over the labelled pixels of the batch; 0 where there are none.
+
+    Examples:
+        >>> logits = torch.zeros(1, 2, 1, 3)  # a uniform P costs log 2 per labelled pixel
+        >>> round(segmentation_loss(logits, torch.tensor([[[0, 1, 255]]])).item(), 4)
+        0.6931
+        >>> segmentation_loss(logits, torch.full((1, 1, 3), 255)).item()
+        0.0
     """
     logits = _at_least_float32(logits)
     weight = None if weight_of_class is None else weight_of_class.to(logits.dtype)
@@ -123,7 +149,7 @@ def segmentation_loss(
 def affinity_space(
     prob: Tensor, neighbors: int = 8, measure: Measure = "bernoulli_kl", eps: float = 1e-4
 ) -> Tensor:
-    r"""The affinity space A of Section III-C, one KL-like value per class and neighbour.
+    r"""Compute the affinity space A of Section III-C, one KL-like value per class and neighbour.
 
     .. math:: a_n^i = p_x^i \log\frac{p_x^i}{p_n^i} + (1 - p_x^i) \log\frac{1 - p_x^i}{1 - p_n^i}
 
@@ -133,7 +159,7 @@ def affinity_space(
         measure: "bernoulli_kl" is the formula above, on P clamped to [eps, 1 - eps].
             "released" is what the authors' code computes instead: the Bernoulli KL of
             q = p_x p_n against p_x, with q, p_x and their complements clamped to [eps, 1].
-        eps: the clamp, in (0, 0.5).
+        eps: bound of the clamp, in (0, 0.5).
 
     Returns:
         (B, N * C, H, W), A = (A_1, ..., A_N): neighbour-major, neighbours in row-major order
@@ -141,6 +167,17 @@ def affinity_space(
 
     Raises:
         ValueError: wrong shape, or an unknown option.
+
+    Examples:
+        >>> affinity_space(torch.rand(2, 3, 8, 8).softmax(dim=1)).shape  # 8 neighbours, 3 classes
+        torch.Size([2, 24, 8, 8])
+        >>> prob = torch.tensor([[0.8, 0.5], [0.2, 0.5]]).reshape(1, 2, 1, 2)
+        >>> a = affinity_space(prob, neighbors=4).unflatten(1, (4, 2))
+        >>> round(a[0, 2, 0, 0, 0].item(), 4)  # of the left pixel and its right neighbour
+        0.1927
+        >>> from math import log
+        >>> round(0.8 * log(0.8 / 0.5) + 0.2 * log(0.2 / 0.5), 4)
+        0.1927
     """
     offsets = neighbor_offsets(neighbors)
     prob = checked(prob)
@@ -159,10 +196,10 @@ def affinity_space(
 
 
 def discriminator_loss(domain_logits: Tensor, domain: Domain) -> Tensor:
-    """Eq. 4 on the logits of D for maps of one domain: z = 1 for the source, 0 for the target.
+    """Compute Eq. 4 on the logits of D for maps of one domain: z = 1 for source, 0 for target.
 
-    One sigmoid channel stands for the paper's two softmax channels; the mean over positions
-    for its sum, as in the released code.
+    As in the released code, one sigmoid channel stands for the paper's two softmax channels,
+    and the mean over positions for its sum.
     """
     if domain not in ("source", "target"):
         raise ValueError(f'Expected `domain` to be "source" or "target". Got: {domain!r}.')
@@ -171,15 +208,15 @@ def discriminator_loss(domain_logits: Tensor, domain: Domain) -> Tensor:
 
 
 def adversarial_loss(target_domain_logits: Tensor) -> Tensor:
-    """Eq. 5: small where D takes the target's map for one of the source."""
+    """Compute Eq. 5, which is small where D takes the target's map for one of the source."""
     return discriminator_loss(target_domain_logits, "source")
 
 
-# --- How the above are computed -------------------------------------------------------------
+# --- Computation of the above ---------------------------------------------------------------
 
 
 def checked(prob: Tensor) -> Tensor:
-    """In float32 at least.
+    """Check probabilities, and return them in float32 at least.
 
     Raises:
         ValueError: not (B, C, H, W) in floating point.
@@ -197,7 +234,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
 
 
 def _mean_similarity(prob: Tensor, offsets: tuple[Offset, ...], similarity: Similarity) -> Tensor:
-    """(B, H, W): mean over the offsets of the similarity of each pixel and its neighbour.
+    """Average the similarity of each pixel and its neighbours over the offsets, (B, H, W).
 
     Similarity is symmetric, so one product serves a pair of opposite offsets: it is computed
     once on the padded map and read at the pixel and at its opposite neighbour.

@@ -1,1 +1,1 @@
-"""The clinical reading of masks."""
+"""From a clinic's photographs to masks, measurements and a report."""

@@ -1,26 +1,25 @@
-"""Whole photographs to the crops around the disc that networks train on."""
+"""Crop whole photographs around the disc, as networks train on them."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
-from fundus_uda.clinic.localise import CROP_FROM, DISC_SHARE, DiscRegion, locate_disc, region_of
-from fundus_uda.clinic.reading import Source, list_photographs, read
-from fundus_uda.data.masks import read_mask
+from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.runlog import require_empty
+from fundus_uda.errors import InputError
+from fundus_uda.masks.region import DISC_SHARE, DiscRegion, region_of
+from fundus_uda.output import require_empty
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
-"""That many photographs are in memory at once."""
+"""Number of threads, and so of photographs in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
 FAILED = "Expected a photograph that can be measured. Got: one that led to"
 UNREADABLE = (
@@ -36,29 +35,29 @@ TEXT = (
 def write_crops(
     paths: list[Path], out: Path, key: bytes | None = None, disc_share: float = DISC_SHARE
 ) -> pd.DataFrame:
-    """Write `images/<id>.png`, what a `folder:` dataset needs, without a model.
+    """Crop photographs around the disc, without a model, into a `folder:` dataset.
 
-    Photographs that are crops around the disc already are copied whole.
+    Writes `images/<id>.png`. Photographs that are crops around the disc already are copied whole.
 
     Args:
-        paths: what `list_photographs` takes.
-        out: a new or empty folder, made if need be.
-        key: hashes the ids (see `list_photographs`).
+        paths: see `list_photographs`.
+        out: new or empty folder, created if needed.
+        key: key that hashes the ids (see `list_photographs`).
         disc_share: wanted disc diameter over the side of the crop, in (0, 1).
 
     Returns:
-        A row per photograph: image, status (ok, no_disc, unreadable), reason, and the columns of
-        `region_columns`, blank without a disc. Where DICOM says that the pixels show text, which
-        may name the patient, a photograph counts as unreadable.
+        A row per photograph: image, status (ok, no_disc or unreadable), reason, and the columns of
+        `region_columns`, blank without a disc. A photograph counts as unreadable if DICOM says
+        that its pixels show text, which may name the patient.
 
     Raises:
-        InputError: see `list_photographs`; a folder that holds something.
+        InputError: see `list_photographs`; or the folder is not empty.
     """
     require_empty(out)
     sources = list_photographs(paths, key)
     (out / "images").mkdir(parents=True, exist_ok=True)
 
-    def crop(source: Source) -> dict[str, Any]:
+    def crop(source: PhotographFile) -> dict[str, Any]:
         photograph = read(source)
         row = {"image": source.id, "status": photograph.status, "reason": photograph.reason}
         if photograph.pixels is None:
@@ -79,19 +78,21 @@ def write_crops(
 def write_labelled_crops(
     samples: list[Sample], out: Path, disc_share: float = DISC_SHARE
 ) -> pd.DataFrame:
-    """Write `images/<id>.png` and `masks/<id>.png`, a `folder:` dataset, by the masks themselves.
+    """Crop photographs and masks around the disc of the masks, into a `folder:` dataset.
+
+    Writes `images/<id>.png` and `masks/<id>.png`.
 
     Args:
-        samples: with masks.
-        out: a new or empty folder, made if need be.
+        samples: samples with masks.
+        out: new or empty folder, created if needed.
         disc_share: wanted disc diameter over the side of the crop, in (0, 1).
 
     Returns:
-        As `write_crops`; a mask without a disc, or one of another size than its photograph, is a
-        row without a crop.
+        A table as from `write_crops`. A mask without a disc, or of another size than its
+        photograph, gives a row without a crop.
 
     Raises:
-        InputError: a folder that holds something.
+        InputError: the folder is not empty.
     """
     require_empty(out)
     for folder in ("images", "masks"):
@@ -101,7 +102,7 @@ def write_labelled_crops(
         row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
         try:
             read = read_sample(sample)
-        except InputError:  # whose words hold the folders, which may name a patient
+        except InputError:  # its message holds the folders, which may name a patient
             return row | {"status": "unreadable", "reason": UNREADABLE}
         mask = read["label"][0].numpy()
         region = region_of(mask, disc_share)
@@ -117,25 +118,13 @@ def write_labelled_crops(
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
 
 
-def show_whole_photographs(samples: list[Sample]) -> bool:
-    """Whether the discs of masks are too small for crops around them, by up to 20 of the samples.
-
-    Raises:
-        InputError: an unreadable mask.
-    """
-    found = []
-    for sample in samples[:: max(1, len(samples) // 20)][:20]:
-        mask, _ = read_mask(sample)
-        if region := region_of(mask):
-            found.append(region.diameter / min(mask.shape))
-    return bool(found) and median(found) < CROP_FROM
-
-
-def row_or_reason(row_of: Callable[[Source], dict[str, Any]], source: Source) -> dict[str, Any]:
-    """`row_of(source)`, or that it failed: one odd photograph does not stop the others."""
+def row_or_reason(
+    row_of: Callable[[PhotographFile], dict[str, Any]], source: PhotographFile
+) -> dict[str, Any]:
+    """Return `row_of(source)`, or a row with the failure: one bad photograph stops no others."""
     try:
         return row_of(source)
-    except Exception as error:  # of a library, whose words may quote the path or a tag
+    except Exception as error:  # a library's message may quote the path or a tag
         reason = f"{FAILED} {type(error).__name__}."
         return {"image": source.id, "status": "unreadable", "reason": reason}
 
@@ -144,7 +133,7 @@ REGION = ("region_top", "region_left", "region_height", "region_width", "region_
 
 
 def region_columns(region: DiscRegion) -> dict[str, int | bool]:
-    """The square around the disc in pixels of the photograph, under the names of `REGION`."""
+    """Return the square around the disc in pixels of the photograph, named as in `REGION`."""
     (top, bottom), (left, right) = region.rows, region.columns
     values = (top, left, bottom - top, right - left, region.is_crop)
     return dict(zip(REGION, values, strict=True))

@@ -1,41 +1,38 @@
-"""One frame of a DICOM file to 8-bit RGB. No value of a tag is quoted in an error."""
+"""Read one frame of a DICOM file as 8-bit RGB. No error quotes the value of a tag."""
 
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import Photograph
 
 READ_BY_GDCM = (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
-"""Transfer syntaxes that pydicom needs a plugin for."""
-
-# Warnings of SimpleITK may quote the path or a tag.
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
+"""Transfer syntaxes for which pydicom needs a plugin."""
 
 
-def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> NDArray[np.uint8]:
-    """The pixels (H, W, 3) RGB of one frame, scaled by the bits that the file says it uses.
+def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:
+    """Read the pixels (H, W, 3) RGB of one frame, scaled by the bits that the file says it uses.
 
     Args:
-        path: the file, of which that frame alone is read.
-        frame: from 0.
-        data: the file's tags; the pixels themselves are not taken from it.
+        path: DICOM file, of which only this frame is read.
+        frame: index of the frame, from 0.
+        data: tags of the file; the pixels are not taken from it.
 
     Raises:
-        InputError: pixels of another colour space, or in a transfer syntax that nothing here reads.
-        Exception: of a decoder, on damaged pixels.
+        InputError: the colour space is another, or the transfer syntax cannot be read.
+        Exception: a decoder fails on damaged pixels.
     """
     colours = str(data.PhotometricInterpretation)
     if colours != "RGB" and not colours.startswith(("YBR", "MONOCHROME")):
         raise InputError("Expected RGB, YBR or MONOCHROME pixels. Got: others.")
-    # pydicom's conversion to RGB takes 8 bits alone, ours follows the scaling to them.
+    # pydicom converts only 8-bit pixels to RGB, so deeper ones are converted after the scaling.
     deep_ybr = colours.startswith("YBR_FULL") and data.BitsAllocated > 8
     syntax = data.file_meta.TransferSyntaxUID
     if _pydicom_reads(syntax):
@@ -62,7 +59,7 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> NDArray[np.ui
 
 
 def _pydicom_reads(syntax: UID) -> bool:
-    """Whether it has a decoder for the syntax, and what that decoder needs is installed."""
+    """Check whether pydicom has a decoder for the syntax, with all that the decoder needs."""
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:  # how pydicom says that it has none

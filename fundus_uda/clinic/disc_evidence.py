@@ -1,6 +1,6 @@
-"""How much speaks for an optic disc of one fixed size at each pixel. Five weights, no network.
+"""Evidence of an optic disc of one fixed size at each pixel, from five weights and no network.
 
-The disc is bright against the retina around it and round (the template of Lalonde et al., IEEE
+The disc is round and bright against the retina around it (the template of Lalonde et al., IEEE
 TMI 2001), and the vessels run towards it (the convergence of Hoover and Goldbaum, IEEE TMI 2003).
 """
 
@@ -10,58 +10,67 @@ from scipy import ndimage
 from scipy.signal import fftconvolve
 from skimage.morphology import disk
 
+from fundus_uda.masks.classes import Photograph
+
 Map = NDArray[np.float64]
-"""(H, W), one value per pixel."""
+"""Values (H, W), one per pixel."""
 Field = NDArray[np.bool_]
-"""(H, W), true where the photograph shows the eye."""
+"""Field of view (H, W), true where the photograph shows the eye."""
 
 DISC = 32
-"""Diameter in pixels of the disc that is looked for."""
+"""Diameter in pixels of the disc that is searched for."""
 
 WEIGHTS = np.array([6.6, 11.7, 2.0, 3.5, 0.8])
-"""Of the five measures: a logistic regression on REFUGE and Drishti-GS crops, those discs pasted
-into IDRiD fields whose own disc was painted over, such fields alone, streets and noise."""
-ENOUGH = 10.6
-"""What the weighted sum must reach; the regression's own threshold is 9.9, but no answer is better
+"""Weights of the five measures, from a logistic regression. It was fitted on REFUGE and Drishti-GS
+crops, their discs pasted into IDRiD fields whose own disc was painted over, such fields alone,
+streets and noise."""
+EVIDENCE_THRESHOLD = 10.6
+"""Least weighted sum for a disc. The regression's own threshold is 9.9, but no answer is better
 than a wrong one."""
-LEAST_CONVERGENCE = 0.1
-"""Bright lesions, lamps and circles can outshine a disc, but no vessels run towards them."""
+MIN_CONVERGENCE = 0.1
+"""Least convergence of the vessels. Bright lesions, lamps and circles can outshine a disc, but no
+vessels run towards them."""
 FAINT, FAINT_DENSITY = -2.5, -0.5
-"""What the sum less `ENOUGH`, and the logarithm of the vessels' density, must reach where a network
-sees the disc."""
+"""Least sum minus `EVIDENCE_THRESHOLD`, and least logarithm of the vessels' density, where a
+network sees the disc."""
 
 
-def disc_evidence(photograph: NDArray[np.uint8], field: Field) -> Map:
-    """Above 0 where a disc of `DISC` pixels across is likely centred; -inf where none can be.
+def disc_evidence(photograph: Photograph, field: Field) -> Map:
+    """Compute the evidence that a disc of `DISC` pixels across is centred at each pixel.
 
     Args:
         photograph: (H, W, 3) uint8 RGB.
-        field: (H, W), as `field_of_view` gives it.
+        field: (H, W), from `field_of_view`.
+
+    Returns:
+        (H, W), above 0 where a disc is likely centred, -inf where none can be.
     """
     measures, fits = disc_measures(photograph, field)
-    possible = fits & (measures[1] > LEAST_CONVERGENCE)
-    return np.where(possible, np.tensordot(WEIGHTS, measures, axes=1) - ENOUGH, -np.inf)
+    possible = fits & (measures[1] > MIN_CONVERGENCE)
+    return np.where(possible, np.tensordot(WEIGHTS, measures, axes=1) - EVIDENCE_THRESHOLD, -np.inf)
 
 
-def faint_evidence(
-    photograph: NDArray[np.uint8], field: Field, centre: tuple[float, float]
-) -> bool:
-    """Whether something speaks for the disc that a network sees there, if not enough by itself.
+def faint_evidence(photograph: Photograph, field: Field, centre: tuple[float, float]) -> bool:
+    """Check for some evidence of a disc that a network sees, not enough to find it by itself.
 
     Args:
         photograph: (H, W, 3) uint8 RGB in which that disc is `DISC` pixels across.
-        field: (H, W), as `field_of_view` gives it.
+        field: (H, W), from `field_of_view`.
         centre: row and column of that disc.
     """
     measures, _ = disc_measures(photograph, field)
     row, column = (max(0, round(at) - DISC // 5) for at in centre)
     near = measures[:, row : row + 2 * (DISC // 5) + 1, column : column + 2 * (DISC // 5) + 1]
-    score = np.tensordot(WEIGHTS, near, axes=1) - ENOUGH
+    score = np.tensordot(WEIGHTS, near, axes=1) - EVIDENCE_THRESHOLD
     return bool(((score >= FAINT) & (near[2] >= FAINT_DENSITY)).any())
 
 
-def disc_measures(photograph: NDArray[np.uint8], field: Field) -> tuple[Map, Field]:
-    """What `disc_evidence` weighs.
+def disc_measures(photograph: Photograph, field: Field) -> tuple[Map, Field]:
+    """Compute the five measures that `disc_evidence` weighs.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+        field: (H, W), from `field_of_view`.
 
     Returns:
         (5, H, W): correlation with a bright disc in a dark ring, convergence of the vessels,
@@ -91,7 +100,11 @@ def disc_measures(photograph: NDArray[np.uint8], field: Field) -> tuple[Map, Fie
 
 
 def _bright_and_round(light: Map, field: Field) -> tuple[Map, Map, Field]:
-    """Correlation with a disc in its ring, in [-1, 1]; difference of the two; where both fit."""
+    """Correlate the brightness with a disc in its ring.
+
+    Returns:
+        The correlation, in [-1, 1]; the difference of disc and ring; where both fit in the field.
+    """
     distance, _ = _window(1.7)
     disc = (distance < 0.9).astype(np.float64)
     ring = ((distance > 1.15) & (distance < 1.7)).astype(np.float64)
@@ -103,7 +116,7 @@ def _bright_and_round(light: Map, field: Field) -> tuple[Map, Map, Field]:
     n_disc, n_ring = n_disc.clip(1, None), n_ring.clip(1, None)
     contrast = _sums(plain, disc) / n_disc - _sums(plain, ring) / n_ring
 
-    # Saturated, so that the rim counts as much as a bright cup.
+    # Saturate the brightness, so that the rim counts as much as a bright cup.
     bright = np.tanh((without_vessels - _background(without_vessels, field)) / 0.2) * inside
     in_disc, in_ring = _sums(bright, disc), _sums(bright, ring)
     n = n_disc + n_ring
@@ -114,15 +127,17 @@ def _bright_and_round(light: Map, field: Field) -> tuple[Map, Map, Field]:
 
 
 def _vessels_towards(green: Map, field: Field) -> tuple[Map, Map]:
-    """How the vessels around each pixel run, and how dense they are over the field's mean.
+    """Measure the convergence of the vessels around each pixel, and their density.
 
-    The first is the mean of cos 2(angle between the vessel and the line to the pixel), by vessel
-    strength: 1 where all run towards the pixel, 0 where they run anyhow, -1 where all pass it.
+    Returns:
+        The mean of cos 2(angle between the vessel and the line to the pixel), weighted by vessel
+        strength: 1 where all vessels run towards the pixel, 0 where they run in any direction, -1
+        where all pass it; the density over its mean in the field.
     """
     fine = ndimage.gaussian_filter(green, 0.7)
     depth = ndimage.grey_closing(fine, footprint=disk(4)) - fine
-    # The direction is that of the depth and not of the brightness, in which the outline of the
-    # disc would outweigh the vessels that cross it.
+    # Take the direction of the depth and not of the brightness, in which the outline of the disc
+    # would outweigh the vessels that cross it.
     yy = ndimage.gaussian_filter(depth, 2, order=(2, 0))
     xx = ndimage.gaussian_filter(depth, 2, order=(0, 2))
     xy = ndimage.gaussian_filter(depth, 2, order=(1, 1))
@@ -141,12 +156,12 @@ def _vessels_towards(green: Map, field: Field) -> tuple[Map, Map]:
     aligned += _sums(strength * sin2, around * np.sin(2 * angle))
     mean = float(strength[inner].mean()) if inner.any() else 0.0
     density = total / _sums(inner.astype(np.float64), around).clip(1, None) / max(mean, 0.08)
-    # Hardly any vessels are no evidence.
+    # Very few vessels are no evidence.
     return aligned / total.clip(0.08 * around.sum(), None), density
 
 
 def _background(light: Map, field: Field) -> Map:
-    """The brightness of the retina around each pixel: a low percentile over four discs."""
+    """Estimate the brightness of the retina around each pixel: a low percentile over four discs."""
     step = DISC // 4
     coarse = np.where(field, light, np.median(light[field]) if field.any() else 0)[::step, ::step]
     percentile = ndimage.percentile_filter(coarse, 35, size=9, mode="reflect")
@@ -156,21 +171,21 @@ def _background(light: Map, field: Field) -> Map:
 
 
 def _filled(light: Map, field: Field, sigma: float) -> Map:
-    """The field's own brightness carried on beyond its border, so that the border is no edge."""
+    """Extend the field's own brightness beyond its border, so that the border is no edge."""
     inside = field.astype(np.float64)
     near = ndimage.gaussian_filter(inside, sigma).clip(1e-3, None)
     return np.where(field, light, ndimage.gaussian_filter(light * inside, sigma) / near)
 
 
 def _window(reach: float) -> tuple[Map, Map]:
-    """Distance from the centre of a square window in disc radii, and direction."""
+    """Compute distance, in disc radii, and direction from the centre of a square window."""
     half = int(np.ceil(reach * DISC / 2)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     return np.hypot(y, x) / (DISC / 2), np.arctan2(y, x)
 
 
 def _sums(values: Map, window: Map) -> Map:
-    """The weighted sum of values over a window centred at each pixel."""
+    """Compute the weighted sum of values over a window centred at each pixel."""
     sums: Map = fftconvolve(np.pad(values, [(n // 2,) * 2 for n in window.shape]),
                             window[::-1, ::-1], mode="valid")  # fmt: skip
     return sums

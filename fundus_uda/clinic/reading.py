@@ -1,7 +1,8 @@
-"""A clinic's photographs, in image files and DICOM, to pixels without the patient.
+"""Read a clinic's photographs, image files and DICOM, as pixels without the patient.
 
-Nothing of a file but its pixels, pixel spacing, and which eye it shows is passed on: no DICOM or
-EXIF value, and no path, also not in the reasons of failures. Only the id is, which may be hashed.
+A file passes on its pixels, their spacing, which eye they show and whether they show text, and an
+id that may be hashed. It passes on no other DICOM or EXIF value and no path, not even in the reason
+of a failure.
 """
 
 import csv
@@ -15,80 +16,82 @@ from urllib.parse import quote
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
+import SimpleITK as sitk
 from PIL import Image
 
 from fundus_uda.clinic.dicom_pixels import frame_pixels
-from fundus_uda.data.samples import IMAGE_SUFFIXES, first_twins
+from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates
 from fundus_uda.data.transforms import read_photograph
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import Photograph
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
-MOST_FRAMES = 1000
-"""Of a DICOM file; a damaged header may announce any number."""
-
-# Its warnings about odd values would print them, and they may be a patient's.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+MAX_FRAMES = 1000
+"""Largest number of frames of a DICOM file; a damaged header may announce any number."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where one photograph is."""
+class PhotographFile:
+    """Place of one photograph: a file, and a frame of it."""
 
     id: str
-    """Fit for a file name, and printable."""
+    """Id that is printable and can be a file name."""
     path: Path
     frame: int = 0
-    """Of a DICOM file with several."""
+    """Index of the frame, from 0, in a DICOM file with several."""
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """One photograph as read; of a failed one, status and reason alone."""
+class LoadedPhotograph:
+    """One photograph as read; only id, status and reason if that failed."""
 
     id: str
     status: Literal["ok", "unreadable"]
     reason: str = ""
-    """Of the failure: what was expected and what was found."""
-    pixels: NDArray[np.uint8] | None = None
-    """(H, W, 3) RGB, upright by its EXIF orientation."""
+    """Reason of a failure: what was expected and what was found."""
+    pixels: Photograph | None = None
+    """Pixels (H, W, 3) RGB, upright by their EXIF orientation."""
     spacing_mm: tuple[float, float] | None = None
-    """Of rows and of columns on the retina, as DICOM states it (nominal); else None."""
+    """Spacing of rows and of columns on the retina, as DICOM states it (nominal); else None."""
     laterality: Literal["R", "L"] | None = None
-    """Which eye, as DICOM states it; else None."""
+    """Right or left eye, as DICOM states it; else None."""
     burned_in_text: bool = False
-    """DICOM says that the pixels show text, which may name the patient."""
+    """Whether DICOM says that the pixels show text, which may name the patient."""
 
 
-def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source]:
-    """The photographs of image files, DICOM files, folders, and CSV files.
+def list_photographs(paths: list[Path], key: bytes | None = None) -> list[PhotographFile]:
+    """List the photographs of image files, DICOM files, folders and CSV files.
 
-    A folder gives what is directly in it: image suffixes, `.dcm`, `.dicom`, and DICOM files
-    of any other name, such as a UID; hidden files are passed over. A CSV has the columns `id` and
-    `path`, paths relative to it; files that are not there fail when read. Elsewhere the id is the
-    file name without its suffix, if that is a known one, with %XX for what cannot be printed. Each
-    frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
+    A folder stands for the files directly in it that are not hidden: those with an image suffix,
+    `.dcm` or `.dicom`, and DICOM files of any other name, such as a UID. A CSV has the columns `id`
+    and `path`, with paths relative to the CSV; missing files fail when they are read. Without a
+    CSV, the id is the file name without a known suffix, with %XX for characters that cannot be
+    printed. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
 
     Args:
-        paths: in this order.
-        key: replaces each id by the first 16 hex digits of its HMAC-SHA256 with this key.
+        paths: image files, DICOM files, folders and CSV files; the list keeps their order.
+        key: if given, each id is replaced by the first 16 hex digits of its HMAC-SHA256 with this
+            key.
 
     Raises:
         InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
             for two photographs.
     """
-    files: list[Source] = []
+    silence_decoders()
+    files: list[PhotographFile] = []
     for path in paths:
         if path.is_dir():
             files += [
-                Source(_id_of(file), file) for file in sorted(path.iterdir()) if _is_image(file)
+                PhotographFile(_id_of(file), file)
+                for file in sorted(path.iterdir())
+                if _is_image(file)
             ]
         elif not path.is_file():
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
         elif path.suffix.lower() == ".csv":
             files += _listed(path)
         else:
-            files.append(Source(_id_of(path), path))
+            files.append(PhotographFile(_id_of(path), path))
     if not files:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     named = (source for file in files for source in _frames(file))
@@ -96,7 +99,7 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
         replace(source, id=_hashed(source.id, key) if key else _printable(source.id))
         for source in named
     ]
-    if pair := first_twins((source.id, source.path) for source in sources):
+    if pair := first_duplicates((source.id, source.path) for source in sources):
         hidden = "two of one name, which --key-file keeps from view"
         which = hidden if key else " and ".join(_printable(path.name) for path in pair)
         raise InputError(
@@ -107,10 +110,10 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Source
 
 
 def read_key(path: Path) -> bytes:
-    """The bytes of a file as the key of `list_photographs`.
+    """Read the key of `list_photographs`, the bytes of a file without surrounding white space.
 
     Raises:
-        InputError: no such file, or fewer than 16 bytes, which are guessed too easily.
+        InputError: no such file, or fewer than 16 bytes, which are too easy to guess.
     """
     if not path.is_file():
         raise InputError(f"Expected a file with the key at {path}. Got: nothing.")
@@ -123,42 +126,52 @@ def read_key(path: Path) -> bytes:
     return key
 
 
-def read(source: Source) -> Photograph:
-    """One photograph; a failure is a status and a reason, not an exception."""
+def read(file: PhotographFile) -> LoadedPhotograph:
+    """Read one photograph; a failure is a status and a reason, not an exception."""
+    silence_decoders()
     try:
-        if not source.path.is_file():
+        if not file.path.is_file():
             raise InputError("Expected a file. Got: nothing at its path.")
-        if source.path.suffix.lower() in IMAGE_SUFFIXES:
-            with Image.open(source.path) as header:
+        if file.path.suffix.lower() in IMAGE_SUFFIXES:
+            with Image.open(file.path) as header:
                 if header.mode.startswith(("I", "F")):
                     raise InputError(
                         f"Expected 8 bits per colour. Got: mode {header.mode}. Save it as 8-bit "
                         "RGB, or give the DICOM file, which may have 16."
                     )
-            pixels = read_photograph(source.path).permute(1, 2, 0).numpy()
-            return Photograph(source.id, "ok", pixels=pixels)
-        return _read_dicom(source)
+            pixels = read_photograph(file.path).permute(1, 2, 0).numpy()
+            return LoadedPhotograph(file.id, "ok", pixels=pixels)
+        return _read_dicom(file)
     except PermissionError:
         reason = "Expected a file that may be read. Got: no permission to."
-        return Photograph(source.id, "unreadable", reason)
+        return LoadedPhotograph(file.id, "unreadable", reason)
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        # Only our own words: those of a library may quote the path or a tag.
-        ours = isinstance(error, InputError) and str(source.path) not in str(error)
-        kind = "DICOM file" if _is_dicom(source.path) else "image"
+        # Only our own messages are passed on: a library's may quote the path or a tag.
+        ours = isinstance(error, InputError) and str(file.path) not in str(error)
+        kind = "DICOM file" if _is_dicom(file.path) else "image"
         reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
-        return Photograph(source.id, "unreadable", str(error) if ours else reason)
+        return LoadedPhotograph(file.id, "unreadable", str(error) if ours else reason)
 
 
-def _read_dicom(source: Source) -> Photograph:
-    data = pydicom.dcmread(source.path, defer_size=1024)  # all but the pixels
-    if int(data.get("NumberOfFrames") or 1) > MOST_FRAMES:
-        raise InputError(f"Expected at most {MOST_FRAMES} frames. Got: {data.NumberOfFrames}.")
+def silence_decoders() -> None:
+    """Turn off the warnings of pydicom and SimpleITK, for the whole process.
+
+    They quote odd values of tags, and paths, which may identify a patient.
+    """
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+def _read_dicom(file: PhotographFile) -> LoadedPhotograph:
+    data = pydicom.dcmread(file.path, defer_size=1024)  # all but the pixels
+    if int(data.get("NumberOfFrames") or 1) > MAX_FRAMES:
+        raise InputError(f"Expected at most {MAX_FRAMES} frames. Got: {data.NumberOfFrames}.")
     if "PixelData" not in data:
         raise InputError("Expected a DICOM photograph. Got: a DICOM file without pixels.")
-    return Photograph(
-        source.id,
+    return LoadedPhotograph(
+        file.id,
         "ok",
-        pixels=frame_pixels(source.path, source.frame, data),
+        pixels=frame_pixels(file.path, file.frame, data),
         spacing_mm=_spacing(data),
         laterality=_laterality(data),
         burned_in_text=str(data.get("BurnedInAnnotation", "")).upper() == "YES",
@@ -166,7 +179,7 @@ def _read_dicom(source: Source) -> Photograph:
 
 
 def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
-    """Pixel Spacing (0028,0030): row, column; None unless both are above 0."""
+    """Return Pixel Spacing (0028,0030) of rows and columns; None unless both are above 0."""
     try:
         rows, columns = (float(value) for value in data.PixelSpacing)
     except (AttributeError, TypeError, ValueError):
@@ -175,7 +188,7 @@ def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
 
 
 def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
-    """Image Laterality (0020,0062), else Laterality (0020,0060); None for both eyes or neither."""
+    """Return Image Laterality (0020,0062), else Laterality (0020,0060); None unless R or L."""
     stated = str(data.get("ImageLaterality") or data.get("Laterality") or "").strip().upper()
     return "R" if stated == "R" else "L" if stated == "L" else None
 
@@ -190,13 +203,13 @@ def _is_image(path: Path) -> bool:
 
 
 def _id_of(path: Path) -> str:
-    """The name without a known suffix: that of a DICOM file is often a UID, with dots in it."""
+    """Return the name without a known suffix; a DICOM file's is often a UID, which has dots."""
     known = path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
     return path.stem if known else path.name
 
 
 def _is_dicom(path: Path) -> bool:
-    """By its suffix, or by the magic word after the preamble (PS3.10, 7.1)."""
+    """Check for a DICOM suffix, or the magic word after the preamble (PS3.10, 7.1)."""
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
     if not path.is_file():
@@ -205,7 +218,7 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _frames(file: Source) -> list[Source]:
+def _frames(file: PhotographFile) -> list[PhotographFile]:
     try:
         if not _is_dicom(file.path) or not file.path.is_file():
             return [file]
@@ -215,12 +228,12 @@ def _frames(file: Source) -> list[Source]:
         count = int(header.get("NumberOfFrames") or 1)
     except Exception:  # a file may be damaged in any way; `read` says what is wrong with it
         return [file]
-    if not 1 < count <= MOST_FRAMES:
+    if not 1 < count <= MAX_FRAMES:
         return [file]
     return [replace(file, id=f"{file.id}-frame{n + 1}", frame=n) for n in range(count)]
 
 
-def _listed(path: Path) -> list[Source]:
+def _listed(path: Path) -> list[PhotographFile]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
@@ -230,14 +243,14 @@ def _listed(path: Path) -> list[Source]:
         raise InputError(
             f"Expected {path} to be a CSV in UTF-8. Got: {type(error).__name__}. Save it anew."
         ) from None
-    if not named:  # that line may be of a patient
+    if not named:  # the first line is not quoted, since it may describe a patient
         raise InputError(
             f"Expected {path} to have the columns id and path, with a comma between. "
             "Got: a first line without them."
         )
     sources = []
     for line, id_, file_name in rows:
-        # the id itself may name a patient
+        # the id is not quoted, since it may name a patient
         if not id_ or id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
             raise InputError(
                 f"Expected ids in {path} that can be file names. Got: another in line {line}. "
@@ -245,7 +258,7 @@ def _listed(path: Path) -> list[Source]:
             )
         if not file_name:
             raise InputError(f"Expected a path in each line of {path}. Got: none in line {line}.")
-        sources.append(Source(id_.strip(), path.parent / file_name))
+        sources.append(PhotographFile(id_.strip(), path.parent / file_name))
     return sources
 
 
@@ -254,5 +267,5 @@ def _hashed(name: str, key: bytes) -> str:
 
 
 def _printable(name: str) -> str:
-    """With %XX for control characters, and for bytes that are not of the file system's encoding."""
+    """Write %XX for control characters, and for bytes outside the file system's encoding."""
     return "".join(c if c.isprintable() else quote(os.fsencode(c)) for c in name)

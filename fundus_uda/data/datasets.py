@@ -1,7 +1,7 @@
-"""Known dataset layouts: `KIND:PATH` or `KIND:PATH#SPLIT` to a list of samples.
+"""Known dataset layouts, from a data URI `KIND:PATH` or `KIND:PATH#SPLIT` to a list of samples.
 
-Each row of `LAYOUTS` knows where one public dataset keeps its photographs and masks as it
-unpacks. What the mask files mean is `data.masks`' concern.
+Each row of `LAYOUTS` knows where one public dataset keeps its photographs and masks once
+unpacked. `data.mask_files` knows what the mask files mean.
 """
 
 import re
@@ -9,38 +9,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
 from fundus_uda.data.samples import IMAGE_SUFFIXES, Found, Sample, images_among, images_in
-from fundus_uda.engine.addresses import parse_address
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 _SHOWN_FAULTS = 5
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One dataset: `find(root, split, annotation)` lists one split, and what is wrong with it."""
+    """Layout of a dataset: `find(root, split, annotation)` lists a split and its faults."""
 
     find: Callable[[Path, str, str], Sequence[Found]]
     splits: tuple[str, ...]
     whole: tuple[str, ...] = ()
-    """The splits that make up the dataset, if not all."""
+    """Splits that make up the dataset, if not all."""
     annotations: tuple[str, ...] = ("default",)
-    """Whose masks to use; the first is the default."""
+    """Annotations whose masks can be used; the first is the default."""
 
 
-def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
-    """The samples at an address, sorted by id.
+def load_samples(uri: str, annotation: str | None = None) -> list[Sample]:
+    """Load the samples at a data URI, sorted by id.
 
     Args:
-        address: `KIND:PATH` for all splits that are there, or `KIND:PATH#SPLIT`.
-        annotation: whose masks, of the layout's `annotations`; None for its default.
+        uri: `KIND:PATH` for all splits that are there, or `KIND:PATH#SPLIT`.
+        annotation: one of the layout's `annotations`; None for its default.
 
     Raises:
-        InputError: see `list_samples`, and all that is wrong with the listing: two photographs of
-            one name, two masks of one photograph, a manifest's missing images.
+        InputError: see `list_samples`; or the listing has faults: two photographs of one name,
+            two masks of one photograph, missing images of a manifest.
     """
-    samples, faults = list_samples(address, annotation)
+    samples, faults = list_samples(uri, annotation)
     if faults:
         shown = faults[:_SHOWN_FAULTS]
         if len(faults) > len(shown):
@@ -49,15 +49,22 @@ def load_samples(address: str, annotation: str | None = None) -> list[Sample]:
     return samples
 
 
-def list_samples(address: str, annotation: str | None = None) -> tuple[list[Sample], list[str]]:
-    """The samples at an address, sorted by id, and all that is wrong with the listing.
+def list_samples(uri: str, annotation: str | None = None) -> tuple[list[Sample], list[str]]:
+    """List the samples at a data URI, sorted by id, and the faults of the listing.
+
+    Args:
+        uri: see `load_samples`.
+        annotation: see `load_samples`.
+
+    Returns:
+        The samples; the faults, in words for the user.
 
     Raises:
         InputError: nothing can be listed: unknown kind, split or annotation; missing folder; no
             image found; a file that is no manifest.
     """
     splits = {kind: layout.splits for kind, layout in LAYOUTS.items()}
-    kind, root, split = parse_address(address, splits)
+    kind, root, split = parse_data_uri(uri, splits)
     layout = LAYOUTS[kind]
     annotation = annotation or layout.annotations[0]
     if annotation not in layout.annotations:
@@ -83,7 +90,7 @@ def list_samples(address: str, annotation: str | None = None) -> tuple[list[Samp
             ", ".join(sorted(p.name for p in root.iterdir())[:12]) if root.is_dir() else "a file"
         )
         raise InputError(
-            f"Expected {kind} photographs at {address}. Got: none. "
+            f"Expected {kind} photographs at {uri}. Got: none. "
             + (" ".join(missing) + " " if missing else "")
             + f"In {root}: {holds or 'nothing'}."
         )
@@ -93,7 +100,7 @@ def list_samples(address: str, annotation: str | None = None) -> tuple[list[Samp
     for sample in samples:
         named.setdefault(sample.id, []).append(str(sample.image))
     twins = [
-        f"Expected one photograph per name at {address}. Got: {' and '.join(paths)}. "
+        f"Expected one photograph per name at {uri}. Got: {' and '.join(paths)}. "
         f"Rename one, since results are named after photographs."
         for paths in named.values()
         if len(paths) > 1
@@ -101,18 +108,18 @@ def list_samples(address: str, annotation: str | None = None) -> tuple[list[Samp
     return sorted(samples, key=lambda sample: sample.id), [*faults, *twins]
 
 
-def is_address(text: str) -> bool:
-    """Whether a text names a dataset of a known kind, and not a path."""
+def is_data_uri(text: str) -> bool:
+    """Check whether a text names a dataset of a known kind, and not a path."""
     kind, colon, _ = text.partition(":")
     return colon == ":" and kind in LAYOUTS
 
 
 class _MissingError(Exception):
-    """What a split needs is not there."""
+    """Absence of a folder or of photographs that a split needs."""
 
 
 def _folder(root: Path, *names: str) -> Path:
-    """The first of several spellings of a folder under root."""
+    """Return the folder under root that has the first of several spellings."""
     for name in names:
         if (root / name).is_dir():
             return root / name

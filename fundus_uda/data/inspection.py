@@ -1,4 +1,4 @@
-"""What a dataset holds and what is wrong with it, found before any training."""
+"""Inspection of a dataset before any training: its content and its problems."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,42 +6,46 @@ from pathlib import Path
 
 import numpy as np
 
-from fundus_uda.clinic.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.data.datasets import list_samples
-from fundus_uda.data.masks import BACKGROUND, read_mask
+from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import BACKGROUND
+from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 
 
 @dataclass
 class Inspection:
-    """Of all samples at an address."""
+    """Content and problems of all samples at a data URI."""
 
     images: int = 0
     with_mask: int = 0
     sizes: Counter[str] = field(default_factory=Counter)
-    """"WIDTHxHEIGHT" of the photographs."""
+    """Count of photographs by size, "WIDTHxHEIGHT"."""
     disc_shares: list[float] = field(default_factory=list)
     """Disc area over image area, of each mask."""
+    disc_diameters: list[float] = field(default_factory=list)
+    """Disc diameter over the shorter side of the image, of each mask."""
     vertical_cdrs: list[float] = field(default_factory=list)
     clipped_pixels: int = 0
     """Cup pixels that lay outside the disc."""
     problems: list[str] = field(default_factory=list)
 
 
-def inspect(address: str, annotation: str | None = None) -> Inspection:
-    """Read every photograph and mask at an address; collect problems instead of stopping.
+def inspect(uri: str, annotation: str | None = None) -> Inspection:
+    """Read every photograph and mask at a data URI; collect problems instead of stopping.
 
     Args:
-        address: `KIND:PATH` or `KIND:PATH#SPLIT`.
-        annotation: whose masks; None for the default.
+        uri: `KIND:PATH` or `KIND:PATH#SPLIT`.
+        annotation: one of the layout's `annotations`; None for its default.
 
     Raises:
         InputError: nothing can be listed at all (see `list_samples`).
     """
     found = Inspection()
-    samples, found.problems = list_samples(address, annotation)
+    samples, found.problems = list_samples(uri, annotation)
     masked = [sample for sample in samples if sample.masks]
     for sample in samples:
         found.images += 1
@@ -51,13 +55,13 @@ def inspect(address: str, annotation: str | None = None) -> Inspection:
             _inspect_one(sample, found)
         except InputError as problem:
             found.problems.append(str(problem))
-    found.problems += _masks_without_image(address, samples)
+    found.problems += _masks_without_image(uri, samples)
     return found
 
 
-def _masks_without_image(address: str, samples: list[Sample]) -> list[str]:
-    """Problems of `folder:` addresses, where a mask belongs to the image of its stem."""
-    kind, _, path = address.partition(":")
+def _masks_without_image(uri: str, samples: list[Sample]) -> list[str]:
+    """Report the masks of a `folder:` data URI for which no image has the same stem."""
+    kind, _, path = uri.partition(":")
     masks = Path(path.removesuffix("#all")) / "masks"
     if kind != "folder" or not masks.is_dir():
         return []
@@ -87,4 +91,16 @@ def _inspect_one(sample: Sample, found: Inspection) -> None:
         )
         return
     found.disc_shares.append(share)
+    found.disc_diameters.append(disc_diameter(mask))
     found.vertical_cdrs.append(vertical_cup_to_disc_ratio(mask))
+
+
+def shows_whole_photographs(samples: list[Sample]) -> bool:
+    """Check whether samples are whole photographs, by the masks of up to 20 of them.
+
+    Raises:
+        InputError: an unreadable mask.
+    """
+    some = samples[:: max(1, len(samples) // 20)][:20]
+    diameters = [disc_diameter(read_mask(sample)[0]) for sample in some]
+    return are_whole_photographs([diameter for diameter in diameters if diameter])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fundus_uda.data.samples import Found, Sample
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 COLUMNS = ("image", "mask", "split")
-"""Of a CSV; only the first must be there."""
+"""Columns of a CSV; only the first is required."""
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -20,13 +20,13 @@ _ALSO_CALLED = {"label": "mask", "segmentation": "mask", "photograph": "image", 
 
 
 def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
-    """The samples of one split, and what is wrong with any row.
+    """Read the samples of one split, and the faults of its rows.
 
     Paths are relative to the file. A datalist has lists of {"image": ..., "label": ...} under
     the names of splits: train or training, val or validation, test or testing.
 
     Raises:
-        InputError: neither of the two kinds of file, or other columns.
+        InputError: the file is of neither kind, or has other columns.
     """
     try:
         rows = _rows_of_datalist(path) if path.suffix.lower() == ".json" else _rows_of_csv(path)
@@ -61,7 +61,7 @@ def _rows_of_datalist(path: Path) -> list[dict[str, str]]:
     return [
         {"image": str(entry["image"]), "mask": str(entry.get("label") or ""), "split": key}
         for key, entries in json.loads(path.read_text(encoding="utf-8-sig")).items()
-        if key.lower() in _SPLIT_NAMES  # a datalist may say more than its splits
+        if key.lower() in _SPLIT_NAMES  # a datalist may hold more than its splits
         for entry in entries
     ]
 

@@ -1,47 +1,51 @@
-"""What a sample is: one photograph, and its masks where there are any."""
+"""Samples: one photograph each, with its masks if there are any."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One photograph, with the mask files of one annotation where there are any."""
+    """One photograph, with the mask files of one annotation if there are any."""
 
     id: str
     image: Path
     masks: tuple[Path, ...] = ()
     encoding: str = ""
-    """How `data.masks` reads them."""
+    """Encoding of the masks, by which `data.mask_files` reads them."""
     stereo: bool = False
-    """The file may be a stereo pair; the left half is the photograph."""
+    """Whether the file may be a stereo pair, whose left half is the photograph."""
 
 
 Found = Sample | str
-"""What a listing gives: a sample, or what is wrong, in words for the user."""
+"""Item of a listing: a sample, or a fault in words for the user."""
 
 
 def has_masks(sample: Sample) -> bool:
-    """Whether all of its mask files are there; a layout may only presume them."""
+    """Check whether all mask files of a sample exist; a layout may only presume them."""
     return bool(sample.masks) and all(path.is_file() for path in sample.masks)
 
 
-def require_masks(samples: list[Sample], address: str) -> list[Sample]:
-    """The samples, all of which have masks.
+def require_masks(samples: list[Sample], uri: str) -> list[Sample]:
+    """Return the samples if all of them have masks.
+
+    Args:
+        samples: samples to check.
+        uri: data URI of the samples, for the error.
 
     Raises:
-        InputError: naming those that have none, or whose mask file is not there.
+        InputError: a sample has no mask, or its mask file does not exist.
     """
     lacking = [sample for sample in samples if not has_masks(sample)]
     if lacking:
         wanted = [str(p) for p in lacking[0].masks if not p.is_file()]
         raise InputError(
-            f"Expected a mask for each of the {len(samples)} photographs at {address}. "
+            f"Expected a mask for each of the {len(samples)} photographs at {uri}. "
             f"Got: none for {len(lacking)}, of which the first is {lacking[0].image}"
             + (f" (looked for {wanted[0]})." if wanted else ".")
             + " Add the masks, or use this set as a target only."
@@ -50,17 +54,17 @@ def require_masks(samples: list[Sample], address: str) -> list[Sample]:
 
 
 def without_masks(samples: list[Sample]) -> list[Sample]:
-    """The samples with no trace of their masks, so that adaptation cannot read them."""
+    """Return the samples without a trace of their masks, so that adaptation cannot read them."""
     return [replace(sample, masks=(), encoding="") for sample in samples]
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted; hidden files are passed over."""
+    """List the image files directly in a folder, sorted, without hidden files."""
     return images_among(folder.iterdir())
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
-    """The image files among paths, sorted; hidden files are passed over."""
+    """List the image files among paths, sorted, without hidden files."""
     return sorted(
         path
         for path in paths
@@ -68,8 +72,8 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def first_twins(named: Iterable[tuple[str, Path]]) -> tuple[Path, Path] | None:
-    """The first two files of one name, by which results could not be told apart."""
+def first_duplicates(named: Iterable[tuple[str, Path]]) -> tuple[Path, Path] | None:
+    """Return the first two files of one name, whose results could not be told apart, if any."""
     first: dict[str, Path] = {}
     for name, path in named:
         if name in first:

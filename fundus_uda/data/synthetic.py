@@ -1,8 +1,8 @@
 """An embedded renderer of disc-centred photographs with exact masks, for two cameras.
 
-Two populations of the same eyes as two cameras would show them: "a" warm, sharp and wide;
-"b" dim, greenish, hazy, noisy, blurred and closer. Everything is a function of the seed. It
-serves the demo and the tests; it is no model of disease.
+The renderer shows one population of eyes as two cameras would: "a" is warm, sharp and wide; "b"
+is dim, greenish, hazy, noisy, blurred and closer. Everything is a function of the seed. The
+renderer serves the demo and the tests; it is no model of disease.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from fundus_uda.data.masks import disc_and_cup_to_classes
 from fundus_uda.engine.randomness import derive_seed
+from fundus_uda.masks.classes import Mask, Photograph, disc_and_cup_to_classes
 
 CameraName = Literal["a", "b"]
 FloatImage = NDArray[np.float64]
@@ -23,7 +23,7 @@ FloatImage = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Camera:
-    """How a camera shows an eye. Colours are RGB in [0, 1], lengths are shares of the side."""
+    """Appearance of an eye in a camera. Colours are RGB in [0, 1], lengths shares of the side."""
 
     retina: tuple[float, float, float]
     disc: tuple[float, float, float]
@@ -62,12 +62,12 @@ CAMERAS: dict[CameraName, Camera] = {
 }
 
 
-def render(camera: CameraName, seed: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One photograph and its mask.
+def render(camera: CameraName, seed: int, size: int) -> tuple[Photograph, Mask]:
+    """Render one photograph and its mask.
 
     Args:
         camera: "a" or "b".
-        seed: which eye and which exposure.
+        seed: seed of the eye and of the exposure.
         size: side in pixels.
 
     Returns:
@@ -105,7 +105,7 @@ def render(camera: CameraName, seed: int, size: int) -> tuple[NDArray[np.uint8],
 def write_camera(folder: Path, camera: CameraName, count: int, size: int, first_seed: int) -> None:
     """Write `count` photographs to `folder/images` and their masks to `folder/masks` as PNG.
 
-    The layout is that of `folder:PATH` addresses.
+    The layout is that of `folder:PATH` data URIs.
     """
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def write_camera(folder: Path, camera: CameraName, count: int, size: int, first_
 def _ellipse(
     y: FloatImage, x: FloatImage, centre: FloatImage, height: float, width: float
 ) -> FloatImage:
-    """Distance from the centre in units of the outline: below 1 inside."""
+    """Measure the distance from the centre in units of the outline: below 1 inside."""
     distance: FloatImage = np.hypot((y - centre[0]) / height, (x - centre[1]) / width)
     return distance
 
@@ -134,7 +134,7 @@ def _blend(image: FloatImage, colour: tuple[float, ...], share: FloatImage) -> F
 
 
 def _tissue(rng: np.random.Generator, colour: tuple[float, ...], size: int) -> FloatImage:
-    """The retina: its colour, varied slowly and finely."""
+    """Render the retina: its colour, with coarse and fine variation."""
     texture = sum(
         gaussian_filter(rng.normal(0, 1, (size, size)), scale * size) * scale * size * strength
         for scale, strength in ((0.08, 0.25), (0.02, 0.12))
@@ -152,7 +152,7 @@ def _vessels(
     radius: float,
     size: int,
 ) -> FloatImage:
-    """Opacity of vessels that leave the disc upwards and downwards and bend to the sides."""
+    """Render the opacity of vessels that leave the disc up and down and bend to the sides."""
     opacity = np.zeros((size, size))
     for up_or_down in (-1, 1):
         for _ in range(rng.integers(2, 4)):

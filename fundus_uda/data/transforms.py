@@ -34,23 +34,27 @@ from monai.transforms import (
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from fundus_uda.data.masks import left_half, read_mask
+from fundus_uda.data.mask_files import left_half, read_mask
 from fundus_uda.data.samples import Sample
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 Statistic = tuple[float, ...]
-"""Per RGB channel, in [0, 1]."""
+"""One value per RGB channel, in [0, 1]."""
 
 _BOTH: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
 _MODES = ("bilinear", "nearest")
 
-MOST_ELONGATED = 64
-"""Longer over shorter side of a photograph. Beyond, at the smallest network input (64 pixels), the
-shorter side would round to nothing."""
+MAX_ASPECT_RATIO = 64
+"""Largest ratio of a photograph's longer to its shorter side. Beyond it, the shorter side would
+round to nothing at the smallest network input (64 pixels)."""
 
 
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
-    """A photograph as (3, H, W) uint8, upright by its EXIF orientation.
+    """Read a photograph as (3, H, W) uint8, upright by its EXIF orientation.
+
+    Args:
+        path: image file.
+        stereo: whether the file may be a stereo pair, of which the left half is taken.
 
     Raises:
         InputError: not an image, a truncated one, or a strip far longer than wide.
@@ -65,21 +69,24 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
         ) from None
     pixels = left_half(pixels) if stereo else pixels
     height, width = pixels.shape[:2]
-    if max(height, width) > MOST_ELONGATED * min(height, width):
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         raise InputError(
-            f"Expected a photograph at {path}, of sides at most {MOST_ELONGATED} to 1. "
+            f"Expected a photograph at {path}, of sides at most {MAX_ASPECT_RATIO} to 1. "
             f"Got: {width}x{height}. Replace or remove it."
         )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def read_sample(sample: Sample) -> dict[str, Tensor]:
-    """{"image": (3, H, W) uint8, "label": (1, H, W) uint8 if it has a mask}, checked to match.
+    """Read the photograph of a sample and its mask, and check that their sizes match.
 
-    Outside the pipelines, since MONAI wraps what is raised in them.
+    This stands outside the pipelines because MONAI wraps the errors raised in them.
+
+    Returns:
+        {"image": (3, H, W) uint8, "label": (1, H, W) uint8 if the sample has a mask}.
 
     Raises:
-        InputError: an unreadable photograph or mask, or one of another size.
+        InputError: an unreadable photograph or mask, or a mask of another size.
     """
     image = read_photograph(sample.image, sample.stereo)
     if not sample.masks:
@@ -90,9 +97,10 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
 
 
 def fixed_transforms(size: int) -> Compose:
-    """The deterministic part: resize the longer side to `size`, pad to a square.
+    """Make the deterministic transforms: resize the longer side to `size`, pad to a square.
 
-    Takes what `read_sample` gives, at any size, to (3, size, size) and (1, size, size) uint8.
+    They take the output of `read_sample`, of any size, to (3, size, size) and (1, size, size)
+    uint8.
     """
     return Compose(
         [
@@ -111,7 +119,7 @@ def fixed_transforms(size: int) -> Compose:
 
 
 def random_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Training augmentation, the same for both domains, then `normalise`."""
+    """Make the training augmentation that both domains share, followed by normalisation."""
     return Compose(
         [
             _scale_to_unit(),
@@ -125,9 +133,9 @@ def random_transforms(mean: Statistic, std: Statistic) -> Compose:
 
 
 def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Training augmentation beyond one camera: other magnifications, other colours.
+    """Make a training augmentation beyond one camera: other magnifications, other colours.
 
-    For a labelled domain. It presumes nothing of the target but that it is a photograph.
+    It is for a labelled domain. It presumes nothing of the target but that it is a photograph.
     """
     return Compose(
         [
@@ -139,10 +147,11 @@ def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     )
 
 
-def teaching_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Two views of a photograph without label: "image" for the teacher, "strong" to learn from.
+def weak_strong_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """Make transforms to two views: "image" for the teacher, "strong" for the segmenter.
 
-    The same geometry, so that the teacher's pseudo-labels fit both; other colours in "strong".
+    The two views of an unlabelled photograph share their geometry, so that the teacher's
+    pseudo-labels fit both; "strong" has other colours.
     """
     return Compose(
         [
@@ -155,15 +164,15 @@ def teaching_transforms(mean: Statistic, std: Statistic) -> Compose:
     )
 
 
-def plain_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """What evaluation sees: no randomness, `random_transforms`' normalisation."""
+def eval_transforms(mean: Statistic, std: Statistic) -> Compose:
+    """Make the transforms of evaluation: the normalisation of `random_transforms`, not random."""
     return Compose([_scale_to_unit(), *_normalise(("image",), mean, std)])
 
 
 def content_box(height: int, width: int, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the (size, size) network input that hold a (height, width) image.
+    """Locate a (height, width) image in the (size, size) network input: rows and columns.
 
-    The inverse of `fixed_transforms`' geometry.
+    This inverts the geometry of `fixed_transforms`.
     """
     scale = size / max(height, width)
     rows, columns = round(height * scale), round(width * scale)
@@ -183,10 +192,10 @@ def require_same_size(image: Tensor, mask_shape: tuple[int, ...], sample: Sample
 
 
 class ToPlainTensors(MapTransform):
-    """Drops MONAI's metadata: images (3, H, W) float32, "label" (H, W) int64."""
+    """Transform that drops MONAI's metadata: images (3, H, W) float32, "label" (H, W) int64."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
-        """See the class."""
+        """Return the items as plain tensors; see the class."""
         plain = {key: torch.as_tensor(np.asarray(data[key])) for key in self.key_iterator(data)}
         if "label" in plain:
             plain["label"] = plain["label"][0].long()

@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.randomness import derive_seed
+from fundus_uda.errors import InputError
 
 
 class SampleKey(NamedTuple):
-    """Which sample, and the seed of its random transforms this time."""
+    """Index of a sample, and the seed of its random transforms in this epoch."""
 
     sample: int
     seed: int
 
 
 class SeededDataset(Protocol):
-    """What the engine asks of data: a length, and a sample by key.
+    """Interface of data to the engine: a length, and a sample by key.
 
-    A sample is {"image": (3, H, W) float32}; where it is labelled, "label": (H, W) int64; for a
-    mean teacher, "strong": `image` in other colours. All samples of a dataset have the same size.
+    A sample is {"image": (3, H, W) float32}; if labelled, with "label": (H, W) int64; for a mean
+    teacher, with "strong": `image` in other colours. All samples of a dataset have the same size.
     """
 
     def __len__(self) -> int: ...
@@ -36,10 +36,10 @@ class Batch(NamedTuple):
     image: Tensor
     label: Tensor | None = None
     strong: Tensor | None = None
-    """`image` in other colours: what the segmenter sees where the teacher sees `image`."""
+    """Image in other colours, the segmenter's input; the teacher's is `image`."""
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> "Batch":
-        """On a device."""
+        """Move the batch to a device."""
         image, strong = (
             None if x is None else x.to(device, non_blocking=True, memory_format=memory_format)
             for x in (self.image, self.strong)
@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 def batch_keys(
     length: int, batch_size: int, seed: int, domain: str, step: int, shuffle: bool = True
 ) -> list[SampleKey]:
-    """The samples of one step: a new permutation each epoch (or none), epochs laid end to end.
+    """Return the samples of one step: a new permutation each epoch (or none), without gaps.
 
     A batch may span two epochs, so every sample is seen equally often and a domain smaller
     than the batch still fills it.
@@ -93,7 +93,7 @@ def batch_stream(
     pin_memory: bool,
     shuffle: bool = True,
 ) -> Iterator[Batch]:
-    """Batches from step `start` on, without end.
+    """Yield batches from step `start` on, without end.
 
     Raises:
         InputError: the domain has no images, or one that the dataset refuses.
@@ -111,5 +111,5 @@ def batch_stream(
     try:
         for item in loader:
             yield Batch(item["image"], item.get("label"), item.get("strong"))
-    except InputError as error:  # a worker's comes wrapped in the text of its traceback
+    except InputError as error:  # a worker's error has its traceback in the text
         raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None

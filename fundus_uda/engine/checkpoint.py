@@ -4,47 +4,50 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fundus_uda.engine.config import RunSettings, differences
-from fundus_uda.engine.errors import InputError, WorkError
+from fundus_uda.config.read import differences
 from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
+from fundus_uda.errors import InputError, RunError
 
-FORMAT = 2
+FORMAT = 3
 NOT_BINDING = {"workers"}
 """Settings that may change on resume, since no result depends on them."""
 
 
 @dataclass
 class Checkpoint:
-    """What a file holds: `state` is of `State.state_dict`, the rest is plain types."""
+    """Contents of a file: `state` comes from `State.state_dict`, the rest are plain types."""
 
     state: dict[str, Any]
     settings: dict[str, Any]
     data: dict[str, str]
     """Fingerprint of the list of images of each domain."""
     classes: int
-    """C of the segmenter; 0 of a run that trains none."""
+    """Number of classes C of the segmenter; 0 for a run that trains none."""
 
     @property
     def step(self) -> int:
-        """Number of updates done."""
+        """Return the number of updates done."""
         return int(self.state["step"])
 
     @property
     def label_shares(self) -> torch.Tensor:
-        """See `engine.state.TrainState`."""
+        """Return the class shares of `engine.state.TrainState`."""
         shares: torch.Tensor = self.state["label_shares"]
         return shares
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
-        """Of the network that the run is for, as `engine.state.trained_network`."""
+        """Return the weights of the network that `engine.state.trained_network` returns."""
         weights: dict[str, torch.Tensor] = self.state[_network(self.settings)]
         return weights
 
@@ -57,7 +60,7 @@ def save_checkpoint(
     Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one.
 
     Raises:
-        WorkError: it cannot be written, for example because the disk is full.
+        RunError: it cannot be written, for example because the disk is full.
     """
     contents = {
         "format": FORMAT,
@@ -75,16 +78,16 @@ def save_checkpoint(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # of a full disk, torch makes a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         temporary.unlink(missing_ok=True)
-        raise WorkError(
+        raise RunError(
             f"Expected to write the checkpoint {path}. Got: {str(error).splitlines()[0]} (a full "
             f"disk?). Make room, then go on with --resume: what was there before is whole."
         ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, on the CPU, without running any code that it may contain.
+    """Read a checkpoint on the CPU without running code that it may contain.
 
     Raises:
         InputError: no such file, not a checkpoint, damaged, or of another format.
@@ -95,8 +98,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(
             f"Expected a checkpoint at {path}. Got: no such file. Name a run folder or a .pt file."
         ) from None
-    except Exception as error:  # damaged bytes may raise anything;
-        # torch's own text may advise to load the file unsafely; it is not repeated
+    except Exception as error:  # damaged bytes may raise anything
+        # torch's message may advise loading the file unsafely, so it is not repeated.
         raise InputError(
             f"Expected a checkpoint of this program at {path}. Got: another kind of file, or a "
             f"damaged one ({type(error).__name__}). Copy it again, or train anew."
@@ -152,13 +155,78 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
 
 
 def changed_settings(settings: RunSettings, theirs: dict[str, Any]) -> list[str]:
-    """Lines `key: ours here, theirs there` for all in which a result may differ from another's."""
+    """List `key: ours here, theirs there` for every differing setting that affects results."""
     return differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
 
 
+def require_same_settings(settings: RunSettings, folder: RunFolder) -> None:
+    """Check that a run that is already in a folder, if any, has these settings.
+
+    Raises:
+        InputError: other settings; each is named with both values.
+    """
+    theirs = folder.settings()
+    if theirs is not None and (lines := changed_settings(settings, theirs)):
+        raise InputError(
+            f"Expected the run in {folder.path} to have these settings. Got:\n  "
+            + "\n  ".join(lines)
+            + "\nChoose another --out, or remove that run."
+        )
+
+
+def require_same_network(start: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Check that a run has the network of the one that it starts from.
+
+    Args:
+        start: name of the run to start from.
+        ours: nested settings on which tensors and images depend.
+        theirs: those settings of the run to start from.
+
+    Raises:
+        InputError: other settings; each is named with both values.
+    """
+    if lines := differences(ours, theirs):
+        raise InputError(
+            f"Expected the network of {start}. Got:\n  "
+            + "\n  ".join(lines)
+            + "\nSet what is there, or start from another run."
+        )
+
+
 def fingerprint(contents: Any) -> str:
-    """SHA-256 of plain types, independent of the order of keys."""
+    """Compute the SHA-256 of plain types, independent of the order of keys."""
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
+    """Compute the SHA-256 of a list of images: names, image file sizes, contents of the labels.
+
+    Args:
+        files: name, image file and label files of each image.
+
+    Returns:
+        Hexadecimal digits; "" for no image at all.
+    """
+    listed = [
+        (name, image.stat().st_size, [hashlib.sha256(f.read_bytes()).hexdigest() for f in labels])
+        for name, image, labels in files
+    ]
+    return fingerprint(listed) if listed else ""
+
+
+def checkpoint_file(path: Path) -> Path:
+    """Find the checkpoint that a MODEL names: a run folder's last, or the file itself.
+
+    Raises:
+        InputError: a folder without a checkpoint.
+    """
+    if not path.is_dir():
+        return path
+    if not RunFolder(path).is_begun:
+        raise InputError(
+            f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
+        )
+    return RunFolder(path).last
 
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:
@@ -166,5 +234,5 @@ def _binding(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _network(settings: dict[str, Any]) -> str:
-    """Which part of the state is the network that a run is for."""
+    """Return the key in the state of the network that a run trains."""
     return "teacher" if METHODS[settings["method"]].teacher == "mean" else "segmenter"

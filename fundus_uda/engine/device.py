@@ -1,15 +1,15 @@
-"""Where to compute."""
+"""Device to compute on, and how the C library treats its memory."""
 
 import ctypes
 import sys
 
 import torch
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes a GPU where there is one.
+    """Return the device of a name; "auto" takes a GPU if there is one.
 
     Raises:
         InputError: unknown name, or a GPU that is not there.
@@ -30,11 +30,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Let the C library keep the memory of freed tensors, for the whole process.
 
-    glibc maps large blocks anew and hands them back at once, so that each step on a CPU pays for
-    zeroed pages. Results stay the same. Nothing is done where the C library is another one.
+    glibc maps large blocks anew and returns them at once, so each step on a CPU pays for zeroed
+    pages. Results stay the same. Other C libraries are left alone.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -42,6 +42,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    most_mapped_blocks, trim_threshold = -4, -1  # of malloc.h
+    most_mapped_blocks, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD
     mallopt(most_mapped_blocks, 0)
     mallopt(trim_threshold, 2**31 - 1)

@@ -1,67 +1,16 @@
-"""The training loop: load, step, log, snapshot, select."""
+"""The training loop: load, update, log, snapshot."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
-from fundus_uda.engine.checkpoint import save_checkpoint
-from fundus_uda.engine.config import EngineSettings, RunSettings
-from fundus_uda.engine.device import keep_freed_memory
-from fundus_uda.engine.errors import WorkError
-from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.runlog import RunFolder, progress_bar
-from fundus_uda.engine.selection import SelectionScore, competes
-from fundus_uda.engine.state import State, TrainState, memory_format
-from fundus_uda.engine.step import adaptation_step
+from fundus_uda.engine.device import retain_freed_memory
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.settings import RunSettings
+from fundus_uda.engine.state import State, memory_format
+from fundus_uda.output import progress_bar
 
 
-def run(
-    state: TrainState,
-    source: SeededDataset | None,
-    target: SeededDataset | None,
-    settings: EngineSettings,
-    folder: RunFolder,
-    score: Callable[[], SelectionScore] | None,
-    data: dict[str, str],
-) -> None:
-    """Train from `state.step` to `settings.steps`.
-
-    Args:
-        state: changed in place.
-        source: labelled; None where the method does without.
-        target: images alone; None for a method that does not adapt.
-        settings: of the run.
-        folder: already begun, or rewound to `state.step`.
-        score: of the segmenter on the target training images; None without a target.
-        data: fingerprints of the image lists, kept in the checkpoints.
-
-    Raises:
-        WorkError: a loss is not finite; by a snapshot, a teacher was sure of no pixel at all.
-    """
-    classes = len(state.label_shares)
-
-    def update(source_batch: Batch | None, target_batch: Batch | None) -> dict[str, float]:
-        return adaptation_step(state, source_batch, target_batch, settings)
-
-    def snapshot() -> None:
-        if METHODS[settings.method].teacher is not None and not any(folder.logged("taught")):
-            raise WorkError(
-                f"Expected pixels that the network of {settings.start} is sure of, to learn from. "
-                f"Got: none in {state.step} steps. Start from a network that fits the target "
-                f"better, or lower adaptation.teacher.confidence."
-            )
-        if score is not None:
-            _select(state, score(), settings, folder)
-            if state.selected_step == state.step:
-                save_checkpoint(folder.selected, state, settings, data, classes)
-        save_checkpoint(folder.last, state, settings, data, classes)
-
-    if state.step == 0:
-        save_checkpoint(folder.last, state, settings, data, classes)  # resumable from the start
-    advance(state, source, target, settings, folder, settings.method, update, snapshot)
-
-
-def advance(
+def train_loop(
     state: State,
     source: SeededDataset | None,
     target: SeededDataset | None,
@@ -71,21 +20,21 @@ def advance(
     update: Callable[[Batch | None, Batch | None], dict[str, float]],
     snapshot: Callable[[], None],
 ) -> None:
-    """Load, update, log, snapshot, from `state.step` to `settings.steps`.
+    """Run the steps from `state.step` to `settings.steps`: load, update, log and snapshot.
 
     Args:
-        state: its step is raised by `update`.
-        source: of the first batch; None for none.
-        target: of the second batch; None for none.
-        settings: of the run.
-        folder: of the metrics.
-        title: of the progress bar.
-        update: one step on two batches, to the losses by name.
-        snapshot: called every `settings.snapshot_every` steps, and after the last.
+        state: state whose step `update` raises.
+        source: dataset of the first batch; None for none.
+        target: dataset of the second batch; None for none.
+        settings: settings of the run.
+        folder: run folder in which the metrics are logged.
+        title: title of the progress bar.
+        update: function that makes one step on two batches and returns the losses by name.
+        snapshot: function called every `settings.snapshot_every` steps and after the last one.
     """
     layout = memory_format(settings)
     if state.device.type == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     sources, targets = (
         None
         if dataset is None
@@ -114,13 +63,3 @@ def advance(
             progress.update(task, completed=state.step, losses=text)
             if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
                 snapshot()
-
-
-def _select(
-    state: TrainState, scored: SelectionScore, settings: EngineSettings, folder: RunFolder
-) -> None:
-    folder.log("snapshots", {"step": state.step, **asdict(scored)})
-    if not competes(scored, state.step, settings.steps):
-        return
-    if scored.mean_affinity > state.selected_score:
-        state.selected_step, state.selected_score = state.step, scored.mean_affinity

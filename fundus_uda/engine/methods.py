@@ -1,8 +1,8 @@
 """The table of adaptation methods.
 
-They differ in three places: the map that the discriminator sees, the regulariser on the
-prediction, and the teacher whose pseudo-labels the target gets. (AdaBN has none of them.) A new
-method is a new row and, at most, a new function in `affinity.compared`.
+Methods differ in three places: the discriminator's input, the regulariser on the prediction, and
+the teacher that gives the target pseudo-labels. (AdaBN has none of them.) A new method is a new
+row and, at most, a new function in `affinity.baselines`.
 """
 
 from collections.abc import Callable
@@ -18,42 +18,43 @@ from fundus_uda.affinity import (
     maximum_squares_loss,
     self_information,
 )
-from fundus_uda.engine.config import AffinitySettings, MethodName
+from fundus_uda.engine.settings import AffinitySettings, MethodName
+from fundus_uda.errors import InputError
 
 MapOfPrediction = Callable[[Tensor, AffinitySettings], Tensor]
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row: both functions take probabilities (B, C, H, W)."""
+    """One row of the table. Both functions take probabilities (B, C, H, W)."""
 
     title: str
-    """As the paper's tables print it."""
-    discriminator_sees: MapOfPrediction | None = None
-    """The map (B, K, H, W) whose distribution is aligned between the domains."""
+    """Name as the paper's tables print it."""
+    discriminator_input: MapOfPrediction | None = None
+    """Map (B, K, H, W) whose distribution is aligned between the domains."""
     regulariser: MapOfPrediction | None = None
-    """A scalar, minimised on the target."""
+    """Scalar that is minimised on the target."""
     regularises_source: bool = False
     """Whether the regulariser also acts on the source (Eq. 3)."""
     teacher: Literal["frozen", "mean"] | None = None
-    """Who labels the target: the network that the run starts from, as it is or as a running mean
-    of the segmenter."""
+    """Network that gives the target pseudo-labels: the one that the run starts from, frozen or
+    updated as the running mean (EMA) of the segmenter."""
     without_source: bool = False
-    """Whether the source images are left out even where there are some."""
+    """Whether source images are left out even if there are some."""
     statistics_only: bool = False
-    """Whether the target changes nothing but the running statistics of batch normalisation."""
+    """Whether the target changes only the running statistics of batch normalisation."""
 
     @property
     def adapts(self) -> bool:
-        """Whether the method looks at target images at all."""
+        """Return whether the method uses target images at all."""
         return bool(
-            self.discriminator_sees or self.regulariser or self.teacher or self.statistics_only
+            self.discriminator_input or self.regulariser or self.teacher or self.statistics_only
         )
 
     @property
     def needs_source(self) -> bool:
-        """Whether it has nothing to learn, or nothing to align with, without source images."""
-        return not self.adapts or self.discriminator_sees is not None
+        """Return whether the method has nothing to learn or align with without source images."""
+        return not self.adapts or self.discriminator_input is not None
 
 
 def _probabilities(prob: Tensor, _: AffinitySettings) -> Tensor:
@@ -83,15 +84,15 @@ def _maximum_squares(prob: Tensor, _: AffinitySettings) -> Tensor:
 METHODS: dict[MethodName, Method] = {
     "source": Method("Source only"),
     "oracle": Method("Oracle"),  # its labelled "source" is the target
-    "adaptsegnet": Method("AdaptSegNet", discriminator_sees=_probabilities),
-    "advent": Method("ADVENT", discriminator_sees=_self_information),
+    "adaptsegnet": Method("AdaptSegNet", discriminator_input=_probabilities),
+    "advent": Method("ADVENT", discriminator_input=_self_information),
     "minent": Method("MinEnt", regulariser=_entropy),
     "maxsquare": Method("MaxSquare", regulariser=_maximum_squares),
     "asc": Method("ASC", regulariser=_affinity_cleaning, regularises_source=True),
-    "asa": Method("ASA", discriminator_sees=_affinity_space),
+    "asa": Method("ASA", discriminator_input=_affinity_space),
     "asa_asc": Method(
         "ASA + ASC",
-        discriminator_sees=_affinity_space,
+        discriminator_input=_affinity_space,
         regulariser=_affinity_cleaning,
         regularises_source=True,
     ),
@@ -99,3 +100,28 @@ METHODS: dict[MethodName, Method] = {
     "adabn": Method("AdaBN", without_source=True, statistics_only=True),  # Li et al., 2018
     "mean_teacher": Method("Mean teacher", teacher="mean"),
 }
+
+
+def training_domains(
+    name: MethodName, source: str | None, target: str | None
+) -> tuple[str | None, str | None]:
+    """Return the data of a run: those with labels, and those whose images alone it uses.
+
+    Args:
+        name: method of the run.
+        source: data URI of the source.
+        target: data URI of the target.
+
+    Returns:
+        Data URIs (labelled, unlabelled); None for none. The oracle's labelled data are the
+        target's.
+
+    Raises:
+        InputError: the method needs a target, and there is none.
+    """
+    method = METHODS[name]
+    if target is None and (method.adapts or name == "oracle"):
+        raise InputError(f"Expected data.target for the method {name}. Got: none.")
+    if name == "oracle":
+        return target, None
+    return None if method.without_source else source, target if method.adapts else None

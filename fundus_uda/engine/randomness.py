@@ -1,6 +1,6 @@
-"""Every random number is a function of (seed, what it is for, step or sample).
+"""Random numbers as functions of (seed, purpose, step or sample).
 
-Nothing about randomness is therefore saved: a resumed step draws what it would have drawn.
+No random state is therefore saved: a resumed step draws the numbers of an unbroken run.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2**32) from any parts, the same on every machine and in every process."""
+    """Derive a seed in [0, 2**32) from any parts, the same on all machines and in all processes."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big")
 

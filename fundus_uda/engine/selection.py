@@ -1,9 +1,11 @@
 """Model selection without ground truth: the largest mean affinity on the target (Section IV-B).
 
-Affinity rewards less than a good segmentation, so not every snapshot competes:
-- a constant prediction has the perfect affinity 1, and one without the small classes nearly so:
-  what a snapshot predicts on the target must resemble the labels that its network learnt from;
-- a network that has only begun to learn predicts few and blurred regions: a snapshot must be from
+High affinity does not imply a good segmentation, so not every snapshot competes:
+
+- A constant prediction has the perfect affinity 1, and one without the small classes comes close.
+  The classes predicted on the target must resemble those of the labels that the network learnt
+  from.
+- A network that has only begun to learn predicts few and blurred regions. A snapshot must be from
   the second half of training.
 """
 
@@ -17,44 +19,45 @@ from torch import Tensor, nn
 from fundus_uda.affinity import mean_affinity
 
 SMALLEST_SHARE_OF_CLASSES = 0.5
-"""Of the expected effective classes beyond the first."""
+"""Minimum share of the expected effective classes beyond the first."""
 LARGE_CLASS, SMALLEST_SHARE_OF_LARGE_CLASS = 0.02, 0.1
-"""A class of so many of the labelled pixels must have this share of them in the prediction."""
+"""Share of the labelled pixels that makes a class large, and the minimum share of it that the
+prediction must have."""
 COMPETES_FROM = 0.5
-"""Share of the training."""
+"""Share of the steps from which snapshots compete."""
 
 
 @dataclass(frozen=True)
 class SelectionScore:
-    """Of one snapshot."""
+    """Score of one snapshot."""
 
     mean_affinity: float
     effective_classes: float
-    """exp of the entropy of the predicted class shares: 1 if constant, C if uniform."""
+    """Exponential of the entropy of the predicted class shares: 1 if constant, C if uniform."""
     collapsed: bool
-    """See `has_collapsed`."""
+    """Whether the prediction has collapsed (see `has_collapsed`)."""
 
 
 def competes(score: SelectionScore, step: int, steps: int) -> bool:
-    """Whether a snapshot at `step` of `steps` may be selected."""
+    """Return whether a snapshot at `step` of `steps` may be selected."""
     return step >= COMPETES_FROM * steps and not score.collapsed
 
 
 def effective_classes(pixels_of_class: Tensor) -> float:
-    """Exp of the entropy of a histogram of classes (C,), counts or shares: between 1 and C."""
+    """Compute exp of the entropy of a class histogram (C,), counts or shares: from 1 to C."""
     share = pixels_of_class.double() / pixels_of_class.sum()
     return math.exp(-float(torch.xlogy(share, share).sum()))
 
 
 def has_collapsed(predicted: Tensor, expected: Tensor) -> bool:
-    """Whether a prediction has far fewer classes than the labels, or lacks a large one.
+    """Return whether a prediction has far fewer classes than the labels or lacks a large one.
 
-    Far fewer: its effective classes beyond the first are less than half of theirs. Proportions
-    may well differ between domains, so nothing closer is asked.
+    Far fewer means that its effective classes beyond the first are less than half of theirs.
+    Proportions may well differ between domains, so no closer match is required.
 
     Args:
         predicted: pixels of each class on the target (C,), counts or shares.
-        expected: those of the labels.
+        expected: pixels of each class in the labels (C,), counts or shares.
     """
     variety, expected_variety = effective_classes(predicted) - 1, effective_classes(expected) - 1
     shares, expected_shares = predicted / predicted.sum(), expected / expected.sum()
@@ -71,12 +74,12 @@ def selection_score(
     label_shares: Tensor,
     neighbors: int,
 ) -> SelectionScore:
-    """Mean affinity over all target training images, in evaluation mode.
+    """Compute the mean affinity over all target training images, in evaluation mode.
 
     Args:
-        segmenter: images to logits.
+        segmenter: network from images to logits.
         target_images: batches (B, 3, H, W) on its device, without random transforms.
-        label_shares: of each class (C,) in the labels that the network learnt from.
+        label_shares: share of each class (C,) in the labels that the network learnt from.
         neighbors: 4 or 8.
     """
     segmenter.eval()

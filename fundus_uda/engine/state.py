@@ -1,4 +1,4 @@
-"""All that training changes, in one object: what a checkpoint saves and a resume restores."""
+"""Training state: everything that training changes, a checkpoint saves and a resume restores."""
 
 import copy
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from fundus_uda.affinity import AffinityDiscriminator
-from fundus_uda.engine.config import EngineSettings, RunSettings
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.settings import EngineSettings, RunSettings
 
 
 @dataclass
@@ -22,17 +22,17 @@ class ParameterGroup:
 
 
 class State(Protocol):
-    """What the loop advances, a checkpoint holds and a resume restores."""
+    """State that the loop advances, a checkpoint holds and a resume restores."""
 
     step: int
     device: torch.device
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        """Return tensors and plain types, for `torch.load(weights_only=True)`."""
         ...
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, strictly."""
+        """Restore what `state_dict` returned, strictly."""
         ...
 
 
@@ -50,15 +50,15 @@ class TrainState:
     selected_step: int | None = None
     selected_score: float = float("-inf")
     auxiliary_discriminator: nn.Module | None = None
-    """Of the shallower prediction; its parameters are in `discriminator_optimizer` too."""
+    """Discriminator of the shallower prediction; `discriminator_optimizer` updates it too."""
     teacher: nn.Module | None = None
-    """In evaluation mode, without gradients."""
+    """Teacher in evaluation mode, without gradients."""
     label_shares: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
-    """(C,) float64 on the CPU, of each class in the labels that the segmenter learns or learnt
-    from: what a prediction on the target is judged by."""
+    """Share of each class, (C,) float64 on the CPU, in the labels that the segmenter learns or
+    learnt from; model selection compares predictions on the target with it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        """Return tensors and plain types, for `torch.load(weights_only=True)`."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return {
             **parts,
@@ -69,7 +69,7 @@ class TrainState:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, strictly."""
+        """Restore what `state_dict` returned, strictly."""
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.label_shares = saved["label_shares"]
@@ -97,15 +97,15 @@ def build_state(
     settings: EngineSettings,
     device: torch.device,
 ) -> TrainState:
-    """The state at step 0: optimisers for the given network, discriminators if any is needed.
+    """Build the state at step 0: optimisers for the network, and discriminators if needed.
 
     Args:
-        segmenter: images (B, 3, H, W) to logits (B, C, H, W); with
+        segmenter: network from images (B, 3, H, W) to logits (B, C, H, W); with
             `adaptation.auxiliary`, to (main, auxiliary) logits in training mode.
         groups: every parameter of the segmenter that is to be trained, once.
-        label_shares: of each class (C,) in the labels.
-        settings: of the run.
-        device: where to train.
+        label_shares: share of each class (C,) in the labels.
+        settings: settings of the run.
+        device: device to train on.
     """
     segmenter = _placed(segmenter, settings, device)
     optimizer = torch.optim.SGD(
@@ -119,10 +119,11 @@ def build_state(
     )
     discriminators: list[nn.Module] = []
     discriminator_optimizer = None
-    sees = METHODS[settings.method].discriminator_sees
-    if sees is not None:
+    discriminator_input = METHODS[settings.method].discriminator_input
+    if discriminator_input is not None:
         classes = len(label_shares)
-        example = sees(torch.full((1, classes, 2, 2), 1 / classes), settings.affinity)
+        prob = torch.full((1, classes, 2, 2), 1 / classes)
+        example = discriminator_input(prob, settings.affinity)
         seed_torch(settings.seed, "discriminator")
         levels = 1 if settings.adaptation.auxiliary is None else 2
         discriminators = [
@@ -156,7 +157,7 @@ def build_state(
 
 
 def trained_network(state: TrainState, settings: EngineSettings) -> nn.Module:
-    """What a run is for: the mean teacher where there is one, else the segmenter."""
+    """Return the network that a run trains: the mean teacher if it has one, else the segmenter."""
     if METHODS[settings.method].teacher == "mean":
         assert state.teacher is not None
         return state.teacher
@@ -164,7 +165,7 @@ def trained_network(state: TrainState, settings: EngineSettings) -> nn.Module:
 
 
 def memory_format(settings: RunSettings) -> torch.memory_format:
-    """Of images and convolution weights."""
+    """Return the memory format of images and convolution weights."""
     return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 

@@ -1,4 +1,4 @@
-"""One adaptation step, reading as Section III of the paper does."""
+"""One adaptation step in the order of the paper's Section III: three phases, then the update."""
 
 import math
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from fundus_uda.affinity import (
     segmentation_loss,
 )
 from fundus_uda.engine.batches import Batch
-from fundus_uda.engine.config import EngineSettings
-from fundus_uda.engine.errors import WorkError
-from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.methods import METHODS, Method
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.schedules import adversarial_weight, poly_lr
+from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, memory_format
-from fundus_uda.engine.teacher import follow, pseudo_labels
+from fundus_uda.engine.teacher import pseudo_labels, update_ema
+from fundus_uda.errors import RunError
 
 NO_UPDATE = (
     "No weight was updated by this step. In a new run, lower segmenter.lr, or try "
@@ -32,120 +32,53 @@ NO_UPDATE = (
 def adaptation_step(
     state: TrainState, source: Batch | None, target: Batch | None, settings: EngineSettings
 ) -> dict[str, float]:
-    """One update of the segmenter (Eq. 3 or Eq. 6), then one of the discriminators (Eq. 4).
+    """Update the segmenter once (Eq. 3 or Eq. 6), then the discriminators (Eq. 4).
 
     With a teacher, the segmenter also learns the teacher's pseudo-labels of the target.
 
     Args:
-        state: changed in place; its step grows by one.
-        source: labelled batch; None where the method does without, or has no source images.
-        target: images alone; None for a method that does not adapt.
-        settings: of the run.
+        state: state to update in place; its step grows by one.
+        source: labelled batch; None if the method uses none or there are no source images.
+        target: unlabelled batch; None for a method that does not adapt.
+        settings: settings of the run.
 
     Returns:
-        The unweighted losses by name and, with a teacher, `taught`: the share of the target's
-        pixels that it labels.
+        Unweighted losses by name and, with a teacher, `pseudo_label_fraction`: the fraction of
+        the target's pixels that it labels.
 
     Raises:
-        WorkError: a loss is not finite; no weight was updated (batch-norm statistics may be).
+        RunError: a loss is not finite; no weight was updated (batch-norm statistics may be).
     """
-    method = METHODS[settings.method]
-    sees, regulariser = method.discriminator_sees, method.regulariser
-    weights, affinity, layout = settings.adaptation, settings.affinity, memory_format(settings)
-    levels = _levels(state, settings)
-    autocast = torch.autocast(
-        state.device.type,
-        dtype=getattr(torch, settings.precision),
-        enabled=settings.precision != "float32",
-    )
+    step = _Step(state, settings, METHODS[settings.method])
     seed_torch(settings.seed, "step", state.step)
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
         _schedule_lr(optimizer, state.step, settings)
-    weight_of_class = None
-    if settings.class_balance:
-        weight_of_class = class_weights(state.label_shares, settings.class_balance)
-        weight_of_class = weight_of_class.to(state.device)
     losses: dict[str, Tensor] = {}
 
-    # Segmenter. Each domain goes backward by itself, which halves the activations in memory.
+    # One backward pass per domain halves the activations in memory.
     state.segmenter.train()
-    probs_s = []
-    if source is not None:
-        assert source.label is not None
-        with autocast:
-            logits_s = _each_level(state.segmenter(source.image))
-        probs_s = [logits.float().softmax(dim=1) for logits in logits_s]
-        objective = probs_s[0].new_zeros(())
-        for level, logits in zip(levels, logits_s, strict=True):
-            loss = segmentation_loss(logits, source.label, settings.ignore_label, weight_of_class)
-            losses[f"segmentation{level.suffix}"] = loss
-            objective = objective + level.segmentation_weight * loss
-        if regulariser is not None and method.regularises_source:
-            losses["regulariser_source"] = regulariser(probs_s[0], affinity)
-            objective = objective + weights.regulariser_weight * losses["regulariser_source"]
-        require_finite(losses, f"step {state.step}", NO_UPDATE)
-        state.scaler.scale(objective).backward()
+    probs_s = [] if source is None else _segmenter_on_source(step, source, losses)
+    if target is None:
+        maps_t = []
+    elif step.method.statistics_only:
+        maps_t = _statistics_of_target(step, target)
+    else:
+        keeps_statistics = (
+            source is not None and settings.adaptation.batch_norm_statistics == "source"
+        )
+        maps_t = _segmenter_on_target(step, target, losses, keeps_statistics)
+    _discriminators(step, probs_s, maps_t, losses)
 
-    maps_t = []
-    if target is not None and method.statistics_only:
-        with torch.no_grad(), autocast:
-            state.segmenter(target.image)
-    elif target is not None:
-        seen = target.image if target.strong is None else target.strong
-        keeps = source is not None and weights.statistics == "source"
-        with _kept_statistics(state.segmenter, keeps), autocast:
-            logits_t = _each_level(state.segmenter(seen))
-        probs_t = [logits.float().softmax(dim=1) for logits in logits_t]
-        objective = probs_t[0].new_zeros(())
-        if regulariser is not None:
-            losses["regulariser_target"] = regulariser(probs_t[0], affinity)
-            objective = objective + weights.regulariser_weight * losses["regulariser_target"]
-        if state.teacher is not None:
-            with torch.no_grad(), autocast:
-                prob_teacher = state.teacher(target.image).float().softmax(dim=1)
-            taught = pseudo_labels(prob_teacher, weights.teacher, settings.ignore_label)
-            losses["taught"] = (taught != settings.ignore_label).float().mean()
-            losses["teacher"] = segmentation_loss(
-                logits_t[0], taught, settings.ignore_label, weight_of_class
-            )
-            objective = objective + weights.teacher.weight * losses["teacher"]
-        for level, prob_t in zip(levels, probs_t, strict=True):
-            if (D := level.discriminator) is not None and sees is not None:
-                A_t = sees(prob_t, affinity).contiguous(memory_format=layout)
-                with frozen(D), autocast:
-                    loss = adversarial_loss(D(A_t))
-                losses[f"adversarial{level.suffix}"] = loss
-                objective = objective + level.adversarial_weight * loss
-                maps_t.append(A_t.detach())
-        require_finite(losses, f"step {state.step}", NO_UPDATE)
-        state.scaler.scale(objective).backward()
-
-    # Discriminators, on the same predictions, detached.
-    for level, prob_s, A_t in zip(levels, probs_s, maps_t, strict=False):
-        D = level.discriminator
-        assert D is not None
-        assert sees is not None
-        A_s = sees(prob_s.detach(), affinity).contiguous(memory_format=layout)
-        with autocast:
-            loss = (discriminator_loss(D(A_s), "source") + discriminator_loss(D(A_t), "target")) / 2
-        losses[f"discriminator{level.suffix}"] = loss
-        require_finite(losses, f"step {state.step}", NO_UPDATE)
-        state.scaler.scale(loss).backward()
-
-    if not method.statistics_only:
-        for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
-            if optimizer is not None:
-                state.scaler.step(optimizer)
-                optimizer.zero_grad(set_to_none=True)
-        state.scaler.update()
-    if state.teacher is not None and method.teacher == "mean":
-        follow(state.teacher, state.segmenter, weights.teacher.decay)
+    if not step.method.statistics_only:
+        _update(state)
+    if state.teacher is not None and step.method.teacher == "mean":
+        update_ema(state.teacher, state.segmenter, settings.adaptation.teacher.decay)
     state.step += 1
     return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
 class _Level(NamedTuple):
-    """One prediction of the segmenter: its discriminator, and the weights of its losses now."""
+    """One prediction of the segmenter: its discriminator and its loss weights at this step."""
 
     suffix: str
     discriminator: nn.Module | None
@@ -153,8 +86,126 @@ class _Level(NamedTuple):
     adversarial_weight: float
 
 
+class _Step:
+    """Context that the phases of one step share."""
+
+    def __init__(self, state: TrainState, settings: EngineSettings, method: Method) -> None:
+        self.state, self.settings, self.method = state, settings, method
+        self.levels = _levels(state, settings)
+        self.autocast = torch.autocast(
+            state.device.type,
+            dtype=getattr(torch, settings.precision),
+            enabled=settings.precision != "float32",
+        )
+        self.class_weights = None
+        if settings.class_balance:
+            weights = class_weights(state.label_shares, settings.class_balance)
+            self.class_weights = weights.to(state.device)
+
+    def segment(self, image: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Return the logits of each level and their probabilities in float32, (B, C, H, W)."""
+        with self.autocast:
+            output = self.state.segmenter(image)
+        logits = output if isinstance(output, tuple) else (output,)
+        return logits, [level.float().softmax(dim=1) for level in logits]
+
+    def discriminator_input(self, prob: Tensor) -> Tensor:
+        """Return the map (B, K, H, W) that the discriminators compare."""
+        assert self.method.discriminator_input is not None
+        map_BKHW = self.method.discriminator_input(prob, self.settings.affinity)
+        return map_BKHW.contiguous(memory_format=memory_format(self.settings))
+
+    def cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Compute Eq. 2 with the run's class weights."""
+        return segmentation_loss(logits, label, self.settings.ignore_label, self.class_weights)
+
+    def backward(self, objective: Tensor, losses: dict[str, Tensor]) -> None:
+        """Add the gradients of an objective. Raise a RunError if a loss so far is not finite."""
+        require_finite(losses, f"step {self.state.step}", NO_UPDATE)
+        self.state.scaler.scale(objective).backward()
+
+
+def _segmenter_on_source(step: _Step, source: Batch, losses: dict[str, Tensor]) -> list[Tensor]:
+    """Learn the labels (Eq. 2); with ASC, clean the prediction (Eq. 1). Return probabilities."""
+    assert source.label is not None
+    logits_s, probs_s = step.segment(source.image)
+    objective = probs_s[0].new_zeros(())
+    for level, logits in zip(step.levels, logits_s, strict=True):
+        loss = step.cross_entropy(logits, source.label)
+        losses[f"segmentation{level.suffix}"] = loss
+        objective = objective + level.segmentation_weight * loss
+    regulariser = step.method.regulariser
+    if regulariser is not None and step.method.regularises_source:
+        losses["regulariser_source"] = regulariser(probs_s[0], step.settings.affinity)
+        weight = step.settings.adaptation.regulariser_weight
+        objective = objective + weight * losses["regulariser_source"]
+    step.backward(objective, losses)
+    return probs_s
+
+
+def _segmenter_on_target(
+    step: _Step, target: Batch, losses: dict[str, Tensor], keeps_statistics: bool
+) -> list[Tensor]:
+    """Regularise, learn pseudo-labels, and fool the discriminators (Eq. 5). Return their maps."""
+    weights = step.settings.adaptation
+    with _kept_statistics(step.state.segmenter, keeps_statistics):
+        logits_t, probs_t = step.segment(target.image if target.strong is None else target.strong)
+    objective = probs_t[0].new_zeros(())
+    if step.method.regulariser is not None:
+        losses["regulariser_target"] = step.method.regulariser(probs_t[0], step.settings.affinity)
+        objective = objective + weights.regulariser_weight * losses["regulariser_target"]
+    if step.state.teacher is not None:
+        with torch.no_grad(), step.autocast:
+            prob_teacher = step.state.teacher(target.image).float().softmax(dim=1)
+        ignored = step.settings.ignore_label
+        label = pseudo_labels(prob_teacher, weights.teacher, ignored)
+        losses["pseudo_label_fraction"] = (label != ignored).float().mean()
+        losses["teacher"] = step.cross_entropy(logits_t[0], label)
+        objective = objective + weights.teacher.weight * losses["teacher"]
+    maps_t = []
+    for level, prob_t in zip(step.levels, probs_t, strict=True):
+        if (D := level.discriminator) is not None:
+            A_t = step.discriminator_input(prob_t)
+            with frozen(D), step.autocast:
+                loss = adversarial_loss(D(A_t))
+            losses[f"adversarial{level.suffix}"] = loss
+            objective = objective + level.adversarial_weight * loss
+            maps_t.append(A_t.detach())
+    step.backward(objective, losses)
+    return maps_t
+
+
+def _statistics_of_target(step: _Step, target: Batch) -> list[Tensor]:
+    """Update the running statistics of batch normalisation with the target's batch (AdaBN)."""
+    with torch.no_grad(), step.autocast:
+        step.state.segmenter(target.image)
+    return []
+
+
+def _discriminators(
+    step: _Step, probs_s: list[Tensor], maps_t: list[Tensor], losses: dict[str, Tensor]
+) -> None:
+    """Train the discriminators (Eq. 4) on the same predictions, detached."""
+    for level, prob_s, A_t in zip(step.levels, probs_s, maps_t, strict=False):
+        D = level.discriminator
+        assert D is not None
+        A_s = step.discriminator_input(prob_s.detach())
+        with step.autocast:
+            loss = (discriminator_loss(D(A_s), "source") + discriminator_loss(D(A_t), "target")) / 2
+        losses[f"discriminator{level.suffix}"] = loss
+        step.backward(loss, losses)
+
+
+def _update(state: TrainState) -> None:
+    for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
+        if optimizer is not None:
+            state.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+    state.scaler.update()
+
+
 def _levels(state: TrainState, settings: EngineSettings) -> list[_Level]:
-    """The main prediction (Eqs. 3 and 6) and, if there is one, the auxiliary."""
+    """Return the main prediction (Eqs. 3 and 6) and the auxiliary one, if any."""
     weights, auxiliary = settings.adaptation, settings.adaptation.auxiliary
 
     def now(weight: float) -> float:
@@ -174,10 +225,6 @@ def _levels(state: TrainState, settings: EngineSettings) -> list[_Level]:
     return levels
 
 
-def _each_level(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return output if isinstance(output, tuple) else (output,)
-
-
 def _schedule_lr(
     optimizer: torch.optim.Optimizer | None, step: int, settings: EngineSettings
 ) -> None:
@@ -187,9 +234,9 @@ def _schedule_lr(
 
 @contextmanager
 def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
-    """With `keeps`, batch normalisation leaves its running statistics as they are."""
-    of_batches = nn.modules.batchnorm._BatchNorm
-    layers = [m for m in segmenter.modules() if keeps and isinstance(m, of_batches)]
+    """Keep the running statistics of batch normalisation unchanged, if `keeps`."""
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    layers = [m for m in segmenter.modules() if keeps and isinstance(m, batch_norm)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -202,7 +249,7 @@ def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Gradients flow through, none are kept."""
+    """Let gradients flow through a network without keeping any for its weights."""
     network.requires_grad_(False)
     try:
         yield
@@ -211,7 +258,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 def require_finite(losses: dict[str, Tensor], when: str, advice: str) -> None:
-    """Raise a WorkError that names the first loss that is not finite, and says what to do."""
+    """Raise a RunError that names the first loss that is not finite and gives `advice`."""
     for name, loss in losses.items():
         if not math.isfinite(value := float(loss.detach())):
-            raise WorkError(f"Expected finite losses. Got: {name} = {value} at {when}. {advice}")
+            raise RunError(f"Expected finite losses. Got: {name} = {value} at {when}. {advice}")

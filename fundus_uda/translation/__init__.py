@@ -1,4 +1,4 @@
 """Source images in the style of the target: Fourier, histogram, and CyCADA's trained translation.
 
-What the two applications share of it; neither datasets nor labels occur here.
+Both applications share it; neither datasets nor labels occur here.
 """

@@ -1,24 +1,24 @@
-"""What a step of the translation sees: a random square of an image, perhaps mirrored."""
+"""Random crops for training a translation: squares of an image, mirrored or not."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fundus_uda.engine.batches import SampleKey
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from fundus_uda.translation.images import Domain, Image
 
 
 class RandomCrops:
-    """Implements `engine.batches.SeededDataset`, without labels; images are in [-1, 1].
+    """Random squares of a domain's images, in [-1, 1]; a `SeededDataset` without labels.
 
     Args:
-        domain: its images.
+        domain: images to crop.
         crop: side of the squares in pixels at working size.
 
     Raises:
-        InputError: an unreadable image, or one smaller than the squares. Of a domain that is not
-            kept in memory, this comes as the image is met.
+        InputError: an unreadable image, or one smaller than the squares. If the domain is not kept
+            in memory, this is raised when the image is read.
     """
 
     def __init__(self, domain: Domain, crop: int) -> None:
@@ -29,7 +29,7 @@ class RandomCrops:
         return len(self.domain)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
-        """{"image": (3, crop, crop) float32}, cropped and mirrored by `key.seed`."""
+        """Return {"image": (3, crop, crop) float32}, cropped and mirrored by `key.seed`."""
         pixels = self.cached[key.sample] if self.cached else self._pixels(key.sample)
         generator = torch.Generator().manual_seed(key.seed)
         top, left = (
@@ -42,7 +42,7 @@ class RandomCrops:
         return {"image": to_unit(square)}
 
     def _pixels(self, index: int) -> Tensor:
-        """(3, h, w) uint8."""
+        """Read an image at working size, (3, h, w) uint8."""
         pixels = at_working_size(self.domain.read(index), self.domain)
         height, width = pixels.shape[1:]
         if min(height, width) < self.crop:
@@ -54,12 +54,12 @@ class RandomCrops:
 
 
 def at_working_size(image: Image, domain: Domain) -> Tensor:
-    """An image resized for the networks, (3, h, w) uint8."""
+    """Resize an image (H, W, 3) for the networks, to (3, h, w) uint8."""
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
     size = domain.working_size(*image.shape[:2])
     return F.interpolate(pixels[None], size=size, mode="bilinear", antialias=True)[0]
 
 
 def to_unit(pixels: Tensor) -> Tensor:
-    """[0, 255] to float32 in [-1, 1]."""
+    """Scale pixels in [0, 255] to float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1

@@ -11,7 +11,7 @@ from fundus_uda.affinity import segmentation_loss
 
 
 def generator_loss(score_fake: Tensor) -> Tensor:
-    r"""CycleGAN Eq. 1 as Section 4 trains it, by least squares: the generator's half.
+    r"""Compute the generator's half of CycleGAN Eq. 1, by least squares as in Section 4.
 
     .. math:: L_G = E[(D_T(G_{ST}(x_S)) - 1)^2]
 
@@ -22,7 +22,7 @@ def generator_loss(score_fake: Tensor) -> Tensor:
 
 
 def discriminator_loss(score_real: Tensor, score_fake: Tensor) -> Tensor:
-    r"""CycleGAN Eq. 1 by least squares: the discriminator's half, halved as Section 7.1 says.
+    r"""Compute the discriminator's half of CycleGAN Eq. 1, by least squares, times 1/2 (Sec. 7.1).
 
     .. math:: L_D = \frac{1}{2} \left( E[(D_T(x_T) - 1)^2] + E[D_T(G_{ST}(x_S))^2] \right)
 
@@ -34,7 +34,7 @@ def discriminator_loss(score_real: Tensor, score_fake: Tensor) -> Tensor:
 
 
 def cycle_loss(restored: Tensor, image: Tensor) -> Tensor:
-    r"""CycleGAN Eq. 2, one direction: there and back is where one was.
+    r"""Compute one direction of CycleGAN Eq. 2: translating there and back restores the image.
 
     .. math:: L_{cyc} = E[\| G_{TS}(G_{ST}(x_S)) - x_S \|_1], \text{ as a mean over pixels}
 
@@ -46,7 +46,7 @@ def cycle_loss(restored: Tensor, image: Tensor) -> Tensor:
 
 
 def identity_loss(translated: Tensor, image: Tensor) -> Tensor:
-    r"""CycleGAN Section 5.2: an image that is of the target already stays as it is.
+    r"""Compute the identity loss of CycleGAN, Section 5.2: images of the target stay as they are.
 
     .. math:: L_{identity} = E[\| G_{ST}(x_T) - x_T \|_1], \text{ as a mean over pixels}
 
@@ -58,12 +58,12 @@ def identity_loss(translated: Tensor, image: Tensor) -> Tensor:
 
 
 def semantic_consistency_loss(segmenter: nn.Module, translated: Tensor, image: Tensor) -> Tensor:
-    r"""CyCADA Eq. 4, one direction: f_S predicts the same before and after the translation.
+    r"""Compute one direction of CyCADA Eq. 4: f_S predicts the same before and after translation.
 
     .. math:: L_{sem} = L_{task}(f_S, G_{ST}(x_S), \arg\max f_S(x_S))
 
     Args:
-        segmenter: f_S, fixed, images to logits (B, C, H, W).
+        segmenter: f_S, a fixed network from images to logits (B, C, H, W).
         translated: G_ST(x_S), or G_TS(x_T) for the other direction.
         image: x_S, or x_T.
     """

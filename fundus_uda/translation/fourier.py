@@ -10,7 +10,7 @@ from skimage.transform import resize
 def exchange_amplitude(
     source: NDArray[Any], target: NDArray[Any], beta: float
 ) -> NDArray[np.float64]:
-    r"""Eq. 3 of FDA: the source's phase, with the target's amplitude at low frequencies.
+    r"""Compute Eq. 3 of FDA: the source's phase, with the target's low-frequency amplitudes.
 
     .. math:: x^{s \to t} = F^{-1}([M_\beta \circ F^A(x^t) + (1 - M_\beta) \circ F^A(x^s),
               F^P(x^s)])
@@ -20,15 +20,15 @@ def exchange_amplitude(
 
     Args:
         source: x^s, (H, W, channels), in any range.
-        target: x^t, with as many channels, in the range of `source`; resized to its size if it
-            has another.
+        target: x^t, (H, W, channels) with as many channels and in the same range as `source`;
+            resized to the size of `source` if it has another.
         beta: in [0, 0.5]. 0 leaves the source as it is; 0.5 exchanges all amplitudes.
 
     Returns:
         (H, W, channels) in about the range of `source`, unclipped.
 
     Raises:
-        ValueError: other numbers of channels, or a beta out of range.
+        ValueError: different numbers of channels, or `beta` out of range.
     """
     if not 0 <= beta <= 0.5:
         raise ValueError(f"Expected beta in [0, 0.5]. Got: {beta}.")

@@ -5,17 +5,17 @@ from torch.nn import functional as F
 
 
 class ResnetGenerator(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] to images (B, 3, H, W), H and W divisible by 4.
+    """Network from images (B, 3, H, W) in [-1, 1] to such images, H and W divisible by 4.
 
-    Johnson et al.'s network as CycleGAN has it (Zhu et al., ICCV 2017, Section 7.2): c7s1-64,
+    Johnson et al.'s network as in CycleGAN (Zhu et al., ICCV 2017, Section 7.2): c7s1-64,
     d128, d256, blocks x R256, u128, u64, c7s1-3, with instance normalisation.
 
     Args:
-        channels: of the first layer, 64 in the paper.
-        blocks: residual blocks, 9 in the paper for images of 256 and more pixels.
-        start_at_identity: give the input plus a learnt change that starts as zero, instead of
-            the tanh of a new image. Not of the paper: it is for trainings too short to learn to
-            copy an image first. The result is in about [-1, 1].
+        channels: number of channels of the first layer, 64 in the paper.
+        blocks: number of residual blocks, 9 in the paper for images of 256 and more pixels.
+        start_at_identity: whether to return the input plus a learnt change that starts at zero,
+            instead of the tanh of a new image. This is not in the paper; it is for trainings too
+            short to learn to copy an image first. The result is in about [-1, 1].
     """
 
     def __init__(self, channels: int, blocks: int, start_at_identity: bool) -> None:
@@ -43,13 +43,13 @@ class ResnetGenerator(nn.Module):
             nn.init.zeros_(last.weight)
 
     def forward(self, image: Tensor) -> Tensor:
-        """See the class."""
+        """Translate images (B, 3, H, W) in [-1, 1], H and W divisible by 4."""
         change: Tensor = self.layers(image)
         return image + change if self.start_at_identity else change.tanh()
 
 
 def translate(generator: nn.Module, image: Tensor) -> Tensor:
-    """`generator` on images (B, 3, H, W) of any size, padded for it by reflection."""
+    """Apply `generator` to images (B, 3, H, W) of any size, padded by reflection."""
     height, width = image.shape[2:]
     padded = F.pad(image, (0, -width % 4, 0, -height % 4), mode="reflect")
     translated: Tensor = generator(padded)[:, :, :height, :width]
@@ -57,7 +57,7 @@ def translate(generator: nn.Module, image: Tensor) -> Tensor:
 
 
 def initialise(layer: nn.Module) -> None:
-    """Weights from N(0, 0.02), as CycleGAN's; to be given to `nn.Module.apply`."""
+    """Draw weights from N(0, 0.02) as in CycleGAN; an argument for `nn.Module.apply`."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, std=0.02)
         assert layer.bias is not None

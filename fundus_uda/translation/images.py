@@ -1,4 +1,4 @@
-"""The images of one domain, as the translations ask for them, and the field that they show."""
+"""Images of one domain as the translations need them, and the field that they show."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,37 +11,38 @@ from numpy.typing import NDArray
 from fundus_uda.engine.checkpoint import fingerprint
 
 Image = NDArray[np.uint8]
-"""(H, W, 3) RGB."""
+"""RGB image, (H, W, 3)."""
 Field = NDArray[np.bool_]
-"""(H, W): where an image shows something, and not the black border around it."""
+"""Mask (H, W) that is True where an image shows something other than its black border."""
 
 
 class Item(Protocol):
-    """What both applications' lists have of an image."""
+    """Interface of an image in the lists of both applications."""
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """Return the name of the image."""
 
     @property
     def image(self) -> Path:
-        """Its file."""
+        """Return the file of the image."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """Images by index, read when asked for."""
+    """Images by index, read on demand."""
 
     ids: list[str]
     read: Callable[[int], Image]
-    """At its own size."""
+    """Function that reads an image by its index, at its own size."""
     working_size: Callable[[int, int], tuple[int, int]]
-    """From an image's height and width to those at which CyCADA's networks see it."""
+    """Function from an image's height and width to those at which CyCADA's networks see it."""
     field: Callable[[Image], Field]
+    """Function from an image to its field."""
     fingerprint: str
-    """Of the list, kept in checkpoints."""
+    """Fingerprint of the list, kept in checkpoints."""
     in_memory: bool
-    """Whether all images fit there at their working size."""
+    """Whether all images fit in memory at their working size."""
 
     @classmethod
     def of(
@@ -52,7 +53,7 @@ class Domain:
         field: Callable[[Image], Field],
         in_memory: bool,
     ) -> "Domain":
-        """The images of an application's own list; its fingerprint is of ids and file sizes."""
+        """Build a domain from an application's list; its fingerprint is of ids and file sizes."""
         listed = [(item.id, item.image.stat().st_size) for item in items]
         ids = [name for name, _ in listed]
         return cls(ids, read, working_size, field, fingerprint(listed), in_memory)
@@ -62,14 +63,14 @@ class Domain:
 
 
 def whole_frame(image: Image) -> Field:
-    """The field of an image without a border: all of it."""
+    """Return the field of an image without a border: all of it."""
     return np.ones(image.shape[:2], dtype=bool)
 
 
 def as_image(values: NDArray[Any], source: Image, field: Field) -> Image:
-    """Translated values (H, W, 3) in about [0, 255], clipped and rounded to an image.
+    """Clip and round translated values (H, W, 3) in about [0, 255] to an image.
 
-    Outside the field, the pixels of `source` stay as they are.
+    Pixels outside the field are those of `source`.
     """
     image = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return np.where(field[..., None], image, source)

@@ -1,4 +1,4 @@
-"""CycleGAN's discriminator: is each patch of 70x70 pixels of one domain, or translated to it?"""
+"""CycleGAN's discriminator: whether patches of 70x70 pixels are real or translated."""
 
 from torch import Tensor, nn
 
@@ -6,14 +6,14 @@ from fundus_uda.translation.generator import initialise
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] to a score per patch, (B, 1, H / 8 - 2, W / 8 - 2).
+    """Network from images (B, 3, H, W) in [-1, 1] to patch scores (B, 1, H / 8 - 2, W / 8 - 2).
 
-    PatchGAN (Isola et al., CVPR 2017; CycleGAN, Section 7.2): C64-C128-C256-C512 with
-    instance normalisation but in the first layer, leaky ReLU of slope 0.2, and a last convolution
-    to one channel without activation.
+    PatchGAN (Isola et al., CVPR 2017; CycleGAN, Section 7.2): C64-C128-C256-C512 with instance
+    normalisation except in the first layer, leaky ReLU of slope 0.2, and a last convolution to one
+    channel without activation.
 
     Args:
-        channels: of the first layer, 64 in the paper.
+        channels: number of channels of the first layer, 64 in the paper.
     """
 
     def __init__(self, channels: int) -> None:
@@ -30,6 +30,6 @@ class PatchDiscriminator(nn.Module):
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        """See the class."""
+        """Score the patches of images (B, 3, H, W) in [-1, 1]."""
         score: Tensor = self.layers(image)
         return score

@@ -1,38 +1,34 @@
 """Settings of a translation."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from fundus_uda.engine.config import (
-    RunSettings,
-    Settings,
-    find_config,
-    load_settings,
-    override,
-)
-from fundus_uda.engine.errors import InputError
+from fundus_uda.config.read import Settings, load_settings, override
+from fundus_uda.engine.settings import RunSettings
+from fundus_uda.errors import InputError
 
 
 class HistogramSettings(Settings):
-    """Histogram matching, channel by channel, with one target image for each source image."""
+    """Settings of histogram matching, by channel, with one target image per source image."""
 
     source: str
-    """Address of the labelled images to translate."""
+    """Data URI of the labelled images to translate."""
     target: str
-    """Address of the images whose style they take; labels that may be there are not read."""
+    """Data URI of the images whose style they take; their labels, if any, are not read."""
     seed: int = Field(0, ge=0)
 
 
 class FourierSettings(HistogramSettings):
-    """See `fourier.exchange_amplitude`."""
+    """Settings of the Fourier translation (see `fourier.exchange_amplitude`)."""
 
     beta: float = Field(0.01, ge=0, le=0.5)
-    """Cycles per pixel up to which the amplitudes are the target's."""
+    """Highest frequency, in cycles per pixel, whose amplitudes are the target's."""
 
 
 class GeneratorSettings(Settings):
-    """See `generator.ResnetGenerator`."""
+    """Settings of the generators (see `generator.ResnetGenerator`)."""
 
     channels: int = Field(64, gt=0)
     blocks: int = Field(9, ge=0)
@@ -40,7 +36,7 @@ class GeneratorSettings(Settings):
 
 
 class CycadaSettings(RunSettings):
-    """CycleGAN with semantic consistency; the defaults are CycleGAN's (Zhu et al., ICCV 2017)."""
+    """Settings of CycleGAN with semantic consistency; defaults of Zhu et al., ICCV 2017."""
 
     source: str
     target: str
@@ -52,7 +48,7 @@ class CycadaSettings(RunSettings):
     generator: GeneratorSettings = GeneratorSettings()
     discriminator_channels: int = Field(64, gt=0)
     lr: float = Field(2e-4, gt=0)
-    """Of Adam, constant in the first half of the training, then falling to 0 linearly."""
+    """Learning rate of Adam, constant in the first half of training, then falling linearly to 0."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,
         0.999,
@@ -60,8 +56,8 @@ class CycadaSettings(RunSettings):
     cycle_weight: float = Field(10.0, ge=0)
     identity_weight: float = Field(5.0, ge=0)
     semantic_weight: float = Field(1.0, ge=0)
-    history: int = Field(50, ge=0)
-    """Past translations of each direction from which the discriminators are shown one in two."""
+    pool_size: int = Field(50, ge=0)
+    """Number of past translations kept per direction; discriminators see one every other time."""
 
 
 TranslationSettings = FourierSettings | HistogramSettings | CycadaSettings
@@ -78,22 +74,22 @@ def read_settings(
     source: str,
     target: str,
     model: str | None,
-    config: str | None,
+    config: str,
     overrides: list[str],
 ) -> TranslationSettings:
-    """Settings of a method, from a file or its shipped one, with `key=value` overrides.
+    """Read the settings of a method from a file or a shipped experiment, with overrides.
 
     Args:
         method: a key of `METHODS`.
-        source: address of the images to translate.
-        target: address of the images whose style they take.
-        model: run folder or checkpoint, for cycada alone.
-        config: a YAML file or a shipped name; None for `translation/METHOD`.
+        source: data URI of the images to translate.
+        target: data URI of the images whose style they take.
+        model: run folder or checkpoint of a source-only model, for cycada alone.
+        config: YAML file, or a profile in whose settings the method is an experiment.
         overrides: `key=value`.
 
     Raises:
-        InputError: unknown method, a model without need or missing, no such file or name, or a
-            problem in it.
+        InputError: an unknown method, a model that is missing or not needed, no such file or
+            profile, or a problem in it.
     """
     if method not in METHODS:
         raise InputError(f"Expected METHOD to be one of {', '.join(METHODS)}. Got: {method!r}.")
@@ -102,7 +98,7 @@ def read_settings(
             "Expected --model RUN, a source-only model for the semantic consistency, with cycada "
             f"and with no other method. Got: {method} with --model {model or 'missing'}."
         )
-    path = find_config(config or f"translation/{method}", "translation")
     given = {"source": source, "target": target, "model": model}
-    addresses = [override(key, value) for key, value in given.items() if value is not None]
-    return load_settings(METHODS[method], path, [*overrides, *addresses])
+    uris = [override(key, value) for key, value in given.items() if value is not None]
+    name = config if Path(config).is_file() else f"{config}/{method}"
+    return load_settings(METHODS[method], name, "translation", [*overrides, *uris])

@@ -1,4 +1,4 @@
-"""The stage: a domain of source images to the same images in the style of the target."""
+"""The translation stage: source images to the same images in the style of the target."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.checkpoint import resume, save_checkpoint
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.loop import advance
+from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.randomness import derive_seed
-from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.errors import InputError
 from fundus_uda.translation.crops import RandomCrops, at_working_size, to_unit
 from fundus_uda.translation.fourier import exchange_amplitude
 from fundus_uda.translation.generator import translate
@@ -30,6 +30,17 @@ from fundus_uda.translation.state import TranslationState, build_translation_sta
 from fundus_uda.translation.step import translation_step
 
 
+def require_ready(settings: TranslationSettings, folder: RunFolder, continue_run: bool) -> None:
+    """Check that a translation can be written into a folder, before anything is read.
+
+    Raises:
+        InputError: the folder is occupied, or there is nothing to continue.
+    """
+    if continue_run and not isinstance(settings, CycadaSettings):
+        raise InputError("Expected --resume with cycada alone, which trains. Got: another method.")
+    folder.require_ready(continue_run)
+
+
 def translated(
     source: Domain,
     target: Domain,
@@ -37,29 +48,26 @@ def translated(
     settings: TranslationSettings,
     folder: RunFolder,
     device: torch.device,
-    continue_run: bool,
 ) -> Iterator[Image]:
-    """The source images in the style of the target, in order, each at its own size.
+    """Return the source images in the style of the target, in order, each at its own size.
 
     Args:
-        source: the images to translate.
-        target: the images whose style they take.
-        segmenter: f_S, images (B, 3, H, W) in [-1, 1] to logits (B, C, H, W); for CyCADA alone.
-        settings: which translation.
-        folder: new or empty, or that of the run to continue.
-        device: where to train.
-        continue_run: of CyCADA alone, resume from the last checkpoint.
+        source: images to translate.
+        target: images whose style they take.
+        segmenter: f_S, a network from images (B, 3, H, W) in [-1, 1] to logits (B, C, H, W); for
+            CyCADA alone.
+        settings: settings of the translation.
+        folder: folder that is ready (see `RunFolder.require_ready`).
+        device: device to train on.
 
     Raises:
-        InputError: wrong images, settings or folder, or nothing to continue.
-        WorkError: a loss is not finite.
+        InputError: wrong images or settings, or a run with others in the folder.
+        RunError: a loss is not finite.
     """
     if isinstance(settings, CycadaSettings):
         assert segmenter is not None
-        state = train_translation(source, target, segmenter, settings, folder, device, continue_run)
+        state = train_translation(source, target, segmenter, settings, folder, device)
         return translate_by_generator(source, state)
-    if continue_run:
-        raise InputError("Expected --resume with cycada alone, which trains. Got: another method.")
     folder.begin(settings, torch.device("cpu"))
     return translate_by_pairs(source, target, settings, folder)
 
@@ -67,15 +75,15 @@ def translated(
 def translate_by_pairs(
     source: Domain, target: Domain, settings: FourierSettings | HistogramSettings, folder: RunFolder
 ) -> Iterator[Image]:
-    """Each source image with the style of one target image, which its id and the seed choose.
+    """Give each source image the style of one target image, chosen by its id and the seed.
 
-    Needs no training. Writes `pairs.csv`, which says who gave the style.
+    No training is needed. `pairs.csv` lists the target image that gave each style.
 
     Args:
-        source: the images to translate.
-        target: the images whose style they take.
-        settings: which translation.
-        folder: already begun.
+        source: images to translate.
+        target: images whose style they take.
+        settings: settings of the translation.
+        folder: run folder that has begun.
 
     Yields:
         The translated source images in order, each at its own size.
@@ -88,7 +96,7 @@ def translate_by_pairs(
         folder.log("pairs", {"source": name, "target": target.ids[partner]})
         image, style = source.read(index), target.read(partner)
         field, style_field = source.field(image), target.field(style)
-        if field.any() and style_field.any():  # else it is all border: no style to give or take
+        if field.any() and style_field.any():  # an image that is all border has no style
             image = as_image(_with_style(image, field, style, style_field, settings), image, field)
         yield image
 
@@ -100,7 +108,7 @@ def _with_style(
     style_field: Field,
     settings: FourierSettings | HistogramSettings,
 ) -> NDArray[np.float64]:
-    """The image in a style, by what both fields show; borders have no say."""
+    """Restyle an image by the pixels inside both fields; borders have no effect."""
     if isinstance(settings, FourierSettings):
         # A border would add frequencies of its own. Each image's mean colour adds none.
         filled, style_filled = (
@@ -120,35 +128,32 @@ def train_translation(
     settings: CycadaSettings,
     folder: RunFolder,
     device: torch.device,
-    continue_run: bool,
 ) -> TranslationState:
     """Train CyCADA's generators into a run folder.
 
     Args:
-        source: the images to translate later.
-        target: images of the style.
-        segmenter: f_S; put on the device and frozen. Checkpoints keep its fingerprint.
-        settings: of the run.
-        folder: new or empty, or that of the run to continue.
-        device: where to train.
-        continue_run: resume from the last checkpoint; the result equals an unbroken run's.
+        source: images to translate later.
+        target: images whose style they take.
+        segmenter: f_S; moved to the device and frozen. Checkpoints keep its fingerprint.
+        settings: settings of the run.
+        folder: folder that is ready (see `RunFolder.require_ready`). A run that has begun resumes
+            from its last checkpoint; the result equals an unbroken run's.
+        device: device to train on.
 
     Returns:
         The state after the last step.
 
     Raises:
         InputError: wrong images, settings or folder.
-        WorkError: a loss is not finite.
+        RunError: a loss is not finite.
     """
-    if continue_run:
-        folder.require_checkpoint()
     data = {
         "source": source.fingerprint,
         "target": target.fingerprint,
         "model": _weights_fingerprint(segmenter),
     }
     state = build_translation_state(settings, device)
-    if continue_run:
+    if folder.is_begun:
         resume(folder.last, state, settings, data)
         folder.rewind(state.step)
     segmenter = segmenter.to(device).eval().requires_grad_(False)
@@ -162,18 +167,18 @@ def train_translation(
     def snapshot() -> None:
         save_checkpoint(folder.last, state, settings, data, classes=0)
 
-    if not continue_run:
-        folder.begin(settings, device)  # only now that the images in memory were readable
+    if not folder.is_begun:
+        folder.begin(settings, device)  # only once the images in memory have been read
         snapshot()  # resumable from the start
-    advance(state, sources, targets, settings, folder, "cycada", update, snapshot)
+    train_loop(state, sources, targets, settings, folder, "cycada", update, snapshot)
     return state
 
 
 def translate_by_generator(source: Domain, state: TranslationState) -> Iterator[Image]:
-    """Each source image by G_ST.
+    """Translate each source image by G_ST.
 
-    The generator works at the model's size. What it changed there is brought to the image's own
-    size and added, so that finer detail stays the source's.
+    The generator works at the model's size. Its change is resized to the image's own size and
+    added to the image, so that finer detail stays the source's.
 
     Yields:
         The translated source images in order, each at its own size.

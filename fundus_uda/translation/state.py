@@ -1,4 +1,4 @@
-"""All that the training of a translation changes, in one object."""
+"""Training state of a translation: everything that its training changes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from torch import nn
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.state import memory_format
 from fundus_uda.translation.generator import ResnetGenerator
-from fundus_uda.translation.history import History
+from fundus_uda.translation.image_pool import ImagePool
 from fundus_uda.translation.patch_discriminator import PatchDiscriminator
 from fundus_uda.translation.settings import CycadaSettings
 
@@ -20,34 +20,34 @@ class TranslationState:
 
     Args:
         generators: "ST" from source to target, and "TS" back.
-        discriminators: "S" and "T", by the domain that they know.
-        generator_optimizer: of both generators.
-        discriminator_optimizer: of both discriminators.
-        histories: of translations, by the domain to which they were translated.
-        device: where all of that is.
-        step: updates done.
+        discriminators: "S" and "T", by the domain whose images are real to them.
+        generator_optimizer: optimiser of both generators.
+        discriminator_optimizer: optimiser of both discriminators.
+        pools: pools of translations, by the domain to which they were translated.
+        device: device of all of these.
+        step: number of updates done.
     """
 
     generators: nn.ModuleDict
     discriminators: nn.ModuleDict
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    histories: dict[str, History]
+    pools: dict[str, ImagePool]
     device: torch.device
     step: int = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain types, for `torch.load(weights_only=True)`."""
+        """Return tensors and plain types, for `torch.load(weights_only=True)`."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        histories = {domain: history.state_dict() for domain, history in self.histories.items()}
-        return {**parts, "histories": histories, "step": self.step}
+        pools = {domain: pool.state_dict() for domain, pool in self.pools.items()}
+        return {**parts, "pools": pools, "step": self.step}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, strictly."""
+        """Restore what `state_dict` returned, strictly."""
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
-        for domain, history in self.histories.items():
-            history.load_state_dict(saved["histories"][domain], self.device)
+        for domain, pool in self.pools.items():
+            pool.load_state_dict(saved["pools"][domain], self.device)
         self.step = saved["step"]
 
     def _parts(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class TranslationState:
 
 
 def build_translation_state(settings: CycadaSettings, device: torch.device) -> TranslationState:
-    """The state at step 0, as a function of the settings."""
+    """Build the state at step 0 from the settings alone."""
     seed_torch(settings.seed, "translation")
     shape = settings.generator
     generators = nn.ModuleDict(
@@ -79,6 +79,6 @@ def build_translation_state(settings: CycadaSettings, device: torch.device) -> T
         discriminators,
         torch.optim.Adam(generators.parameters(), settings.lr, settings.betas),
         torch.optim.Adam(discriminators.parameters(), settings.lr, settings.betas),
-        {domain: History(settings.history) for domain in ("S", "T")},
+        {domain: ImagePool(settings.pool_size) for domain in ("S", "T")},
         device,
     )

@@ -23,20 +23,21 @@ def translation_step(
     segmenter: nn.Module,
     settings: CycadaSettings,
 ) -> dict[str, float]:
-    """One update of the generators (CyCADA Eq. 5 without feature alignment), then of D_S and D_T.
+    """Update the generators once (CyCADA Eq. 5 without feature alignment), then D_S and D_T.
 
     Args:
-        state: changed in place; its step grows by one.
+        state: state to update in place; its step grows by one.
         source: images x_S in [-1, 1]; labels, if there are any, are not used.
         target: images x_T in [-1, 1].
-        segmenter: f_S, images in [-1, 1] to logits; in evaluation mode, its parameters frozen.
-        settings: of the run.
+        segmenter: f_S, a network from images in [-1, 1] to logits, in evaluation mode and with
+            frozen parameters.
+        settings: settings of the run.
 
     Returns:
         The unweighted losses by name, each the sum of both directions.
 
     Raises:
-        WorkError: a loss is not finite; no weight of the network that it is for was updated.
+        RunError: a loss is not finite; the networks that it trains were not updated.
     """
     x_S, x_T = source.image, target.image
     G_ST, G_TS = state.generators["ST"], state.generators["TS"]
@@ -67,7 +68,7 @@ def translation_step(
     state.generator_optimizer.step()
 
     older_S, older_T = (
-        state.histories[domain].exchange(
+        state.pools[domain].exchange(
             fake.detach(), derive_seed(settings.seed, "history", domain, state.step)
         )
         for domain, fake in (("S", fake_S), ("T", fake_T))
@@ -84,5 +85,5 @@ def translation_step(
 
 
 def linear_decay(lr: float, step: int, steps: int) -> float:
-    """`lr` in the first half of the training, then falling to 0 linearly (CycleGAN, Section 4)."""
+    """Return `lr` for the first half of training, then falling to 0 linearly (CycleGAN, Sec. 4)."""
     return lr * min(1.0, 2 * (1 - step / steps))

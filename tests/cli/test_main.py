@@ -13,7 +13,7 @@ from cli import failures
 from cli.main import app
 from fundus_uda import __version__
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.engine.errors import InputError, WorkError
+from fundus_uda.errors import InputError, RunError
 
 
 def run(*arguments):
@@ -27,7 +27,7 @@ def trained(cameras, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "run"
     data = [f"data.source=folder:{cameras / 'a'}", f"data.test=folder:{cameras / 'b'}"]
     small = ["method=source", "data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
-    result = run("train", "fundus/demo", *data, *small, "--out", out)
+    result = run("train", "cpu/demo", *data, *small, "--out", out)
     assert result.returncode == 0, result.stderr
     assert "| Source only | last | 0 | 2 |" in result.stdout
     return out
@@ -63,7 +63,7 @@ def test_version():
 
 
 def test_configs_are_listed_by_name():
-    assert "fundus/asa_cpu" in run("configs").stdout.split()
+    assert "cpu/asa" in run("configs").stdout.split()
 
 
 def test_evaluate_writes_the_report(trained, cameras, tmp_path):
@@ -103,7 +103,7 @@ def test_resume_of_a_finished_run_changes_nothing(trained, cameras):
     before = (trained / "metrics.csv").read_text()
     data = [f"data.source=folder:{cameras / 'a'}", f"data.test=folder:{cameras / 'b'}"]
     small = ["method=source", "data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
-    result = run("train", "fundus/demo", *data, *small, "--out", trained, "--resume")
+    result = run("train", "cpu/demo", *data, *small, "--out", trained, "--resume")
     assert result.returncode == 0, result.stderr
     assert (trained / "metrics.csv").read_text() == before
 
@@ -124,8 +124,8 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "fundus/none", "--out", "x"], "Expected a settings file or one of"),
-        (["train", "fundus/demo", "sead=1", "--out", "x"], "Did you mean seed?"),
+        (["train", "none", "--out", "x"], "settings file or a shipped experiment. Got: 'cpu/none'"),
+        (["train", "cpu/demo", "sead=1", "--out", "x"], "Did you mean seed?"),
         (
             ["inspect", "refuge:/nowhere"],
             "Expected refuge data at /nowhere, a folder. Got: nothing",
@@ -164,7 +164,7 @@ def test_unknown_commands_end_with_2():
     ("error", "code", "printed"),
     [
         (InputError("wrong"), 2, "Error: wrong"),
-        (WorkError("diverged"), 1, "Failed: diverged"),
+        (RunError("diverged"), 1, "Failed: diverged"),
     ],
 )
 def test_exit_codes(error, code, printed, capsys):

@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app, run
-from tests.clinic.fields import whole_field
-from tests.clinic.seeing import run_predict
-from tests.clinic.test_reading import write_dicom
+from tests.fixtures.dicom import write_dicom
+from tests.fixtures.fields import whole_field
+from tests.fixtures.seeing import run_predict
 
 
 def test_a_dicom_becomes_measurements_in_millimetres(cameras, tmp_path, monkeypatch, capsys):

@@ -3,17 +3,14 @@
 import shutil
 
 import pytest
-import torch
 from PIL import Image
 
-from fundus_uda.clinic.batch import predict
-from fundus_uda.clinic.report import write_report
+from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report.page import write_report
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import write_camera
-from tests.clinic.fields import retina
-from tests.clinic.seeing import brightness_model
-
-CPU = torch.device("cpu")
+from tests.fixtures.fields import retina
+from tests.fixtures.seeing import brightness_model
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +23,8 @@ def run(cameras, tmp_path_factory):
         shutil.copy(path, root / "paths")
     Image.fromarray(retina(1)).save(root / "paths" / "R&D <b>.png")
     model = brightness_model(cameras)
-    predict(model, [root / "paths"], root / "before", CPU)
-    predict(model, [root / "paths"], root / "after", CPU, before=root / "before")
+    predict(model, [root / "paths"], root / "before")
+    predict(model, [root / "paths"], root / "after", before=root / "before")
     return root
 
 

@@ -6,12 +6,13 @@ import pytest
 from PIL import Image
 
 from cli.main import run
-from fundus_uda.clinic.crops import show_whole_photographs, write_crops, write_labelled_crops
+from fundus_uda.clinic.crops import write_crops, write_labelled_crops
 from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
-from fundus_uda.engine.errors import InputError
-from tests.clinic.fields import retina, whole_field
-from tests.clinic.test_reading import write_dicom
+from fundus_uda.errors import InputError
+from tests.fixtures.dicom import write_dicom
+from tests.fixtures.fields import retina, whole_field
 
 
 def test_crops_around_the_discs_make_a_dataset(tmp_path):
@@ -64,12 +65,12 @@ def labelled(tmp_path):
 
 def test_masks_say_where_to_crop_and_are_cropped_alike(labelled, tmp_path):
     samples = load_samples(f"folder:{labelled}")
-    assert show_whole_photographs(samples)
+    assert shows_whole_photographs(samples)
     Image.fromarray(np.zeros((300, 400), np.uint8)).save(labelled / "masks" / "right.png")
     table = write_labelled_crops(samples, tmp_path / "out").set_index("image")
     assert table["status"].to_dict() == {"left": "ok", "right": "no_disc"}
     (crop,) = load_samples(f"folder:{tmp_path / 'out'}")
-    assert not show_whole_photographs([crop])
+    assert not shows_whole_photographs([crop])
     mask = np.asarray(Image.open(crop.masks[0]))
     assert mask.shape[0] == mask.shape[1]
     disc = mask > 0

@@ -2,31 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fundus_uda.clinic.pictures import (
-    CUP_COLOUR,
-    DISC_COLOUR,
-    overlay,
-    write_pictures,
-    write_without_disc,
-)
-from tests.clinic.fields import retina
-from tests.clinic.shapes import ellipses
-
-
-def test_overlay_outlines_disc_and_cup_and_leaves_the_rest():
-    mask = ellipses((60, 30), (30, 20))
-    photograph = np.full((*mask.shape, 3), 99, dtype=np.uint8)
-    drawn = overlay(photograph, mask)
-    changed = (drawn != photograph).any(axis=2)
-    assert {tuple(c) for c in drawn[changed].tolist()} == {DISC_COLOUR, CUP_COLOUR}
-    assert tuple(drawn[100, 120]) == DISC_COLOUR  # the left edge of the disc
-    assert tuple(drawn[70, 150]) == CUP_COLOUR  # the top of the cup
-    assert changed.sum() < 0.05 * mask.size
-
-
-def test_overlay_of_an_empty_mask_is_the_photograph():
-    photograph = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
-    assert np.array_equal(overlay(photograph, np.zeros((20, 30), dtype=np.uint8)), photograph)
+from fundus_uda.clinic.pictures import write_pictures, write_without_disc
+from tests.fixtures.fields import retina
+from tests.fixtures.shapes import ellipses
 
 
 def test_a_photograph_without_a_disc_is_shown_without_what_stands_around_it(tmp_path):

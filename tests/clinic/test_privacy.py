@@ -7,20 +7,19 @@ import sys
 import zlib
 
 import pytest
-import torch
 from PIL import Image, ImageDraw
 
 from cli.main import run
-from fundus_uda.clinic import batch
 from fundus_uda.clinic.crops import write_crops, write_labelled_crops
-from fundus_uda.clinic.mask_files import measure_files
+from fundus_uda.clinic.measure import measure_files
+from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import list_photographs
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
-from fundus_uda.engine.errors import InputError
-from tests.clinic.fields import retina, whole_field
-from tests.clinic.seeing import brightness_model, run_predict
-from tests.clinic.test_reading import write_dicom
+from fundus_uda.errors import InputError
+from tests.fixtures.dicom import write_dicom
+from tests.fixtures.fields import retina, whole_field
+from tests.fixtures.seeing import brightness_model, run_predict
 
 NAMES = ("Mustermann", "Erika", "ERIKA", "PID-4711", "19640812", "Musterweg")
 KEY = "a key that no one would guess"
@@ -109,9 +108,7 @@ def test_predict_writes_and_says_nothing_of_the_patient(
 
 
 def test_a_dicom_with_text_in_its_pixels_raises_a_flag(clinic, cameras, tmp_path):
-    table = batch.predict(
-        brightness_model(cameras), [clinic / "PID-4711.dcm"], tmp_path / "out", torch.device("cpu")
-    )
+    table = predict(brightness_model(cameras), [clinic / "PID-4711.dcm"], tmp_path / "out")
     assert "text_in_pixels" in table["flags"][0].split()
 
 

@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 from pathlib import Path
 
@@ -8,55 +11,13 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 from pydicom.pixels import convert_color_space
-from pydicom.uid import (
-    ExplicitVRLittleEndian,
-    OphthalmicPhotography8BitImageStorage,
-    OphthalmicPhotography16BitImageStorage,
-    generate_uid,
-)
 
-from fundus_uda.clinic.reading import Photograph, Source, list_photographs, read
-from fundus_uda.engine.errors import InputError
-
-NAME, NUMBER = "Mustermann^Erika", "PID-4711"
-HEIGHT, WIDTH = 24, 36
+from fundus_uda.clinic.reading import LoadedPhotograph, PhotographFile, list_photographs, read
+from fundus_uda.errors import InputError
+from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
 
 
-def eye(seed=0) -> np.ndarray:
-    """A smooth picture that is neither square nor symmetrical."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    red = 60 + 5 * y + seed
-    return np.stack([red, 2 * x + 40, y + x], axis=-1).astype(np.uint8)
-
-
-def write_dicom(path, pixels, colours="RGB", bits=8, frames=1, **tags):
-    """`pixels` as stored: (H, W), (H, W, 3), or with the frames first."""
-    data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.SOPClassUID = (
-        OphthalmicPhotography8BitImageStorage
-        if bits == 8
-        else OphthalmicPhotography16BitImageStorage
-    )
-    data.SOPInstanceUID = generate_uid()
-    data.PatientName, data.PatientID, data.PatientBirthDate = NAME, NUMBER, "19640812"
-    data.PhotometricInterpretation = colours
-    data.SamplesPerPixel = 1 if colours.startswith("MONO") else 3
-    if data.SamplesPerPixel == 3:
-        data.PlanarConfiguration = 0
-    data.Rows, data.Columns = HEIGHT, WIDTH
-    data.NumberOfFrames = frames
-    data.BitsAllocated, data.BitsStored, data.HighBit = 8 if bits == 8 else 16, bits, bits - 1
-    data.PixelRepresentation = 0
-    for tag, value in tags.items():
-        setattr(data, tag, value)
-    data.PixelData = np.ascontiguousarray(pixels).tobytes()
-    data.save_as(path, enforce_file_format=True)
-    return path
-
-
-def read_one(path, **kwargs) -> Photograph:
+def read_one(path, **kwargs) -> LoadedPhotograph:
     (source,) = list_photographs([path], **kwargs)
     return read(source)
 
@@ -172,7 +133,7 @@ def test_a_frame_is_read_without_the_others(tmp_path):
     frames = np.zeros((100, 200, 200, 3), dtype=np.uint8)
     path = write_dicom(tmp_path / "a.dcm", frames, frames=100, Rows=200, Columns=200)
     tracemalloc.start()
-    found = read(Source("a", path, frame=99))
+    found = read(PhotographFile("a", path, frame=99))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.pixels.shape == (200, 200, 3)
@@ -271,7 +232,7 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
         "no pixels": "Expected a DICOM photograph. Got: a DICOM file without pixels.",
     }
     damaged = "Expected a readable DICOM file. Got: a damaged or unknown one."
-    assert found == Photograph("a", "unreadable", reasons.get(damage, damaged))
+    assert found == LoadedPhotograph("a", "unreadable", reasons.get(damage, damaged))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +283,7 @@ def test_a_header_that_announces_countless_frames_is_one_unreadable_photograph(t
 
 
 def test_a_missing_file_is_a_row(tmp_path):
-    assert read(Source("a", tmp_path / "a.png")).status == "unreadable"
+    assert read(PhotographFile("a", tmp_path / "a.png")).status == "unreadable"
 
 
 def test_dicom_files_named_by_uid_keep_their_whole_names(tmp_path):
@@ -355,3 +316,53 @@ def test_a_file_that_may_not_be_read_is_a_row(tmp_path, monkeypatch, name):
     found = read(source)
     assert (found.id, found.status) == (source.id, "unreadable")
     assert found.reason == "Expected a file that may be read. Got: no permission to."
+
+
+def test_importing_leaves_the_switches_of_pydicom_and_simpleitk_alone():
+    """In a fresh process, since reading turns their warnings off for the whole of it."""
+    code = """
+        import importlib, pkgutil
+        import pydicom
+        import SimpleITK as sitk
+        import fundus_uda.clinic
+
+        def switches():
+            plain = {n: v for n, v in vars(pydicom.config).items() if isinstance(v, (bool, int))}
+            return plain | vars(pydicom.config.settings) | {
+                "warnings": sitk.ProcessObject.GetGlobalWarningDisplay(),
+                "debug": sitk.ProcessObject.GetGlobalDefaultDebug(),
+                "threader": sitk.ProcessObject.GetGlobalDefaultThreader(),
+                "threads": sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(),
+                "reading": pydicom.config.settings.reading_validation_mode,
+            }
+
+        before = switches()
+        assert before["warnings"] and before["reading"] == pydicom.config.WARN, before
+        found = pkgutil.walk_packages(fundus_uda.clinic.__path__, "fundus_uda.clinic.")
+        for name in [module.name for module in found]:
+            importlib.import_module(name)
+            assert switches() == before, name
+            print(name)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert {"fundus_uda.clinic.reading", "fundus_uda.clinic.dicom_pixels"} <= {
+        *ended.stdout.split()
+    }
+
+
+@pytest.mark.parametrize("uses", [list_photographs, read], ids=["list_photographs", "read"])
+def test_listing_and_reading_turn_the_warnings_off(tmp_path, monkeypatch, uses):
+    path = write_dicom(tmp_path / "a.dcm", eye())
+    settings = pydicom.config.settings
+    monkeypatch.setattr(settings, "reading_validation_mode", pydicom.config.WARN)
+    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(True)
+    try:
+        uses([path] if uses is list_photographs else PhotographFile("a", path))
+        assert settings.reading_validation_mode == pydicom.config.IGNORE
+        assert not sitk.ProcessObject.GetGlobalWarningDisplay()
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warns)

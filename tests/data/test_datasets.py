@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from fundus_uda.data.datasets import LAYOUTS, load_samples
-from fundus_uda.data.masks import read_mask
+from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import require_masks, without_masks
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 DISC = np.zeros((12, 10), dtype=bool)
 DISC[2:10, 2:8] = True
@@ -74,9 +74,9 @@ def test_rim_one_r3_uses_the_left_half_and_the_chosen_expert(tmp_path):
     (test,) = load_samples(f"rim-one-r3:{tmp_path}#test")
     assert (train.id, test.id) == ("G-1-L", "N-1-L")
     assert np.array_equal(read_mask(test)[0], CLASSES)
-    for address in (f"rim-one-r3:{tmp_path}#train", f"rim-one-r3:{tmp_path}#test"):
-        assert np.array_equal(read_mask(load_samples(address, "expert1")[0])[0], CLASSES)
-        assert np.array_equal(read_mask(load_samples(address, "expert2")[0])[0], DISC.astype(int))
+    for uri in (f"rim-one-r3:{tmp_path}#train", f"rim-one-r3:{tmp_path}#test"):
+        assert np.array_equal(read_mask(load_samples(uri, "expert1")[0])[0], CLASSES)
+        assert np.array_equal(read_mask(load_samples(uri, "expert2")[0])[0], DISC.astype(int))
 
 
 def test_rim_one_r3_has_99_training_and_60_test_eyes(tmp_path):
@@ -199,7 +199,7 @@ def test_the_target_list_has_no_trace_of_masks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "message"),
+    ("uri", "message"),
     [
         ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge"),
         ("refuse:/x", "Got: 'refuse:/x'"),
@@ -209,9 +209,9 @@ def test_the_target_list_has_no_trace_of_masks(tmp_path):
         ("manifest:/tmp", "Expected manifest data at /tmp, a file. Got: a folder"),
     ],
 )
-def test_wrong_addresses_are_explained(address, message):
+def test_wrong_addresses_are_explained(uri, message):
     with pytest.raises(InputError, match=message):
-        load_samples(address)
+        load_samples(uri)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in LAYOUTS if kind != "manifest"])
@@ -284,15 +284,15 @@ def test_a_broken_manifest_is_explained(name, text, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "images"),
+    ("uri", "images"),
     [
         ("refuge:{}/refuge#train", 321),
         ("drishti-gs:{}/drishti_gs#train", 50),
         ("drishti-gs:{}/drishti_gs#test", 51),
     ],
 )
-def test_real_photographs(address, images, real_data):
-    samples = require_masks(load_samples(address.format(real_data)), address)
+def test_real_photographs(uri, images, real_data):
+    samples = require_masks(load_samples(uri.format(real_data)), uri)
     assert len(samples) == images
     mask, clipped = read_mask(samples[0])
     assert set(np.unique(mask)) == {0, 1, 2}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.masks import read_mask
+from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.synthetic import CAMERAS, render, write_camera
 from fundus_uda.data.transforms import read_photograph
 

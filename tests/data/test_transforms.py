@@ -6,15 +6,15 @@ from PIL import Image
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
     content_box,
+    eval_transforms,
     fixed_transforms,
-    plain_transforms,
     random_transforms,
     read_photograph,
     read_sample,
     strong_transforms,
-    teaching_transforms,
+    weak_strong_transforms,
 )
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
 
@@ -74,7 +74,7 @@ def test_fixed_geometry_fits_the_longer_side_and_content_box_inverts_it(height_w
 
 def test_plain_pipeline_normalises_each_channel(tmp_path):
     path = save(tmp_path / "i.png", np.full((8, 8, 3), (255, 0, 51)))
-    item = plain_transforms(MEAN, STD)(fixed_transforms(64)(read_sample(Sample("i", path))))
+    item = eval_transforms(MEAN, STD)(fixed_transforms(64)(read_sample(Sample("i", path))))
     assert type(item["image"]) is torch.Tensor
     assert item["image"].dtype == torch.float32
     expected = torch.tensor([(1 - 0.5) / 0.2, (0 - 0.4) / 0.2, (0.2 - 0.3) / 0.2])
@@ -154,7 +154,7 @@ def test_a_strip_is_refused_before_its_short_side_rounds_to_nothing(tmp_path):
 def test_the_strong_view_shows_the_same_geometry_in_other_colours():
     image = torch.full((3, 64, 64), 60, dtype=torch.uint8)
     image[:, 20:26, 38:46] = 250
-    transform = teaching_transforms((0.0,) * 3, (1.0,) * 3)
+    transform = weak_strong_transforms((0.0,) * 3, (1.0,) * 3)
     differ = 0
     for seed in range(5):
         views = transform.set_random_state(seed)({"image": image.clone()})

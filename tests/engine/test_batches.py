@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fundus_uda.engine.batches import batch_keys, batch_stream
-from fundus_uda.engine.errors import InputError
-from tests.engine.tiny import TinyImages
+from fundus_uda.errors import InputError
+from tests.fixtures.tiny_engine import TinyImages
 
 
 def stream(length=5, start=0, workers=0, domain="source"):

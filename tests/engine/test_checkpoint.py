@@ -4,33 +4,21 @@ import sys
 import pytest
 import torch
 
+from fundus_uda.engine import train
 from fundus_uda.engine.checkpoint import FORMAT, load_checkpoint, resume, save_checkpoint
-from fundus_uda.engine.errors import InputError, WorkError
-from tests.engine.tiny import CLASSES, assert_identical, run, settings, state
+from fundus_uda.errors import InputError, RunError
+from tests.fixtures.runs import assert_identical, power_failure
+from tests.fixtures.tiny_engine import CLASSES, run, settings, state
 
 
 @pytest.mark.parametrize("method", ["source", "asa", "asa_asc"])
-def test_seven_steps_equal_three_and_four(method, tmp_path, monkeypatch):
+def test_seven_steps_equal_three_and_four(method, tmp_path):
     of = settings(method=method)
     whole = state(of)
     run(whole, of, tmp_path / "whole")
 
-    class StopError(Exception):
-        pass
-
-    def stop_after_three(train_state, *arguments):
-        if train_state.step == 3:
-            raise StopError
-        return step(train_state, *arguments)
-
-    from fundus_uda.engine import loop
-
-    step = loop.adaptation_step
-    monkeypatch.setattr(loop, "adaptation_step", stop_after_three)
-    with pytest.raises(StopError):
+    with power_failure(train, "adaptation_step", at=3):
         run(state(of), of, tmp_path / "parts")
-    monkeypatch.setattr(loop, "adaptation_step", step)
-
     torch.rand(5)  # whatever happens in between
     parts = state(of)
     resume(tmp_path / "parts" / "last.pt", parts, of, {"source": "s"})
@@ -72,7 +60,7 @@ def test_a_failed_write_keeps_the_old_checkpoint_alone(kind, tmp_path, monkeypat
         raise kind("disk full")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(WorkError, match="Got: disk full .* Make room, then go on with --resume"):
+    with pytest.raises(RunError, match="Got: disk full .* Make room, then go on with --resume"):
         save_checkpoint(path, state(of), of, {}, CLASSES)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -83,19 +71,19 @@ def test_a_file_size_limit_ends_without_a_traceback(tmp_path):
 import resource, sys
 from pathlib import Path
 from fundus_uda.engine.checkpoint import save_checkpoint
-from fundus_uda.engine.errors import WorkError
-from tests.engine.tiny import CLASSES, settings, state
+from fundus_uda.errors import RunError
+from tests.fixtures.tiny_engine import CLASSES, settings, state
 of = settings()
 ready = state(of)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     save_checkpoint(Path(sys.argv[1]), ready, of, {}, CLASSES)
-except WorkError:
-    print("WorkError")
+except RunError:
+    print("RunError")
 """
     command = [sys.executable, "-c", code, str(tmp_path / "last.pt")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (result.stdout, result.returncode) == ("WorkError\n", 0), result.stderr
+    assert (result.stdout, result.returncode) == ("RunError\n", 0), result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 
 CPU = torch.device("cpu")
 
@@ -27,9 +27,9 @@ def test_devices(monkeypatch):
 
 FAULTS = """
 import resource, sys, torch
-from fundus_uda.engine.device import keep_freed_memory
+from fundus_uda.engine.device import retain_freed_memory
 if sys.argv[1] == "keep":
-    keep_freed_memory()
+    retain_freed_memory()
 layer, image = torch.nn.Conv2d(8, 8, 3), torch.randn(8, 8, 256, 256)
 def faults_of(steps):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -12,7 +12,7 @@ from fundus_uda.engine.selection import (
     has_collapsed,
     selection_score,
 )
-from tests.engine.tiny import run, segmenter, settings, state
+from tests.fixtures.tiny_engine import run, segmenter, settings, state
 
 LABELS = torch.tensor([0.7, 0.2, 0.1])
 

@@ -14,11 +14,11 @@ from fundus_uda.affinity import (
     segmentation_loss,
 )
 from fundus_uda.engine.batches import Batch, batch_stream
-from fundus_uda.engine.errors import WorkError
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.step import adaptation_step
-from tests.engine.tiny import TinyImages, settings, state
+from fundus_uda.errors import RunError
+from tests.fixtures.tiny_engine import TinyImages, settings, state
 
 
 def batches() -> tuple[Batch, Batch]:
@@ -46,13 +46,13 @@ def test_every_method_updates_what_it_should(name):
         expected.add("regulariser_target")
     if METHODS[name].regularises_source:
         expected.add("regulariser_source")
-    if METHODS[name].discriminator_sees:
+    if METHODS[name].discriminator_input:
         expected |= {"adversarial", "discriminator"}
         weight = "layers.0.weight"
         after = trained.discriminator.state_dict()[weight]
         assert not torch.equal(after, before["discriminator"][weight])
     if METHODS[name].teacher:
-        expected |= {"teacher", "taught"}
+        expected |= {"teacher", "pseudo_label_fraction"}
         moved = not torch.equal(trained.teacher[4].weight, before["teacher"]["4.weight"])
         assert moved == (METHODS[name].teacher == "mean")
     assert losses.keys() == expected
@@ -112,7 +112,7 @@ def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
     (0.5 * loss).backward()
     weight = reference.segmenter[4].weight
     expected = (weight - 0.05 * weight.grad).detach()
-    assert losses == {"teacher": pytest.approx(loss.item()), "taught": 1}
+    assert losses == {"teacher": pytest.approx(loss.item()), "pseudo_label_fraction": 1}
     torch.testing.assert_close(trained.segmenter[4].weight.detach(), expected)
     mean = 0.9 * reference.teacher[4].weight + 0.1 * expected
     torch.testing.assert_close(trained.teacher[4].weight, mean)
@@ -121,7 +121,10 @@ def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
 def test_a_teacher_that_is_sure_of_nothing_teaches_nothing_and_says_so():
     of = settings(method="self_training", adaptation={"teacher": {"confidence": 1.0}})
     _, target = batches()
-    assert adaptation_step(state(of), None, target, of) == {"teacher": 0, "taught": 0}
+    assert adaptation_step(state(of), None, target, of) == {
+        "teacher": 0,
+        "pseudo_label_fraction": 0,
+    }
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
@@ -143,7 +146,7 @@ def test_adabn_changes_the_running_statistics_alone(precision):
 def test_running_statistics_are_those_of_the_source_where_settings_say_so(method):
     weights = {"adversarial_weight": 0, "regulariser_weight": 0, "teacher": {"weight": 0}}
     of, both = (
-        settings(method=method, adaptation=weights | {"statistics": statistics})
+        settings(method=method, adaptation=weights | {"batch_norm_statistics": statistics})
         for statistics in ("source", "both")
     )
     adapted, source_alone, of_both = state(of), state(of), state(of)
@@ -211,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     trained = state(of)
     before = copy.deepcopy(trained.segmenter.state_dict())
     source, target = batches()
-    with pytest.raises(WorkError, match="segmentation = nan at step 0"):
+    with pytest.raises(RunError, match="segmentation = nan at step 0"):
         adaptation_step(trained, source._replace(image=source.image * float("nan")), target, of)
     assert trained.step == 0
     for name, weight in trained.segmenter.named_parameters():

@@ -8,12 +8,12 @@ import torch
 import yaml
 from PIL import Image
 
-from fundus_uda import reproduction
-from fundus_uda.engine.config import override
-from fundus_uda.reproduction import reproduce
+from fundus_uda.config.read import override
+from fundus_uda.experiments import reproduce as reproduction
+from fundus_uda.experiments.reproduce import reproduce
 from roadscene.application import ROADSCENE
 from roadscene.settings import RoadSettings, read_settings
-from tests.roadscene.tiny import streets
+from tests.fixtures.tiny_streets import streets
 
 CPU = torch.device("cpu")
 SMALL = ["crop=32", "generator.channels=2", "generator.blocks=1", "discriminator_channels=2",
@@ -77,7 +77,8 @@ def test_the_oracle_costs_what_images_of_the_targets_size_cost(root):
     gflops = {}
     for method in ("source", "oracle"):
         given = [*tiny(root), "data.source_size=[64,128]"]
-        gflops[method] = ROADSCENE.step_cost(ROADSCENE.read_settings(method, "cpu", given), CPU)[0]
+        of = ROADSCENE.read_settings(ROADSCENE.in_profile(method, "cpu"), given)
+        gflops[method] = ROADSCENE.step_cost(of, CPU)[0]
     assert gflops["source"] == pytest.approx(2 * gflops["oracle"], rel=0.02)
 
 
@@ -90,12 +91,14 @@ def settings_of(run: Path):
 def test_every_row_has_settings_in_both_profiles(table, profile, monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "data")
     for row in ROADSCENE.tables[table].values():
-        read = ROADSCENE.read_settings(row.config, profile, list(row.overrides))
-        assert read.method == row.config
+        name = ROADSCENE.in_profile(row.experiment, profile)
+        read = ROADSCENE.read_settings(name, list(row.overrides))
+        assert read.method == row.experiment
 
 
 def test_the_paper_profile_of_self_training_is_that_of_its_shipped_settings(monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "data")
-    shipped = read_settings("roadscene/gta5/resnet101_asa_st", [])
-    ours = ROADSCENE.read_settings("self_training", "paper", ["start=runs/gta5_asa"])
+    shipped = read_settings("gta5/resnet101_asa_st", [])
+    name = ROADSCENE.in_profile("self_training", "paper")
+    ours = ROADSCENE.read_settings(name, ["start=runs/gta5_asa"])
     assert ours == shipped

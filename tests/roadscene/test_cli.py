@@ -5,10 +5,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.roadscene import app
-from fundus_uda.engine.errors import InputError
-from tests.roadscene.tiny import ids_of, streets, write_ids, write_image
+from fundus_uda.errors import InputError
+from tests.fixtures.tiny_streets import ids_of, streets, write_ids, write_image
 
 runner = CliRunner()
+BENCHMARKS = {"cpu", "gta5", "synthia", "cross_city"}
 
 
 def command(*arguments):
@@ -67,16 +68,15 @@ def test_train_evaluate_predict_draw_and_compare(tmp_path):
         f"data.source=cityscapes:{root / 'source'}#train",
         f"data.target=cityscapes:{target}#train",
         f"data.test=cityscapes:{target}#val",
-        "method=asc",
     ]
-    arguments = ["train", "roadscene/cpu", *overrides, "--out", str(run), "--device", "cpu"]
+    arguments = ["train", "asc", *overrides, "--out", str(run), "--device", "cpu"]
     trained = runner.invoke(app, arguments)
     assert trained.exit_code == 0, trained.output
     assert "| ASC | last | 0 | 1 |" in trained.output
 
     out = tmp_path / "evaluation"
-    address = f"cityscapes:{target}#val"
-    scored = runner.invoke(app, ["evaluate", str(run), address, "--out", str(out)])
+    uri = f"cityscapes:{target}#val"
+    scored = runner.invoke(app, ["evaluate", str(run), uri, "--out", str(out)])
     assert scored.exit_code == 0, scored.output
     assert {path.name for path in out.iterdir()} == {
         "iou.csv", "summary.json", "colour", "export"
@@ -89,8 +89,17 @@ def test_train_evaluate_predict_draw_and_compare(tmp_path):
     assert predicted.exit_code == 0, predicted.output
     assert "label_ids and colour of 2 images" in predicted.output
 
+    (images / "broken.png").write_bytes(b"nothing")
+    in_part = runner.invoke(
+        app, ["predict", str(run), str(images), "--out", str(tmp_path / "in_part")]
+    )
+    assert in_part.exit_code == 3, in_part.output
+    assert "label_ids and colour of 2 images" in in_part.output
+    assert "broken: Expected a readable image" in in_part.output
+    (images / "broken.png").unlink()
+
     picture = tmp_path / "picture.png"
-    arguments = ["draw", address, str(run), "--out", str(picture), "--affinity", "diagonal"]
+    arguments = ["draw", uri, str(run), "--out", str(picture), "--affinity", "diagonal"]
     drawn = runner.invoke(app, arguments)
     assert drawn.exit_code == 0, drawn.output
     assert f"Wrote {picture}" in drawn.output
@@ -111,14 +120,14 @@ def test_published_checkpoint_is_read_with_settings(tmp_path, monkeypatch):
     weights = {f"module.{k}": v for k, v in DeepLabV2VGG16(19).state_dict().items()}
     torch.save({"state_dict": weights}, tmp_path / "published.pth")
     arguments = ["evaluate", str(tmp_path / "published.pth"), f"cityscapes:{root / 'target'}#val",
-                 "--out", str(tmp_path / "out"), "--published", "roadscene/gta5/vgg16_asa",
+                 "--out", str(tmp_path / "out"), "--published", "gta5/vgg16_asa",
                  "--set", "preset=released", "--set", "data.target_size=[64, 64]"]  # fmt: skip
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "published.pth: 38 tensors loaded" in result.output
     sixteen = [*arguments, "--set", "data.classes=16", "--out", str(tmp_path / "new")]
     alone = ["evaluate", "x", "cityscapes:x", "--set", "preset=released"]
-    with pytest.raises(InputError, match="--published CONFIG with --set"):
+    with pytest.raises(InputError, match="--published EXPERIMENT with --set"):
         runner.invoke(app, alone, catch_exceptions=False)
     with pytest.raises(InputError, match="main head of 16 classes"):
         runner.invoke(app, sixteen, catch_exceptions=False)
@@ -126,5 +135,5 @@ def test_published_checkpoint_is_read_with_settings(tmp_path, monkeypatch):
 
 def test_configs_are_listed():
     listed = runner.invoke(app, ["configs"]).output.split()
-    assert "roadscene/gta5/resnet101_asa" in listed
-    assert all(name.startswith("roadscene/") for name in listed)
+    assert "gta5/resnet101_asa" in listed
+    assert all(name.split("/")[0] in BENCHMARKS for name in listed)

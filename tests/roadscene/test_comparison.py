@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.comparison import as_markdown, compare
 from roadscene.evaluation import write_evaluation
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.classes import IGNORE
 from roadscene.data import (
     Frame,
@@ -13,7 +13,7 @@ from roadscene.data import (
     require_labels,
     without_labels,
 )
-from tests.roadscene.tiny import ids_of, write_ids, write_image, write_png16
+from tests.fixtures.tiny_streets import ids_of, write_ids, write_image, write_png16
 
 
 def write_gta5(root, name="00001", ids=(0, 7, 8, 33, 34)):
@@ -105,7 +105,7 @@ def test_cross_city_has_labels_for_its_test_images_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "message"),
+    ("uri", "message"),
     [
         ("kitti:/data", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of gta5"),
         ("cityscapes", "Got: 'cityscapes'"),
@@ -116,10 +116,10 @@ def test_cross_city_has_labels_for_its_test_images_alone(tmp_path):
         ("cityscapes:{}#val", "Expected cityscapes images at .* Got: none. In .*: Rome"),
     ],
 )
-def test_bad_addresses(tmp_path, address, message):
+def test_bad_addresses(tmp_path, uri, message):
     write_rome(tmp_path)
     with pytest.raises(InputError, match=message):
-        load_frames(address.format(tmp_path))
+        load_frames(uri.format(tmp_path))
 
 
 def test_image_without_label_names_both_files(tmp_path):

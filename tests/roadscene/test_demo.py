@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene import demo
 
 

@@ -8,16 +8,16 @@ from torch import nn
 
 from fundus_uda.affinity import adversarial_loss, discriminator_loss, segmentation_loss
 from fundus_uda.engine.batches import Batch, batch_keys, batch_stream
-from fundus_uda.engine.config import EngineSettings
-from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import ParameterGroup, build_state
 from fundus_uda.engine.step import adaptation_step
+from fundus_uda.errors import InputError
 from roadscene.data import Frame
 from roadscene.deeplab_v2 import DeepLabV2ResNet101
 from roadscene.images import RoadImages
 from roadscene.model import NORMALISATIONS
-from tests.roadscene.tiny import write_image
+from tests.fixtures.tiny_streets import write_image
 
 CPU = torch.device("cpu")
 AUXILIARY = {"segmentation_weight": 0.1, "adversarial_weight": 0.0002}
@@ -70,7 +70,7 @@ def test_multi_level_step_is_the_weighted_sum_of_both_levels(method):
         ("", 0, state.discriminator, 1.0, 0.001),
         ("_auxiliary", 1, state.auxiliary_discriminator, 0.1, 0.0002),
     ]
-    sees, expected, objective = METHODS[method].discriminator_sees, {}, 0
+    sees, expected, objective = METHODS[method].discriminator_input, {}, 0
     for suffix, index, D, segmentation_weight, adversarial_weight in levels:
         logits_s, logits_t = network(source.image)[index], network(target.image)[index]
         A_s, A_t = (sees(logits.softmax(dim=1), of.affinity) for logits in (logits_s, logits_t))

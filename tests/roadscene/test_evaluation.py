@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.classes import CLASSES, IGNORE
 from roadscene.data import load_frames
 from roadscene.evaluation import (
@@ -20,7 +20,8 @@ from roadscene.evaluation import (
     mean_iou,
     write_evaluation,
 )
-from tests.roadscene.tiny import settings, streets, write_ids
+from roadscene.model import Model
+from tests.fixtures.tiny_streets import settings, streets, write_ids
 
 ID_OF_MBIKE = 32
 INDEX = {c.name: i for i, c in enumerate(CLASSES)}
@@ -111,6 +112,10 @@ class Painter(nn.Module):
         return nn.functional.one_hot(level, 19).permute(0, 3, 1, 2).float()
 
 
+def painter(root) -> Model:
+    return Model(Painter(), settings(root), torch.device("cpu"))
+
+
 def test_iou_equals_the_official_evaluators(tmp_path, monkeypatch):
     monkeypatch.setenv("CITYSCAPES_RESULTS", str(tmp_path / "pictures" / "export"))
     from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
@@ -120,8 +125,7 @@ def test_iou_equals_the_official_evaluators(tmp_path, monkeypatch):
     ids = [label_id for label_id in range(34) if label_id != ID_OF_MBIKE]
     for frame in frames:  # the ignored ones too
         write_ids(frame.label, np.resize(np.repeat(ids, 200), (64, 96)))
-    of = settings(root)
-    confusion = evaluate(Painter(), of, frames, torch.device("cpu"), tmp_path / "pictures")
+    confusion = evaluate(painter(root), frames, tmp_path / "pictures")
 
     official.args.predictionPath = None
     official.args.predictionWalk = None
@@ -145,7 +149,7 @@ def test_iou_equals_the_official_evaluators(tmp_path, monkeypatch):
 def test_export_holds_one_file_per_image_and_nothing_else(tmp_path):
     root = streets(tmp_path)
     frames = load_frames(f"cityscapes:{root / 'target'}#val")
-    evaluate(Painter(), settings(root), frames, torch.device("cpu"), tmp_path / "pictures")
+    evaluate(painter(root), frames, tmp_path / "pictures")
     expected = {f"{frame.id}.png" for frame in frames}
     for folder in ("export", "colour"):
         assert {path.name for path in (tmp_path / "pictures" / folder).iterdir()} == expected
@@ -157,4 +161,4 @@ def test_labels_without_a_single_class_are_refused(tmp_path):
     for frame in frames:
         write_ids(frame.label, np.zeros((64, 96)))
     with pytest.raises(InputError, match="Expected labelled pixels in 2 labels.*labelIds.png"):
-        evaluate(Painter(), settings(root), frames, torch.device("cpu"))
+        evaluate(painter(root), frames)

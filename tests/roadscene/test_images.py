@@ -4,11 +4,11 @@ import torch
 from PIL import Image
 
 from fundus_uda.engine.batches import SampleKey
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.data import Frame
 from roadscene.images import Normalisation, RoadImages, network_input
 from roadscene.model import NORMALISATIONS
-from tests.roadscene.tiny import ids_of, write_ids, write_image
+from tests.fixtures.tiny_streets import ids_of, write_ids, write_image
 
 PLAIN = Normalisation("RGB", (0.0, 0.0, 0.0))
 RED, GREEN, BLUE = 200.0, 100.0, 50.0

@@ -1,8 +1,8 @@
 import pytest
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.inspection import inspect
-from tests.roadscene.tiny import ids_of, write_ids, write_image, write_png16
+from tests.fixtures.tiny_streets import ids_of, write_ids, write_image, write_png16
 
 
 def test_counts_sizes_and_shares(tmp_path):

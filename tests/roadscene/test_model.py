@@ -3,11 +3,11 @@ import torch
 from torch.nn import functional as F
 
 from fundus_uda.engine.checkpoint import save_checkpoint
-from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.state import build_state
+from fundus_uda.errors import InputError
 from roadscene.deeplab_v2 import DeepLabV2VGG16
 from roadscene.model import build_network, load_model, logits_at, normalisation, parameter_groups
-from tests.roadscene.tiny import NETWORK, settings
+from tests.fixtures.tiny_streets import NETWORK, settings
 
 CPU = torch.device("cpu")
 VGG = {"architecture": "deeplab_v2", "backbone": "vgg16", "weights": "random"}

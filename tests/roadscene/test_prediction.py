@@ -4,10 +4,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.classes import CLASSES, class_table
+from roadscene.model import Model
 from roadscene.prediction import predict
-from tests.roadscene.tiny import settings, streets, write_image
+from tests.fixtures.tiny_streets import settings, streets, write_image
 
 CPU = torch.device("cpu")
 
@@ -32,7 +33,8 @@ def test_every_class_is_written_as_its_cityscapes_id_and_colour(tmp_path, classe
     of = of.model_copy(update={"data": of.data.model_copy(update={"classes": classes})})
     for index, road_class in enumerate(class_table(classes)):
         out = tmp_path / str(index)
-        assert predict(Always(index, classes), of, [tmp_path / "in"], out, CPU) == 1
+        table = predict(Model(Always(index, classes), of, CPU), [tmp_path / "in"], out)
+        assert table["status"].tolist() == ["ok"]
         ids = np.asarray(Image.open(out / "label_ids" / "a.png"))
         colours = np.asarray(Image.open(out / "colour" / "a.png"))
         assert ids.shape == (20, 30)
@@ -43,21 +45,23 @@ def test_every_class_is_written_as_its_cityscapes_id_and_colour(tmp_path, classe
 def test_files_and_folders_may_be_mixed_but_names_must_differ(tmp_path):
     for name in ("one/a.png", "one/b.jpg", "two/a.png"):
         write_image(tmp_path / name)
-    of, network = settings(tmp_path), Always(0, len(CLASSES))
+    model = Model(Always(0, len(CLASSES)), settings(tmp_path), CPU)
     paths = [tmp_path / "one" / "b.jpg", tmp_path / "two"]
-    assert predict(network, of, paths, tmp_path / "out", CPU) == 2
+    table = predict(model, paths, tmp_path / "out")
+    assert table["image"].tolist() == ["b", "a"]
+    assert table["status"].tolist() == ["ok", "ok"]
     with pytest.raises(InputError, match="different names.*one/a.png and .*two/a.png"):
-        predict(network, of, [tmp_path / "one", tmp_path / "two"], tmp_path / "new", CPU)
+        predict(model, [tmp_path / "one", tmp_path / "two"], tmp_path / "new")
     with pytest.raises(InputError, match="Expected an image or a folder of images. Got: .*three"):
-        predict(network, of, [tmp_path / "three"], tmp_path / "new", CPU)
+        predict(model, [tmp_path / "three"], tmp_path / "new")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="Expected images in .*empty. Got: none"):
-        predict(network, of, [tmp_path / "empty"], tmp_path / "new", CPU)
+        predict(model, [tmp_path / "empty"], tmp_path / "new")
 
 
 def test_prediction_draws_no_random_numbers(tmp_path):
     root = streets(tmp_path)
     images = root / "target" / "leftImg8bit" / "val" / "dusk"
     before = torch.get_rng_state()
-    predict(Always(0, 19), settings(root), [images], tmp_path / "out", CPU)
+    predict(Model(Always(0, 19), settings(root), CPU), [images], tmp_path / "out")
     assert torch.equal(before, torch.get_rng_state())

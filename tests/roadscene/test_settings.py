@@ -1,11 +1,11 @@
 import pytest
 
-from fundus_uda.engine.config import config_folder, shipped_configs
-from fundus_uda.engine.errors import InputError
+from fundus_uda.config.read import config_folder, shipped_experiments
+from fundus_uda.errors import InputError
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS
 from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, read_settings
 
-SHIPPED = shipped_configs("roadscene")
+SHIPPED = shipped_experiments("roadscene")
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +16,12 @@ def _data_folder(monkeypatch):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_config_loads(name):
     settings = read_settings(name, [])
-    stem = name.rpartition("/")[2]
-    if stem not in ("cpu", "demo"):
+    benchmark, _, stem = name.partition("/")
+    if benchmark == "cpu":
+        assert settings.method == {"demo": "source"}.get(stem, stem)
+        assert settings.network.architecture == "deeplab_v3plus"
+        assert settings.steps % settings.snapshot_every == 0
+    else:
         last = stem.removesuffix("_multi").rpartition("_")[2]
         assert settings.method == {"it": "asa", "st": "self_training"}.get(last, last)
         assert (settings.start is not None) == (last == "st")
@@ -31,15 +35,15 @@ def test_the_authors_own_rows_are_all_there():
     for benchmark in ("gta5", "synthia"):
         for backbone in ("resnet101", "vgg16"):
             for method in ("source", "asc", "asa"):
-                assert f"roadscene/{benchmark}/{backbone}_{method}" in SHIPPED
+                assert f"{benchmark}/{backbone}_{method}" in SHIPPED
     for city in ("rome", "rio", "tokyo", "taipei"):
         for method in ("source", "asa"):
-            assert f"roadscene/cross_city/{city}_{method}" in SHIPPED
+            assert f"cross_city/{city}_{method}" in SHIPPED
 
 
 def test_asa_after_translation_has_a_tenth_of_its_weight():
     def weight(name):
-        return read_settings(f"roadscene/{name}", []).adaptation.adversarial_weight
+        return read_settings(name, []).adaptation.adversarial_weight
 
     assert weight("gta5/resnet101_asa_it") == 0.0001 == weight("gta5/resnet101_asa") / 10
     assert weight("synthia/resnet101_asa_it") == 0.0001
@@ -47,7 +51,7 @@ def test_asa_after_translation_has_a_tenth_of_its_weight():
 
 def test_sizes_and_classes_of_the_three_benchmarks():
     def of(name):
-        data = read_settings(f"roadscene/{name}", []).data
+        data = read_settings(name, []).data
         return data.source_size, data.classes, data.source
 
     assert of("gta5/vgg16_asa") == ((720, 1280), 19, "gta5:/data/gta5")
@@ -56,13 +60,13 @@ def test_sizes_and_classes_of_the_three_benchmarks():
 
 
 def test_head_learns_ten_times_faster_on_resnet_alone():
-    assert read_settings("roadscene/gta5/resnet101_asa", []).segmenter.head_lr_factor == 10
-    assert read_settings("roadscene/gta5/vgg16_asa", []).segmenter.head_lr_factor == 1
+    assert read_settings("gta5/resnet101_asa", []).segmenter.head_lr_factor == 10
+    assert read_settings("gta5/vgg16_asa", []).segmenter.head_lr_factor == 1
 
 
 def test_presets_change_every_item_and_explicit_settings_win():
-    paper = read_settings("roadscene/gta5/resnet101_asa", [])
-    released = read_settings("roadscene/gta5/resnet101_asa", ["preset=released"])
+    paper = read_settings("gta5/resnet101_asa", [])
+    released = read_settings("gta5/resnet101_asa", ["preset=released"])
     assert (paper.affinity.measure, released.affinity.measure) == ("bernoulli_kl", "released")
     assert (paper.affinity.similarity, released.affinity.similarity) == ("cosine", "dot")
     assert (paper.shuffle, released.shuffle) == (True, False)
@@ -75,9 +79,7 @@ def test_presets_change_every_item_and_explicit_settings_win():
         assert getattr(paper.network, name) != getattr(released.network, name)
     assert paper.adaptation.adversarial_weight == released.adaptation.adversarial_weight == 0.001
 
-    mixed = read_settings(
-        "roadscene/gta5/resnet101_asa", ["preset=released", "network.aspp_branches=4"]
-    )
+    mixed = read_settings("gta5/resnet101_asa", ["preset=released", "network.aspp_branches=4"])
     assert isinstance(mixed.network, DeepLabV2Settings)
     assert mixed.network.aspp_branches == 4
     assert mixed.network.normalisation == "bgr_minus_rgb_mean"
@@ -94,14 +96,14 @@ def test_no_shipped_config_overrides_an_item_of_the_presets():
 
 
 def test_resolved_settings_read_back_alike():
-    settings = read_settings("roadscene/gta5/resnet101_asa", ["preset=released"])
+    settings = read_settings("gta5/resnet101_asa", ["preset=released"])
     assert type(settings).model_validate(settings.model_dump(mode="json")) == settings
 
 
 def test_options_of_the_other_architecture_are_refused():
-    assert isinstance(read_settings("roadscene/cpu", []).network, DeepLabV3PlusSettings)
+    assert isinstance(read_settings("cpu/source", []).network, DeepLabV3PlusSettings)
     with pytest.raises(InputError, match="aspp_branches"):
-        read_settings("roadscene/cpu", ["network.aspp_branches=2"])
+        read_settings("cpu/source", ["network.aspp_branches=2"])
 
 
 @pytest.mark.parametrize(
@@ -115,9 +117,10 @@ def test_options_of_the_other_architecture_are_refused():
 )
 def test_wrong_values_are_named(override, message):
     with pytest.raises(InputError, match=message):
-        read_settings("roadscene/gta5/resnet101_asa", [override])
+        read_settings("gta5/resnet101_asa", [override])
 
 
-def test_unknown_name_lists_the_shipped_ones():
-    with pytest.raises(InputError, match="roadscene/gta5/resnet101_asa.*Got: 'roadscene/gta'"):
-        read_settings("roadscene/gta", [])
+def test_unknown_name_is_told_the_nearest_shipped_one():
+    found = "Got: 'gta5/resnet_asa'. Did you mean gta5/resnet101_asa"
+    with pytest.raises(InputError, match=found):
+        read_settings("gta5/resnet_asa", [])

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from fundus_uda.engine import loop
+from fundus_uda.engine import train as engine
 from fundus_uda.engine.checkpoint import load_checkpoint, save_checkpoint
-from fundus_uda.engine.errors import InputError
 from fundus_uda.engine.state import build_state
+from fundus_uda.errors import InputError
 from roadscene.deeplab_v2 import DeepLabV2VGG16
 from roadscene.evaluation import evaluate_model
 from roadscene.model import load_model, parameter_groups, random_network
 from roadscene.settings import RoadSettings, read_settings
 from roadscene.training import train
-from tests.engine.tiny import power_failure
-from tests.roadscene.tiny import NETWORK, settings, streets
+from tests.fixtures.runs import power_failure
+from tests.fixtures.tiny_streets import NETWORK, settings, streets
 
 CPU = torch.device("cpu")
 SURE = {"teacher": {"confidence": 0}}
@@ -49,7 +49,7 @@ def test_a_run_is_trained_and_scored(run):
 
 def test_an_interrupted_run_continues_bit_for_bit(root, run):
     of, out = settings(root), root / "interrupted"
-    with power_failure(loop, "adaptation_step", at=2):
+    with power_failure(engine, "adaptation_step", at=2):
         train(of, out, CPU)
     train(of, out, CPU, continue_run=True)
     unbroken, continued = segmenter_of(run), segmenter_of(out)
@@ -58,8 +58,8 @@ def test_an_interrupted_run_continues_bit_for_bit(root, run):
 
 
 def test_evaluate_reproduces_the_score_of_training(root, run, tmp_path):
-    address = f"cityscapes:{root / 'target'}#val"
-    assert evaluate_model(run, address, tmp_path, CPU) == ""
+    uri = f"cityscapes:{root / 'target'}#val"
+    assert evaluate_model(run, uri, tmp_path, CPU) == ""
     ours = json.loads((tmp_path / "summary.json").read_text())
     theirs = json.loads((run / "evaluation" / "last" / "summary.json").read_text())
     assert ours["19"] == theirs["19"]
@@ -99,8 +99,8 @@ def test_nothing_is_written_for_wrong_data(root, tmp_path):
 
 @pytest.mark.slow
 def test_real_photographs_by_day_and_at_dusk(real_data, tmp_path):
-    overrides = ["method=asa", "steps=1", "batch_size=2", "snapshot_every=1"]
-    summaries = train(read_settings("roadscene/cpu", overrides), tmp_path / "run", CPU)
+    overrides = ["steps=1", "batch_size=2", "snapshot_every=1"]
+    summaries = train(read_settings("cpu/asa", overrides), tmp_path / "run", CPU)
     assert summaries["last"]["images"] == 62
     table = pd.read_csv(tmp_path / "run" / "evaluation" / "last" / "iou.csv", index_col="class")
     labelled = set(table.index[table["labelled_pixels"] > 0])
@@ -114,7 +114,7 @@ def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
     train(of, tmp_path / "run", CPU)
     header, _ = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     first = "" if method == "self_training" else "segmentation,"
-    assert header == f"step,{first}taught,teacher"
+    assert header == f"step,{first}pseudo_label_fraction,teacher"
     checkpoint = load_checkpoint(tmp_path / "run" / "last.pt")
     first, teacher = segmenter_of(run), checkpoint.state["teacher"]
     same = all(torch.equal(first[name], teacher[name]) for name in first)

@@ -13,7 +13,14 @@ from fundus_uda.translation.settings import read_settings
 from roadscene.data import load_frames, read_label
 from roadscene.training import train
 from roadscene.translated_source import _domain, _FrameSegmenter, write_translated_source
-from tests.roadscene.tiny import ids_of, settings, streets, write_ids, write_image, write_png16
+from tests.fixtures.tiny_streets import (
+    ids_of,
+    settings,
+    streets,
+    write_ids,
+    write_image,
+    write_png16,
+)
 
 CPU = torch.device("cpu")
 
@@ -24,8 +31,7 @@ def root(tmp_path_factory):
 
 
 def translate(method, source, target, out, model=None, overrides=()):
-    config = "translation/cycada_cpu" if method == "cycada" else None
-    of = read_settings(method, source, target, model, config, list(overrides))
+    of = read_settings(method, source, target, model, "cpu", list(overrides))
     return write_translated_source(of, out, CPU)
 
 
@@ -44,11 +50,11 @@ def test_cycada_writes_a_source_to_train_on(root, tmp_path):
     small = ["crop=32", "generator.channels=2", "generator.blocks=1", "discriminator_channels=2",
              "steps=2", "snapshot_every=2", "lr=0.01"]  # fmt: skip
     out = tmp_path / "out"
-    address = translate("cycada", source, target, out, str(tmp_path / "model"), small)
-    assert address == f"cityscapes:{out}#train"
-    require_same_labels(load_frames(address), load_frames(source))
+    uri = translate("cycada", source, target, out, str(tmp_path / "model"), small)
+    assert uri == f"cityscapes:{out}#train"
+    require_same_labels(load_frames(uri), load_frames(source))
     of = settings(root, steps=1, snapshot_every=1)
-    data = of.data.model_copy(update={"source": address, "test": None})
+    data = of.data.model_copy(update={"source": uri, "test": None})
     train(of.model_copy(update={"data": data}), tmp_path / "run", CPU)
 
 
@@ -76,9 +82,9 @@ def test_each_layout_is_kept(method, root, tmp_path):
     write_png16(synthia / "GT" / "LABELS" / "1.png", [ids, ids, ids])
     for kind in ("gta5", "synthia"):
         source, out = f"{kind}:{tmp_path / kind}", tmp_path / f"out_{kind}"
-        address = translate(method, source, target, out)
-        assert address == f"{kind}:{out}"
-        require_same_labels(load_frames(address), load_frames(source))
+        uri = translate(method, source, target, out)
+        assert uri == f"{kind}:{out}"
+        require_same_labels(load_frames(uri), load_frames(source))
 
 
 def test_frames_can_be_sent_to_worker_processes(root):
@@ -104,10 +110,10 @@ def test_target_labels_are_never_read(tmp_path):
 
 
 def test_the_command(root, tmp_path):
-    addresses = ["--source", f"cityscapes:{root / 'source'}#train"]
-    addresses += ["--target", f"cityscapes:{root / 'target'}"]
+    uris = ["--source", f"cityscapes:{root / 'source'}#train"]
+    uris += ["--target", f"cityscapes:{root / 'target'}"]
     result = CliRunner().invoke(
-        app, ["translate", "histogram", *addresses, "--out", str(tmp_path / "out")]
+        app, ["translate", "histogram", *uris, "--out", str(tmp_path / "out")]
     )
     assert result.exit_code == 0, result.output
     assert f"cityscapes:{tmp_path / 'out'}#train" in result.output.replace("\n", "")

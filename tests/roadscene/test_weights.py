@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.models import resnet101, vgg16
 
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from roadscene.deeplab_v2 import DeepLabV2ResNet101, DeepLabV2VGG16
 from roadscene.weights import load_file
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from fundus_uda.engine.batches import SampleKey
-from fundus_uda.engine.errors import InputError
+from fundus_uda.errors import InputError
 from fundus_uda.translation.crops import RandomCrops
-from tests.translation.tiny import domain
+from tests.fixtures.tiny_translation import domain
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -1,19 +1,30 @@
 import pytest
 
-from fundus_uda.engine.config import shipped_configs
-from fundus_uda.engine.errors import InputError
-from fundus_uda.translation.settings import CycadaSettings, FourierSettings, read_settings
+from fundus_uda.config.read import shipped_experiments
+from fundus_uda.errors import InputError
+from fundus_uda.translation.settings import METHODS, CycadaSettings, FourierSettings, read_settings
 
 
-def read(method, *overrides, model=None, config=None):
+def read(method, *overrides, model=None, config="paper"):
     return read_settings(method, "folder:a", "folder:b", model, config, list(overrides))
 
 
-@pytest.mark.parametrize("name", shipped_configs("translation"))
+@pytest.mark.parametrize("name", shipped_experiments("translation"))
 def test_every_shipped_config_loads(name):
-    method = name.removeprefix("translation/").removesuffix("_cpu")
-    settings = read(method, model="run" if method == "cycada" else None, config=name)
+    profile, _, method = name.partition("/")
+    settings = read(method, model="run" if method == "cycada" else None, config=profile)
     assert (settings.source, settings.target) == ("folder:a", "folder:b")
+
+
+def test_every_method_is_in_both_profiles():
+    expected = {f"{profile}/{method}" for profile in ("cpu", "paper") for method in METHODS}
+    assert set(shipped_experiments("translation")) == expected
+
+
+def test_a_file_may_be_named_instead_of_a_profile(tmp_path):
+    (tmp_path / "mine.yaml").write_text("beta: 0.2")
+    settings = read("fourier", "seed=3", config=str(tmp_path / "mine.yaml"))
+    assert settings == FourierSettings(source="folder:a", target="folder:b", beta=0.2, seed=3)
 
 
 def test_cycada_is_that_of_the_papers_and_its_cpu_profile_is_smaller():
@@ -25,7 +36,7 @@ def test_cycada_is_that_of_the_papers_and_its_cpu_profile_is_smaller():
     )  # fmt: skip
     assert paper == defaults
     assert (paper.generator.blocks, paper.cycle_weight, paper.betas) == (9, 10, (0.5, 0.999))
-    small = read("cycada", model="run", config="translation/cycada_cpu")
+    small = read("cycada", model="run", config="cpu")
     assert isinstance(small, CycadaSettings)
     assert (small.crop, small.generator.blocks, small.cycle_weight) == (128, 3, 10)
 
@@ -37,7 +48,7 @@ def test_overrides_are_read():
 
 @pytest.mark.parametrize("path", ["sp: x/a", "a #train", "{x}", "[x]", 'quoted"', "1e3"])
 def test_paths_may_look_like_yaml(path):
-    settings = read_settings("cycada", f"folder:{path}", path, path, None, [])
+    settings = read_settings("cycada", f"folder:{path}", path, path, "paper", [])
     assert isinstance(settings, CycadaSettings)
     assert (settings.source, settings.target, settings.model) == (f"folder:{path}", path, path)
 
@@ -50,8 +61,8 @@ def test_paths_may_look_like_yaml(path):
         ("fourier", {"model": "run"}, "with no other method. Got: fourier with --model run"),
         (
             "fourier",
-            {"config": "translation/none"},
-            "one of translation/cycada, .*translation/none",
+            {"config": "papers"},
+            "Got: 'papers/fourier'. Did you mean paper/fourier?",
         ),
     ],
 )

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from fundus_uda.engine.errors import InputError
-from fundus_uda.engine.runlog import RunFolder
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.errors import InputError
 from fundus_uda.translation import stage
 from fundus_uda.translation.images import as_image
 from fundus_uda.translation.settings import FourierSettings, HistogramSettings
-from fundus_uda.translation.stage import train_translation, translate_by_generator, translated
-from tests.engine.tiny import assert_identical, power_failure
-from tests.translation.tiny import domain, segmenter, settings
+from fundus_uda.translation.stage import (
+    require_ready,
+    train_translation,
+    translate_by_generator,
+    translated,
+)
+from tests.fixtures.runs import assert_identical, power_failure
+from tests.fixtures.tiny_translation import domain, segmenter, settings
 
 CPU = torch.device("cpu")
 FOURIER = FourierSettings(source="s", target="t", beta=0.05)
@@ -20,16 +25,16 @@ HISTOGRAM = HistogramSettings(source="s", target="t")
 
 def light(settings, folder, source=None, target=None):
     source, target = source or domain("s", 3), target or domain("t", 2, brightness=100)
-    return list(translated(source, target, None, settings, RunFolder(folder), CPU, False))
+    return list(translated(source, target, None, settings, RunFolder(folder), CPU))
 
 
 def train(folder, of=None, source=None, continue_run=False, network=None):
     torch.manual_seed(0)
     source, target = source or domain("s", 5), domain("t", 3, brightness=80)
     network = network or segmenter()
-    return train_translation(
-        source, target, network, of or settings(), RunFolder(folder), CPU, continue_run
-    )
+    of, folder = of or settings(), RunFolder(folder)
+    require_ready(of, folder, continue_run)
+    return train_translation(source, target, network, of, folder, CPU)
 
 
 def right_half(image):
@@ -90,7 +95,19 @@ def test_partners_are_written_and_depend_on_seed_and_id_alone(tmp_path):
 
 def test_methods_without_training_cannot_be_continued(tmp_path):
     with pytest.raises(InputError, match="Expected --resume with cycada alone"):
-        translated(domain("s", 1), domain("t", 1), None, FOURIER, RunFolder(tmp_path), CPU, True)
+        require_ready(FOURIER, RunFolder(tmp_path), continue_run=True)
+
+
+def test_a_folder_that_is_not_ready_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for of in (FOURIER, HISTOGRAM, settings()):
+        require_ready(of, RunFolder(tmp_path / "new"), continue_run=False)
+        with pytest.raises(InputError, match="new or empty output folder"):
+            require_ready(of, RunFolder(tmp_path), continue_run=False)
+    with pytest.raises(InputError, match="a checkpoint to resume at .* Got: another folder"):
+        require_ready(settings(), RunFolder(tmp_path), continue_run=True)
+    with pytest.raises(InputError, match="Got: nothing"):
+        require_ready(settings(), RunFolder(tmp_path / "new"), continue_run=True)
 
 
 def test_seven_steps_equal_three_and_four(tmp_path):
@@ -99,7 +116,7 @@ def test_seven_steps_equal_three_and_four(tmp_path):
         train(tmp_path / "parts")
     parts = train(tmp_path / "parts", continue_run=True)
     assert parts.step == 7
-    assert len(parts.histories["S"].images) == 3
+    assert len(parts.pools["S"].images) == 3
     assert_identical(whole.state_dict(), parts.state_dict())
     logs = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]

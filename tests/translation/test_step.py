@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fundus_uda.engine.batches import Batch
-from fundus_uda.engine.errors import WorkError
+from fundus_uda.errors import RunError
 from fundus_uda.translation.equations import (
     cycle_loss,
     discriminator_loss,
@@ -14,8 +14,8 @@ from fundus_uda.translation.equations import (
 )
 from fundus_uda.translation.state import build_translation_state
 from fundus_uda.translation.step import linear_decay, translation_step
-from tests.engine.tiny import tensors
-from tests.translation.tiny import segmenter, settings
+from tests.fixtures.runs import tensors
+from tests.fixtures.tiny_translation import segmenter, settings
 
 CPU = torch.device("cpu")
 
@@ -74,7 +74,7 @@ def test_a_loss_that_is_not_finite_stops_before_any_update():
     state = build_translation_state(of, CPU)
     before = copy.deepcopy(state.state_dict())
     source.image[0, 0, 0, 0] = float("nan")
-    with pytest.raises(WorkError, match="adversarial = nan at step 0 of the translation"):
+    with pytest.raises(RunError, match="adversarial = nan at step 0 of the translation"):
         translation_step(state, source, target, segmenter(), of)
     after = tensors(state.state_dict())
     for name, value in tensors(before).items():

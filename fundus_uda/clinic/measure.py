@@ -1,0 +1,80 @@
+"""Measure mask files made elsewhere, as a table."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.samples import Sample, first_duplicates, images_in
+from fundus_uda.errors import InputError
+from fundus_uda.masks.measurements import check_arguments, measure
+from fundus_uda.masks.nifti import read_mask_nifti
+
+
+def measure_files(
+    paths: list[Path],
+    spacing_mm: tuple[float, float] | None = None,
+    laterality: str | None = None,
+) -> pd.DataFrame:
+    """Measure mask files, one row each.
+
+    Args:
+        paths: mask images with the values of `folder:` datasets (0, 1, 2 or REFUGE's), NIfTI files
+            of 0, 1, 2, and folders, of which all images are taken and all NIfTI files whose name
+            no image has.
+        spacing_mm: spacing of rows and of columns of all masks; if None, the spacing that NIfTI
+            states in millimetres.
+        laterality: eye of all masks, "R" or "L"; None if unknown.
+
+    Returns:
+        Columns image, status, reason, and the keys of `measurements.measure`. `image` is the name
+        of the file without its suffix. `status` is "ok", or "unreadable" for an unreadable mask,
+        whose row has the reason and blanks.
+
+    Raises:
+        InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
+    """
+    check_arguments(spacing_mm, laterality)
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"Expected a mask or a folder of masks at {path}. Got: nothing.")
+        files += _masks_in(path) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"Expected masks in {', '.join(map(str, paths))}. Got: none.")
+    if pair := first_duplicates((_name_of(file), file) for file in files):
+        raise InputError(
+            f"Expected masks of different names, since rows are named after them. "
+            f"Got: {pair[0]} and {pair[1]}. Measure them into tables of their own."
+        )
+    rows = []
+    for file in files:
+        row: dict[str, object] = {"image": _name_of(file), "status": "ok", "reason": ""}
+        try:
+            if _is_nifti(file):
+                mask, stated = read_mask_nifti(file)
+            else:
+                stated = None
+                mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
+            row |= measure(mask, spacing_mm or stated, laterality)
+        except InputError as error:
+            # The folder is left out, since it may name a patient.
+            row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    """List the masks of a folder. `predict` writes each as image and NIfTI; the image counts."""
+    images = images_in(folder)
+    names = {_name_of(file) for file in images}
+    nifti = [file for file in folder.iterdir() if _is_nifti(file) and _name_of(file) not in names]
+    return images + sorted(nifti)
+
+
+def _is_nifti(file: Path) -> bool:
+    return file.name.endswith((".nii", ".nii.gz"))
+
+
+def _name_of(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".nii") if _is_nifti(file) else file.stem

@@ -1,0 +1,218 @@
+"""A batch of photographs: files in; masks, pictures, measurements and a report out."""
+
+import json
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import monai
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+from fundus_uda import __version__
+from fundus_uda.clinic.crops import (
+    NO_DISC,
+    THREADS,
+    region_columns,
+    row_or_reason,
+)
+from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic.pictures import write_pictures, write_without_disc
+from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
+from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
+from fundus_uda.clinic.report.page import write_report
+from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
+from fundus_uda.data.samples import Sample
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import Mask, Photograph
+from fundus_uda.masks.measurements import measure
+from fundus_uda.masks.nifti import write_mask_nifti
+from fundus_uda.masks.postprocess import remove_small_components
+from fundus_uda.masks.region import DiscRegion
+from fundus_uda.output import require_empty
+from fundus_uda.segmentation.model import Model
+from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
+from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
+
+FOLDERS = ("masks", "overlays", "crops", "affinity")
+
+
+def predict(
+    model: Model,
+    paths: list[Path],
+    out: Path,
+    key: bytes | None = None,
+    before: Path | None = None,
+    reference: list[Sample] | None = None,
+    note: str = "",
+) -> pd.DataFrame:
+    """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
+
+    Each of a few threads takes a photograph from its file to its row. One thread at a time uses
+    the network, which therefore does not wait for the disk.
+
+    Writes into `out`, by the photograph's id:
+
+    - `masks/<id>.png` and `.nii.gz`: 0 background, 1 rim, 2 cup, at the photograph's own size,
+      without small components.
+    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`. Without a
+      disc, only `crops/<id>.jpg`, with the round field if there is one. None of these if DICOM says
+      that the pixels show text.
+    - `measurements.csv` and `.json`, `summary.json` and `report.html`.
+
+    Args:
+        model: trained model.
+        paths: see `list_photographs`.
+        out: new or empty folder, created if needed.
+        key: key that hashes the ids (see `list_photographs`).
+        before: folder that this function wrote of the same photographs with another model. Its
+            agreement with this model is measured, and it stands beside this one in the report.
+        reference: samples with masks of the same photographs, against which the report scores.
+        note: note to readers of the report, at its top.
+
+    Returns:
+        The rows of `measurements.csv`, with the columns `summary.columns()`: status is ok, flagged,
+        no_disc or unreadable; flags are names of `quality.FLAGS` separated by spaces; then come the
+        keys of `measure` and `quality.quality`, Dice with `before`, and the region around the disc.
+        All columns after the flags are blank for no_disc and unreadable.
+
+    Raises:
+        InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
+            this function wrote of the same photographs.
+    """
+    require_empty(out)
+    files = list_photographs(paths, key)
+    if before is not None:
+        require_same_images([file.id for file in files], read_predictions(before))
+    for folder in FOLDERS:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    one_at_a_time = replace(model, network=_InTurn(model.network))
+    row_of = partial(_predict_one, one_at_a_time, out, before)
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(partial(row_or_reason, row_of), files)
+        console = Console(stderr=True)
+        rows = list(track(done, "Photographs", len(files), console=console, transient=True))
+    table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
+    _write_tables(table, model, out, before, note)
+    write_report(out, before, reference)
+    return table
+
+
+def _predict_one(
+    model: Model, out: Path, before: Path | None, file: PhotographFile
+) -> dict[str, Any]:
+    """Read a photograph, find its disc, outline, measure and write it; return its row."""
+    photograph = read(file)
+    row: dict[str, Any] = {"image": file.id, "status": photograph.status}
+    row["reason"] = photograph.reason
+    if photograph.pixels is None:
+        return row
+    found = _outlined_region(model, photograph.pixels)
+    if found is None:
+        if not photograph.burned_in_text:
+            write_without_disc(out, file.id, photograph.pixels)
+        return row | {"status": "no_disc", "reason": NO_DISC}
+    row |= measure(found.seen, photograph.spacing_mm, photograph.laterality)
+    row |= found.quality | region_columns(found.region)
+    if before is not None:
+        row |= _agreement_with(before / "masks" / f"{file.id}.png", found.mask)
+    flags = flags_of(row, photograph.burned_in_text)
+    row |= {"status": "flagged" if flags else "ok", "flags": " ".join(flags)}
+
+    Image.fromarray(found.mask).save(out / "masks" / f"{file.id}.png")
+    write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", photograph.spacing_mm)
+    if not photograph.burned_in_text:
+        write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
+    return row
+
+
+class _Outlined(NamedTuple):
+    """A disc that was found in a photograph and outlined."""
+
+    region: DiscRegion
+    around: Photograph
+    """Photograph, cropped to the region."""
+    prediction: Prediction
+    mask: Mask
+    """Mask at the photograph's size."""
+    seen: Mask
+    """Mask of the region, empty beyond the photograph's border."""
+    quality: dict[str, float]
+
+
+def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | None:
+    """Find the disc and outline it; None if none is found, or the outlined structure is no disc."""
+
+    def segment(crop: Photograph) -> Mask:
+        return most_probable(model.probabilities(crop[None])[0])
+
+    region = locate_disc(photograph, segment)
+    if region is None:
+        return None
+    around = region.crop(photograph)
+    prediction = outline(model, around)
+    height, width = photograph.shape[:2]
+    mask = region.paste(remove_small_components(prediction.mask), (height, width))
+    if not mask.any():
+        return None
+    seen = region.crop(mask)
+    judged = quality(around, seen, prediction)
+    return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else None
+
+
+def _write_tables(
+    table: pd.DataFrame, model: Model, out: Path, before: Path | None, note: str
+) -> None:
+    """Write `measurements.csv` and `.json`, and `summary.json`."""
+    table.to_csv(out / "measurements.csv", index=False)
+    table.to_json(out / "measurements.json", orient="records", indent=1)
+    beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
+    text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
+    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+class _InTurn(nn.Module):
+    """A network that one thread at a time uses, while the work before and after it overlaps."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.lock = network, Lock()
+
+    def forward(self, images: Tensor) -> Tensor:
+        with self.lock:
+            logits: Tensor = self.network(images)
+            return logits
+
+
+def _agreement_with(file: Path, mask: Mask) -> dict[str, float]:
+    """Compute the Dice with the other model's mask in a file; 0 if that model found no disc."""
+    if not file.is_file():
+        return dict.fromkeys(BEFORE, 0.0)
+    with Image.open(file) as opened:
+        other = np.asarray(opened)
+    if other.shape != mask.shape:
+        raise InputError(f"Expected a mask of the same photograph at {file}. Got: another size.")
+    return dict(zip(BEFORE, agreement(other, mask), strict=True))
+
+
+def _about(model: Model) -> dict[str, Any]:
+    """Describe the model and the software, without data URIs, which may name patients."""
+    settings = model.settings
+    return {
+        "model": {"method": settings.method, "seed": settings.seed, "step": model.step,
+                  "encoder": settings.network.encoder, "size": settings.data.size},
+        "versions": {"fundus-uda": __version__, "torch": str(torch.__version__),
+                     "monai": monai.__version__, "python": platform.python_version()},
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip

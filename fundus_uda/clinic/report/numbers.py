@@ -1,0 +1,185 @@
+"""The numbers behind the report: what `predict` wrote, beside the model before and a reference."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fundus_uda.clinic.report.summary import columns, or_none, summary_of
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.samples import Sample
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import Mask
+from fundus_uda.masks.dice import DICE, summarise
+from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.segmentation.quality import agreement
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A folder that `predict` wrote."""
+
+    folder: Path
+    table: pd.DataFrame
+    """Table of `measurements.csv`."""
+    about: dict[str, Any]
+    """Entries `model`, `versions`, `written` and `note` of `summary.json`."""
+    before: Path | None
+    """Folder of the model before, if `predict` was given one."""
+
+    def mask(self, image: str) -> Mask | None:
+        """Read the mask (H, W) of a photograph; None if no disc was found."""
+        file = self.folder / "masks" / f"{image}.png"
+        if not file.is_file():
+            return None
+        with Image.open(file) as opened:
+            return np.asarray(opened)
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read back what `predict` wrote.
+
+    Raises:
+        InputError: `predict` did not write the folder.
+    """
+    try:
+        words = dict.fromkeys(("image", "status", "reason", "flags"), str)
+        table = pd.read_csv(
+            folder / "measurements.csv", dtype=words, keep_default_na=False, na_values=[""]
+        )
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        about = {name: summary[name] for name in ("model", "versions", "written", "note")}
+        table = table[list(columns())].fillna({"reason": "", "flags": ""})
+        before = folder / summary["before"] if summary["before"] else None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"Expected a folder that `fundus-uda predict` wrote at {folder}. "
+            f"Got: {type(error).__name__} with its measurements.csv or summary.json."
+        ) from None
+    return Predictions(folder, table, about, before)
+
+
+def require_same_images(images: Iterable[str], before: Predictions) -> None:
+    """Raise an InputError unless `before` holds predictions of the same photographs."""
+    different = set(images) ^ set(before.table["image"])
+    if different:
+        raise InputError(
+            f"Expected predictions of the same photographs in {before.folder}. Got: "
+            f"{len(different)} that are here or there alone. Predict the same paths with both, "
+            "and the same key."
+        )
+
+
+def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
+    """Compute Dice and vertical cup-to-disc ratio of the photographs that have a reference.
+
+    Args:
+        run: predictions to score.
+        reference: samples with masks, whose ids are those of the photographs.
+
+    Returns:
+        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_reference. A
+        photograph without a found disc counts as an empty mask; an unreadable one is left out.
+
+    Raises:
+        InputError: no photograph has a reference, or a reference has another size.
+    """
+    by_id = {sample.id: sample for sample in reference}
+    rows = []
+    for image in run.table.loc[run.table["status"] != "unreadable", "image"]:
+        if image not in by_id:
+            continue
+        expected, _ = read_mask(by_id[image])
+        predicted = run.mask(image)
+        if predicted is None:
+            predicted = np.zeros_like(expected)
+        if expected.shape != predicted.shape:
+            raise InputError(
+                f"Expected reference masks as large as the photographs. Got: "
+                f"{expected.shape[1]}x{expected.shape[0]} for {image}, which has "
+                f"{predicted.shape[1]}x{predicted.shape[0]}."
+            )
+        cup, disc = agreement(predicted, expected)
+        ratios = vertical_cup_to_disc_ratio(predicted), vertical_cup_to_disc_ratio(expected)
+        rows.append((image, cup, disc, (cup + disc) / 2, *ratios))
+    if not rows:
+        raise InputError(
+            f"Expected reference masks whose names are those of the photographs in {run.folder}. "
+            f"Got: none of the {len(reference)}. Were the ids hashed?"
+        )
+    return pd.DataFrame(rows, columns=["image", *DICE, "vertical_cdr", "vertical_cdr_reference"])
+
+
+def score_summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Summarise a table of `scores`.
+
+    Returns:
+        `images`, the number of rows; `dice_cup`, `dice_disc` and `dice_mean`, each as
+        `masks.dice.summarise` returns it; and, of the difference between vertical_cdr and its
+        reference, `vertical_cdr_error` (mean of absolute values), `vertical_cdr_bias` (mean) and
+        `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96 standard deviations; Bland and
+        Altman 1986), None for fewer than two.
+    """
+    difference = (table["vertical_cdr"] - table["vertical_cdr_reference"]).dropna()
+    bias, spread = difference.mean(), 1.96 * difference.std()
+    limits = None if len(difference) < 2 else [float(bias - spread), float(bias + spread)]
+    return {
+        "images": len(table),
+        **{name: summarise(table[name].to_numpy()) for name in DICE},
+        "vertical_cdr_error": or_none(difference.abs().mean()),
+        "vertical_cdr_bias": or_none(bias),
+        "vertical_cdr_limits": limits,
+    }
+
+
+def numbers(
+    run: Predictions, before: Predictions | None, reference: list[Sample]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Collect all that the report shows: a table of photographs, and numbers of the set.
+
+    Args:
+        run: predictions to report.
+        before: predictions of the model before adaptation, if any.
+        reference: samples with masks; may be empty.
+
+    Returns:
+        A table of the columns of `measurements.csv`; then, with `before`, before_vertical_cdr and
+        before_estimated_dice; with a reference, dice_cup, dice_disc, dice_mean,
+        vertical_cdr_reference; with both, before_reference_dice_cup, _disc and _mean.
+        A mapping with `after` and `before` (None without one), each with `set` (see `summary_of`),
+        `scores` (see `score_summary`; None without a reference), and what `summary.json` says
+        about the model.
+
+    Raises:
+        InputError: see `require_same_images` and `scores`.
+    """
+    table = run.table
+    sets: dict[str, Any] = {"after": run, "before": before}
+    result: dict[str, Any] = {}
+    if before is not None:
+        require_same_images(run.table["image"], before)
+        theirs = before.table[["image", "vertical_cdr", "estimated_dice"]]
+        names = {name: f"before_{name}" for name in ("vertical_cdr", "estimated_dice")}
+        table = table.merge(theirs.rename(columns=names), on="image", how="left")
+    for name, predictions in sets.items():
+        if predictions is None:
+            result[name] = None
+            continue
+        scored = scores(predictions, reference) if reference else None
+        if scored is not None and name == "after":
+            table = table.merge(scored.drop(columns="vertical_cdr"), on="image", how="left")
+        elif scored is not None:
+            names = {dice: f"before_reference_{dice}" for dice in DICE}
+            theirs = scored[["image", *DICE]].rename(columns=names)
+            table = table.merge(theirs, on="image", how="left")
+        result[name] = {
+            "set": summary_of(predictions.table),
+            "scores": None if scored is None else score_summary(scored),
+            **predictions.about,
+        }
+    return table, result

@@ -1,0 +1,1 @@
+"""Settings from YAML files and overrides, and data URIs."""

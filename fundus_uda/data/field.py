@@ -1,0 +1,80 @@
+"""The field of view: the part of a photograph that shows the eye, not the border around it."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fundus_uda.masks.classes import Photograph
+
+
+def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
+    """Find where a photograph shows the eye and not the black border around it.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W) bool.
+    """
+    brightness = photograph.max(axis=2)
+    dark = brightness < max(8.0, 0.15 * float(np.percentile(brightness, 90)))
+    dark = ndimage.binary_opening(dark, iterations=2)
+    regions, _ = ndimage.label(dark)
+    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    border = np.isin(regions, at_edge[at_edge > 0])
+    field: NDArray[np.bool_] = ndimage.binary_fill_holes(~border)
+    return field
+
+
+def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
+    """Find the one round field that may be retina.
+
+    A round field is a circle, which the frame may cut off. Neither a page nor letters on black are
+    round fields.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W) bool; None if the photograph shows no such field.
+    """
+    field = field_of_view(photograph)
+    if not may_be_retina(photograph, field) or not shows_round_field(field):
+        return None
+    parts, _ = ndimage.label(field)
+    areas = np.bincount(parts.ravel())
+    part: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
+    box = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    middle = [(length - 1) / 2 for length in box.shape]
+    y, x = np.ogrid[: box.shape[0], : box.shape[1]]
+    circle = np.hypot(y - middle[0], x - middle[1]) <= max(box.shape) / 2
+    alike = (box & circle).sum() / (box | circle).sum()
+    return part if alike >= 0.9 and shows_round_field(box) else None
+
+
+def may_be_retina(frame: Photograph, field: NDArray[np.bool_]) -> bool:
+    """Check whether the field has the colour of a retina, redder than blue.
+
+    A picture without colour must show a round field instead.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        field: (H, W), from `field_of_view`.
+    """
+    pixels = frame[field].astype(np.float64) + 1
+    if pixels.shape[0] < 0.1 * field.size:
+        return False
+    if (np.ptp(pixels, axis=1) < 3).mean() > 0.99:
+        return shows_round_field(field)
+    red, green, blue = pixels.T
+    return bool(np.median(red / blue) > 1.2 and np.median(red / green) > 1.02)
+
+
+def shows_round_field(field: NDArray[np.bool_]) -> bool:
+    """Check whether at least three corners of the frame are dark, by its field (H, W)."""
+    height, width = field.shape
+    k = max(2, min(height, width) // 20)
+    corners = [field[rows, columns] for rows in (slice(k), slice(height - k, None))
+               for columns in (slice(k), slice(width - k, None))]  # fmt: skip
+    return sum(bool(corner.mean() < 0.5) for corner in corners) >= 3

@@ -1,0 +1,50 @@
+"""The dataset that the engine asks for, made of samples and transforms."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+from monai.transforms import Compose, Randomizable
+from torch import Tensor
+
+from fundus_uda.data.samples import Sample
+from fundus_uda.data.transforms import fixed_transforms, read_sample
+from fundus_uda.engine.batches import SampleKey
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import BACKGROUND
+
+
+class FundusImages:
+    """Photographs at network size, cached in memory as uint8, with transforms by seed.
+
+    Implements `engine.batches.SeededDataset`. The cache holds the output of the deterministic
+    transforms only, so a sample depends on its key alone.
+    """
+
+    def __init__(self, samples: list[Sample], size: int, then: Compose) -> None:
+        """Read and cache all samples.
+
+        Raises:
+            InputError: see `read_sample`; or there are masks and none shows a disc.
+        """
+        fixed = fixed_transforms(size)
+        with ThreadPoolExecutor() as pool:
+            self.cached = list(pool.map(lambda sample: fixed(read_sample(sample)), samples))
+        labels = [item["label"] for item in self.cached if "label" in item]
+        if labels and not any((label != BACKGROUND).any() for label in labels):
+            raise InputError(
+                f"Expected an optic disc in the masks of the photographs to learn from. Got: "
+                f"{len(labels)} masks without one, of which the first is {samples[0].masks[0]}. "
+                f"Look at them with `fundus-uda inspect`."
+            )
+        self.then = then
+
+    def __len__(self) -> int:
+        return len(self.cached)
+
+    def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
+        """Return the sample of a key, transformed with the randomness of `key.seed`."""
+        item = copy.deepcopy(self.cached[key.sample])
+        if isinstance(self.then, Randomizable):
+            self.then.set_random_state(seed=key.seed)
+        transformed: dict[str, Tensor] = self.then(item)
+        return transformed

@@ -1,0 +1,126 @@
+"""Settings of a run: what the loop and the adaptation step need to know."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fundus_uda.affinity.equations import Measure, Similarity
+from fundus_uda.config.read import Settings
+
+MethodName = Literal[
+    "source",
+    "oracle",
+    "adaptsegnet",
+    "advent",
+    "minent",
+    "maxsquare",
+    "asc",
+    "asa",
+    "asa_asc",
+    "self_training",
+    "adabn",
+    "mean_teacher",
+]
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SegmenterOptimizer(Settings):
+    """SGD on the segmentation network."""
+
+    lr: float = Field(2.5e-4, gt=0)
+    momentum: Momentum = 0.9
+    weight_decay: float = Field(5e-4, ge=0)
+    head_lr_factor: float = Field(1.0, gt=0)
+    """Learning rate of everything but the encoder, relative to `lr`."""
+
+
+class DiscriminatorOptimizer(Settings):
+    """Adam on the discriminator."""
+
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
+
+
+class AffinitySettings(Settings):
+    """Options of the affinity measure (see `fundus_uda.affinity.equations`)."""
+
+    neighbors: Literal[4, 8] = 8
+    measure: Measure = "bernoulli_kl"
+    similarity: Similarity = "cosine"
+    reduction: Literal["mean", "sum"] = "mean"
+
+
+class AuxiliarySettings(Settings):
+    """Weights of a second, shallower prediction: multi-level AdaptSegNet and ADVENT.
+
+    The segmenter then returns (main, auxiliary) logits in training mode. The auxiliary ones have
+    a discriminator of their own; the regulariser acts on the main ones alone.
+    """
+
+    segmentation_weight: float = Field(0.1, ge=0)
+    adversarial_weight: float = Field(0.0002, ge=0)
+
+
+class TeacherSettings(Settings):
+    """Settings of a method that learns from pseudo-labels (see `fundus_uda.engine.teacher`)."""
+
+    weight: float = Field(1.0, ge=0)
+    """Weight of the loss on pseudo-labels."""
+    confidence: float = Field(0.9, ge=0, le=1)
+    """Minimum probability of a pseudo-label, without `keep_fraction`."""
+    keep_fraction: float | None = Field(None, gt=0, le=1)
+    """Fraction of each class's pixels, the most confident ones, that become pseudo-labels."""
+    decay: float = Field(0.98, ge=0, lt=1)
+    """EMA decay of a mean teacher: the share of itself that it keeps at each step."""
+
+
+class AdaptationSettings(Settings):
+    """Weights of the target terms (lambda in Eqs. 3 and 6)."""
+
+    adversarial_weight: float = Field(0.001, ge=0)
+    adversarial_damping: bool = False
+    """Whether to multiply the adversarial weight by (1 - step / steps), as the released code
+    does."""
+    regulariser_weight: float = Field(0.001, ge=0)
+    batch_norm_statistics: Literal["both", "source"] = "both"
+    """Domains whose batches update the running statistics of batch normalisation, with which the
+    network predicts: both, as in the released code, or the source alone."""
+    auxiliary: AuxiliarySettings | None = None
+    teacher: TeacherSettings = TeacherSettings()
+
+
+class RunSettings(Settings):
+    """Settings of the training loop, whatever it trains."""
+
+    seed: int = Field(0, ge=0)
+    steps: int = Field(gt=0)
+    """Number of updates of the networks."""
+    batch_size: int = Field(gt=0)
+    """Images per domain and step."""
+    snapshot_every: int = Field(gt=0)
+    """Steps between snapshots: checkpoint and, if there is one, selection score."""
+    shuffle: bool = True
+    """Whether each epoch has a new order of the images; False keeps the order of their list."""
+    channels_last: bool = False
+    workers: int = Field(0, ge=0)
+    """Number of processes that load the batches of each domain; it does not change the batches."""
+
+
+class EngineSettings(RunSettings):
+    """Settings of an adaptation; an application adds its data and network."""
+
+    method: MethodName
+    start: str | None = None
+    """Run folder or checkpoint whose network this run starts from."""
+    poly_power: float = Field(0.9, ge=0)
+    segmenter: SegmenterOptimizer = SegmenterOptimizer()
+    discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
+    affinity: AffinitySettings = AffinitySettings()
+    adaptation: AdaptationSettings = AdaptationSettings()
+    class_balance: float = Field(0, ge=0, le=1)
+    """Degree to which pixels of rare classes weigh more in the losses on labels and pseudo-labels
+    (see `affinity.class_weights`); 0 for not at all."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Autocast of both networks; the affinity core always computes in float32."""
+    ignore_label: int = 255

@@ -1,0 +1,154 @@
+"""A run, written once for every application: refuse, prepare, begin or resume, train, score."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from fundus_uda.engine.batches import Batch, SeededDataset
+from fundus_uda.engine.checkpoint import (
+    load_checkpoint,
+    require_same_settings,
+    resume,
+    save_checkpoint,
+)
+from fundus_uda.engine.loop import train_loop
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.selection import competes, selection_score
+from fundus_uda.engine.settings import EngineSettings
+from fundus_uda.engine.state import TrainState, trained_network
+from fundus_uda.engine.step import adaptation_step
+from fundus_uda.errors import RunError
+
+SettingsT = TypeVar("SettingsT", bound=EngineSettings)
+TestT = TypeVar("TestT")
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[TestT]):
+    """Everything that a run needs, read and checked before the first step.
+
+    Args:
+        state: networks and optimisers at step 0.
+        source: labelled images; None if the method uses none.
+        target: unlabelled images; None for a method that does not adapt.
+        selection_images: function that returns batches (B, 3, H, W) of all target images on the
+            device, without random transforms; None without a target.
+        data: fingerprints of the image lists, kept in the checkpoints.
+        test: data that `evaluate` scores on; None for none.
+        report: report on the weight file that was loaded; "" for none.
+    """
+
+    state: TrainState
+    source: SeededDataset | None
+    target: SeededDataset | None
+    selection_images: Callable[[], Iterable[Tensor]] | None
+    data: dict[str, str]
+    test: TestT | None
+    report: str = ""
+
+
+def train(
+    settings: SettingsT,
+    out: Path,
+    device: torch.device,
+    prepare: Callable[[SettingsT, torch.device], Prepared[TestT]],
+    evaluate: Callable[[TrainState, TestT, Path], Summary],
+    continue_run: bool = False,
+) -> dict[str, Summary]:
+    """Train one run into a folder, then score its kept checkpoints on the test data, if any.
+
+    Args:
+        settings: settings of the run.
+        out: new or empty folder, or that of the run to continue.
+        device: device to train on.
+        prepare: function that reads and checks all data of the run, test data too, and builds
+            its state.
+        evaluate: function that scores the segmenter of a state on the test data into a folder
+            and returns the summary.
+        continue_run: whether to resume from the last checkpoint; the result equals an unbroken
+            run's.
+
+    Returns:
+        Summaries of "last" and, if a snapshot was selected, of "selected"; empty without test data.
+
+    Raises:
+        InputError: wrong data, settings or folder.
+        RunError: a loss is not finite; a teacher is confident of no pixel.
+    """
+    folder = RunFolder(out)
+    folder.require_ready(continue_run)
+    run = prepare(settings, device)
+    if folder.is_begun:
+        resume(folder.last, run.state, settings, run.data)
+        folder.rewind(run.state.step)
+    else:
+        require_same_settings(settings, folder)
+        folder.begin(settings, device, run.report)  # only once all input has been read
+    _train(run, settings, folder)
+    summaries = _score_kept(run, evaluate, folder)
+    folder.finish()
+    return summaries
+
+
+def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) -> None:
+    """Train from `run.state.step` to `settings.steps`, with snapshots on the way."""
+    state, classes = run.state, len(run.state.label_shares)
+    has_teacher = METHODS[settings.method].teacher is not None
+    # A run whose teacher has not labelled a single pixel learns nothing and takes no snapshot.
+    has_labelled = state.step > 0
+
+    def update(source: Batch | None, target: Batch | None) -> dict[str, float]:
+        nonlocal has_labelled
+        losses = adaptation_step(state, source, target, settings)
+        has_labelled = has_labelled or losses.get("pseudo_label_fraction", 0) > 0
+        return losses
+
+    def snapshot() -> None:
+        if has_teacher and not has_labelled:
+            raise RunError(
+                f"Expected pixels that the network of {settings.start} is confident of, to learn "
+                f"from. Got: none in {state.step} steps. Start from a network that fits the "
+                f"target better, or lower adaptation.teacher.confidence."
+            )
+        if run.selection_images is not None:
+            _select(state, run.selection_images(), settings, folder)
+            if state.selected_step == state.step:
+                save_checkpoint(folder.selected, state, settings, run.data, classes)
+        save_checkpoint(folder.last, state, settings, run.data, classes)
+
+    if state.step == 0:
+        save_checkpoint(folder.last, state, settings, run.data, classes)
+    train_loop(state, run.source, run.target, settings, folder, settings.method, update, snapshot)
+
+
+def _select(
+    state: TrainState, images: Iterable[Tensor], settings: EngineSettings, folder: RunFolder
+) -> None:
+    """Score the network on the target images; record the step if its score is the best so far."""
+    network = trained_network(state, settings)
+    score = selection_score(network, images, state.label_shares, settings.affinity.neighbors)
+    folder.log("snapshots", {"step": state.step, **asdict(score)})
+    if competes(score, state.step, settings.steps) and score.mean_affinity > state.selected_score:
+        state.selected_step, state.selected_score = state.step, score.mean_affinity
+
+
+def _score_kept(
+    run: Prepared[TestT], evaluate: Callable[[TrainState, TestT, Path], Summary], folder: RunFolder
+) -> dict[str, Summary]:
+    """Score each kept checkpoint, "selected" before "last"."""
+    summaries: dict[str, Summary] = {}
+    if run.test is None:
+        return summaries
+    for name, file in (("selected", folder.selected), ("last", folder.last)):
+        if file.is_file():
+            checkpoint = load_checkpoint(file)
+            run.state.segmenter.load_state_dict(checkpoint.weights)
+            run.state.step = checkpoint.step
+            summaries[name] = evaluate(run.state, run.test, folder.evaluation(name))
+    return summaries

@@ -1,0 +1,61 @@
+"""Dice of cup and disc per image, and its summary over a set."""
+
+import math
+from typing import TypedDict
+
+import numpy as np
+import torch
+from monai.metrics import compute_dice
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
+
+DICE = ("dice_cup", "dice_disc", "dice_mean")
+"""Columns of every table of Dice scores: those of the two structures, and their mean."""
+
+
+class Summary(TypedDict):
+    """Statistics of one column over the images."""
+
+    mean: float
+    std: float | None
+    ci95: list[float] | None
+    n: int
+
+
+def dice_cup_disc(predicted: Mask, reference: Mask) -> tuple[float, float]:
+    """Compute the Dice of the cup and of the disc (rim and cup together), Eq. 8.
+
+    Args:
+        predicted: (H, W) of classes 0 background, 1 rim, 2 cup.
+        reference: (H, W) of the same classes.
+
+    Returns:
+        Dice of the cup and of the disc, each in [0, 1]. A structure that is in neither mask
+        scores 1; a structure that is in only one of them scores 0.
+    """
+    y_pred, y = (
+        torch.from_numpy(np.stack([mask == CUP, mask != BACKGROUND])).float()[None]
+        for mask in (predicted, reference)
+    )
+    dice = compute_dice(y_pred, y, include_background=True, ignore_empty=False)[0]
+    return float(dice[0]), float(dice[1])
+
+
+def summarise(values: NDArray[np.float64]) -> Summary:
+    """Compute mean, sample standard deviation and 95 % bootstrap percentile interval of the mean.
+
+    The interval comes from 10 000 resamples of the images with a fixed seed. A single image has
+    neither deviation nor interval (None).
+    """
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return {"mean": mean, "std": None, "ci95": None, "n": n}
+    interval = bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    low, high = float(interval.low), float(interval.high)
+    if math.isnan(low):
+        low = high = mean
+    return {"mean": mean, "std": float(np.std(values, ddof=1)), "ci95": [low, high], "n": n}

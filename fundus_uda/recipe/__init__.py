@@ -1,0 +1,1 @@
+"""The default recipe: crop, train and adapt in stages, and outline the target's photographs."""

@@ -1,0 +1,240 @@
+"""The default recipe: adapt from one camera's labelled photographs to another's; outline those."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from fundus_uda.clinic.predict import predict
+from fundus_uda.config.read import Profile
+from fundus_uda.data.datasets import is_data_uri, load_samples
+from fundus_uda.data.samples import Sample
+from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.selection import SelectionScore
+from fundus_uda.errors import InputError, RunError
+from fundus_uda.masks.dice import DICE
+from fundus_uda.output import require_empty
+from fundus_uda.recipe.crops import write_source, write_target
+from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
+from fundus_uda.segmentation.model import Model, load_model
+from fundus_uda.segmentation.quality import estimated_dice
+from fundus_uda.segmentation.settings import FundusSettings
+from fundus_uda.segmentation.training import score_on_target, train
+
+KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
+"""Columns of `stages.csv` for a stage that is kept."""
+
+
+def adapt(
+    target: list[str],
+    out: Path,
+    device: torch.device,
+    *,
+    source: str | None = None,
+    model: Path | None = None,
+    seed: int = 0,
+    profile: Profile = "cpu",
+    key: bytes | None = None,
+    overrides: tuple[str, ...] = (),
+    continue_run: bool = False,
+) -> pd.DataFrame:
+    """Run the stages, then outline the target with the network before and after adaptation.
+
+    Writes into `out`: `target/images` (crops around the discs), `source` (such crops, where the
+    source is whole photographs), `stages/N_NAME` (run folders), `stages.csv`, `before` and
+    `predictions` (see `clinic.predict.predict`; with the report).
+
+    Args:
+        target: paths of photographs (see `clinic.reading.list_photographs`), or one data URI
+            `KIND:PATH[#SPLIT]`, whose masks are read only for scores.
+        out: new or empty folder, or that of the adaptation to continue.
+        device: where to train.
+        source: data URI of labelled photographs. If `model` is given too, the first stage is left
+            out.
+        model: run folder or checkpoint to start from, whose network and size are kept. Without
+            `source`, adaptation sees no source image.
+        seed: seed of all stages.
+        profile: "cpu", or "paper" for the paper's size and network.
+        key: key that hashes the ids of the photographs.
+        overrides: `key=value` for the settings of all stages.
+        continue_run: continue the adaptation in `out`.
+
+    Returns:
+        The table `stages.csv`, a row per stage, after a row of `model` if it is given. Columns are
+        stage, title, estimated_dice (see `segmentation.quality`), mean_affinity, effective_classes,
+        collapsed, left_out, reason and, if the target has masks, dice_cup, dice_disc, dice_mean of
+        the stages. A stage is left out if it failed, collapsed or did not raise the estimate, and
+        there was a network before it.
+
+    Raises:
+        InputError: wrong data, settings or folder; an override of a setting that has a parameter;
+            no photograph with a disc; neither source nor model.
+        RunError: a loss is not finite in the first stage.
+    """
+    task = Task(target, out, device, source, model, seed, profile, key, overrides)
+    require_consistent(task)
+    dataset = _dataset(target, key)
+    whole = whole_source(task)
+    plan = plan_stages(task, dataset, crops_source=bool(whole))
+    photographs = _write_data(task, dataset, whole, continue_run)
+    rows, kept = _run_stages(task, plan)
+    table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
+    table.to_csv(out / "stages.csv", index=False)
+    first = model or plan[0].run
+    reference = dataset if plan[0].settings.data.test is not None else None
+    _outline(task, photographs, first, kept, reference, _note(table))
+    return table
+
+
+def _write_data(
+    task: Task, dataset: list[Sample], whole: list[Sample], continue_run: bool
+) -> list[Path]:
+    """Write the crops of target and source; return the photographs to outline."""
+    _require_same_target(task.out, task.target, task.key, continue_run)
+    try:
+        photographs = write_target(task.target, dataset, task.out, task.key)
+        write_source(whole, task.out)
+    except InputError:
+        if not (task.out / "target.csv").is_file():  # nothing is begun: leave no trace
+            shutil.rmtree(task.out / "target", ignore_errors=True)
+            (task.out / "adaptation.json").unlink()
+        raise
+    return photographs
+
+
+def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], Path]:
+    """Train the stages until one is left out; return their rows, and the kept network."""
+    rows: list[dict[str, Any]] = []
+    kept = task.model
+    if task.model is not None:
+        of_model = scored(load_model(task.model, task.device), plan[0].settings)
+        rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
+    for stage, run, settings in plan:
+        row: dict[str, Any] = {"stage": stage.name, "title": stage.title, **KEPT}
+        rows.append(row)
+        try:
+            scores = train(settings, run, task.device, continue_run=run.exists())
+        except RunError as error:
+            if kept is None:
+                raise
+            row |= {"left_out": True, "reason": str(error)}
+            break
+        row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
+        row |= scored(load_model(run, task.device), settings)
+        if kept is not None and (reason := reason_to_reject(row, rows[-2])):
+            row |= {"left_out": True, "reason": reason}
+            break  # the network before it is kept
+        kept = run
+    assert kept is not None
+    return rows, kept
+
+
+def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
+    columns = ["stage", "title", "estimated_dice", *(f.name for f in fields(SelectionScore))]
+    columns += ["left_out", "reason", *(DICE if has_masks else ())]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _outline(
+    task: Task,
+    photographs: list[Path],
+    first: Path,
+    kept: Path,
+    reference: list[Sample] | None,
+    note: str,
+) -> None:
+    """Outline the photographs with the first network and with the kept one, unless that is done."""
+    before = task.out / "before"
+    beside: dict[str, Any] = {"before": before, "note": note, "reference": reference}
+    for run, folder, more in ((first, before, {}), (kept, task.out / "predictions", beside)):
+        if not _is_outlined(folder, more.get("note", "")):
+            # An interrupted run, or another decision, may have left the folder.
+            shutil.rmtree(folder, ignore_errors=True)
+            predict(load_model(run, task.device), photographs, folder, task.key, **more)
+
+
+def _is_outlined(folder: Path, note: str) -> bool:
+    """Check whether `predict` has written everything, with this note."""
+    summary = folder / "summary.json"
+    done = (folder / "report.html").is_file() and summary.is_file()
+    return done and json.loads(summary.read_text(encoding="utf-8"))["note"] == note
+
+
+def scored(model: Model, settings: FundusSettings) -> dict[str, Any]:
+    """Score a model on the photographs of data.target, without labels.
+
+    Returns:
+        estimated_dice (see `segmentation.quality`) and the fields of `SelectionScore`.
+    """
+    assert settings.data.target is not None
+    samples = load_samples(settings.data.target)
+    return {
+        "estimated_dice": estimated_dice(model, samples),
+        **asdict(score_on_target(model, samples, settings)),
+    }
+
+
+def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
+    """Return the reason to leave out a stage; empty if it is kept.
+
+    Args:
+        row: output of `scored` for the network of the stage.
+        before: output of `scored` for the network before it.
+    """
+    if row["collapsed"]:
+        return "The prediction on these photographs collapsed."
+    ours, theirs = row["estimated_dice"], before["estimated_dice"]
+    if ours > theirs:
+        return ""
+    return (
+        f"Without labels, its Dice is estimated at {ours:.4f}, which is not above the "
+        f"{theirs:.4f} of the network before it."
+    )
+
+
+def _note(table: pd.DataFrame) -> str:
+    """Write a note to readers of the report about what went wrong; empty if nothing did."""
+    last = table.iloc[-1]
+    used = table[~table["left_out"]].iloc[-1]
+    told = []
+    if last["left_out"]:
+        told.append(f"{last['title']}: {last['reason']} The network before it is used.")
+    if used["collapsed"]:
+        told.append("The prediction on these photographs collapsed. Do not trust it.")
+    return " ".join(told)
+
+
+def _require_same_target(
+    out: Path, target: list[str], key: bytes | None, continue_run: bool
+) -> None:
+    """Record the target in a new folder, or check that `out` is an adaptation to the same target.
+
+    `adapt` deletes files in no other folder.
+    """
+    file = out / "adaptation.json"
+    ours = fingerprint([target, hashlib.sha256(key).hexdigest() if key else None])
+    if not continue_run:
+        require_empty(out)
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"target": ours}), encoding="utf-8")
+    elif not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != {"target": ours}:
+        raise InputError(
+            f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
+            f"go on with. Got: another, or none. Give those, or choose another --out."
+        )
+
+
+def _dataset(target: list[str], key: bytes | None) -> list[Sample]:
+    """Load the samples of a target that is the data URI of a dataset; none for photographs."""
+    if len(target) > 1 or not is_data_uri(target[0]):
+        return []
+    if key is not None:
+        raise InputError(
+            "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
+        )
+    return load_samples(target[0])

@@ -1,0 +1,93 @@
+"""Crops around the disc for the default recipe; each set of photographs is written once."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from fundus_uda.clinic.crops import write_crops, write_labelled_crops
+from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.data.samples import Sample
+from fundus_uda.data.transforms import read_photograph
+from fundus_uda.errors import InputError
+from fundus_uda.masks.region import DiscRegion
+
+LOOKED_AT = 8
+"""Number of photographs, or up to twice it, that are searched to tell if a dataset is of crops."""
+
+
+def write_source(whole: list[Sample], out: Path) -> None:
+    """Write the crops of a source of whole photographs.
+
+    Args:
+        whole: samples of the source, with masks; empty for a source of crops, which is left as it
+            is.
+        out: folder of the adaptation; gets `source` and `source.csv`.
+    """
+    rows = out / "source.csv"
+    if whole and not rows.is_file():
+        shutil.rmtree(out / "source", ignore_errors=True)  # left by an interrupted adaptation
+        table = write_labelled_crops(whole, out / "source")
+        table.to_csv(rows, index=False)
+
+
+def write_target(
+    target: list[str], dataset: list[Sample], out: Path, key: bytes | None
+) -> list[Path]:
+    """Write the crops to adapt to.
+
+    Args:
+        target: target of `adapt`.
+        dataset: samples of the target, if it is the data URI of a dataset.
+        out: folder of the adaptation; gets `target/images` and `target.csv`.
+        key: key that hashes the ids of photographs.
+
+    Returns:
+        Paths of the photographs to outline.
+
+    Raises:
+        InputError: no photograph shows a disc, or a dataset is of whole photographs.
+    """
+    folder, rows = out / "target", out / "target.csv"
+    photographs = [Path(path).expanduser() for path in target]
+    if not rows.is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted adaptation
+        if dataset:
+            table = _write_dataset(dataset, folder)
+        else:
+            table = write_crops(photographs, folder, key)
+        if not (table["status"] == "ok").any():
+            raise InputError(
+                f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
+                f"none with one. The first: {table['reason'][0]}"
+            )
+        table.to_csv(rows, index=False)
+    return [folder / "images"] if dataset else photographs
+
+
+def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
+    """Write the photographs of a dataset, which must be crops already, without their masks.
+
+    Some of them, evenly spaced, are searched for the disc to check that.
+    """
+    (folder / "images").mkdir(parents=True)
+    looked_at = range(0, len(samples), max(1, len(samples) // LOOKED_AT))
+    found: list[DiscRegion] = []
+    for number, sample in enumerate(samples):
+        photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
+        if number in looked_at and (region := locate_disc(photograph)) is not None:
+            found.append(region)
+        Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
+    if sum(not region.is_crop for region in found) > len(looked_at) / 2:
+        raise InputError(
+            "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "
+            "Give the folder of the photographs, or cut them with `fundus-uda crop` first."
+        )
+    if not found:
+        raise InputError(
+            f"Expected photographs that show the optic disc. Got: none in the {len(looked_at)} "
+            f"that were searched, of {len(samples)}."
+        )
+    ids = [sample.id for sample in samples]
+    return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})

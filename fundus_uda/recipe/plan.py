@@ -1,0 +1,137 @@
+"""The plan of the default recipe: which stages run, with which settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from fundus_uda.config.read import Profile, override
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.inspection import shows_whole_photographs
+from fundus_uda.data.samples import Sample, has_masks, require_masks
+from fundus_uda.errors import InputError
+from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.settings import FundusSettings, read_settings
+
+OPTIONS = {
+    "seed": "--seed",
+    "start": "--model",
+    "data.source": "--source",
+    "data.target": "--target",
+    "data.test": "--target KIND:PATH",
+}
+"""Options that give the settings which overrides may not change."""
+OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
+"""Settings that `--model` gives."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the chain, which starts from the network of the run before it."""
+
+    name: str
+    title: str
+    experiment: str
+    """Name of the experiment in the settings of each profile."""
+
+
+STAGES = (
+    Stage("source", "Source, strongly augmented", "strong_source"),
+    Stage("mean_teacher", "Mean teacher", "mean_teacher"),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Arguments of `adapt` (see there)."""
+
+    target: list[str]
+    out: Path
+    device: torch.device
+    source: str | None
+    model: Path | None
+    seed: int
+    profile: Profile
+    key: bytes | None
+    overrides: tuple[str, ...]
+
+
+class Planned(NamedTuple):
+    """One stage, with the folder and the settings of its run."""
+
+    stage: Stage
+    run: Path
+    settings: FundusSettings
+
+
+def require_consistent(task: Task) -> None:
+    """Check that there is something to start from, and no override of a setting with an option.
+
+    Raises:
+        InputError: neither source nor model, or such an override.
+    """
+    if task.source is None and task.model is None:
+        raise InputError("Expected --source, --model or both. Got: neither.")
+    for text in task.overrides:
+        if (name := text.partition("=")[0]) in OPTIONS:
+            raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.")
+        if task.model is not None and name in OF_THE_MODEL:
+            raise InputError(f"Expected no {name}=…, which --model gives. Got: {text}.")
+
+
+def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[Planned]:
+    """Resolve the settings of all stages; each starts from the network of the one before.
+
+    Args:
+        task: arguments of `adapt`.
+        dataset: samples of a target that is a dataset, whose masks serve as test data.
+        crops_source: whether the source is cropped first, into `source`.
+    """
+    scored = bool(dataset) and all(has_masks(sample) for sample in dataset)
+    given = [
+        override("seed", task.seed),
+        override("data.source", task.source),
+        override("data.target", f"folder:{task.out / 'target'}"),
+        override("data.test", task.target[0] if scored else None),
+    ]
+    if crops_source:
+        given.append(override("data.source", f"folder:{task.out / 'source'}"))
+        given.append(override("data.source_annotation", None))  # the crops have only one
+    if task.model is not None:
+        given += _network_of(load_model(task.model, task.device).settings)
+    plan = []
+    start = task.model
+    for number, stage in enumerate(STAGES, start=1):
+        if stage is STAGES[0] and task.model is not None:
+            continue
+        from_start = override("start", str(start) if start else None)
+        settings = _read_settings(stage, task, [*given, from_start])
+        start = task.out / "stages" / f"{number}_{stage.name}"
+        plan.append(Planned(stage, start, settings))
+    return plan
+
+
+def _read_settings(stage: Stage, task: Task, given: list[str]) -> FundusSettings:
+    return read_settings(f"{task.profile}/{stage.experiment}", [*task.overrides, *given])
+
+
+def whole_source(task: Task) -> list[Sample]:
+    """Load the samples of a source of whole photographs, to be cropped; none for crops."""
+    if task.source is None:
+        return []
+    # The profile's own target and test data are not asked for, and may be nowhere.
+    data = [("data.source", task.source), ("data.target", None), ("data.test", None)]
+    settings = _read_settings(STAGES[0], task, [override(*given) for given in data])
+    samples = require_masks(load_samples(task.source, settings.data.source_annotation), task.source)
+    return samples if shows_whole_photographs(samples) else []
+
+
+def _network_of(settings: FundusSettings) -> list[str]:
+    """Return the overrides that give a run the network and size of these settings."""
+    network = settings.network
+    return [
+        f"network.encoder={network.encoder}",
+        f"network.output_stride={network.output_stride}",
+        f"data.size={settings.data.size}",
+    ]

@@ -1,0 +1,1 @@
+"""Optic disc and cup segmentation: settings, model, training, prediction and evaluation."""

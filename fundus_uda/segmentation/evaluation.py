@@ -1,0 +1,164 @@
+"""Evaluation on a labelled split: Dice per image at the original size, and its summary."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.samples import Sample, require_masks
+from fundus_uda.data.transforms import require_same_size
+from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.masks.classes import BACKGROUND, CUP
+from fundus_uda.masks.dice import DICE, dice_cup_disc, summarise
+from fundus_uda.masks.measurements import measure, vertical_cup_to_disc_ratio
+from fundus_uda.masks.postprocess import remove_small_components
+from fundus_uda.output import require_empty
+from fundus_uda.segmentation.model import Model, load_model
+from fundus_uda.segmentation.prediction import predictions
+from fundus_uda.segmentation.quality import flags_of, quality
+
+LOW_DICE = 0.8
+"""Limit of `dice_mean` below which the flags should catch an image."""
+
+
+def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
+    """Score a model on labelled photographs, one row per image.
+
+    Args:
+        model: trained model, or one in training.
+        samples: photographs with masks.
+
+    Returns:
+        Columns image, dice_cup, dice_disc, dice_mean (mean of the two), vertical_cdr,
+        vertical_cdr_reference (NaN without a disc), cup_area, cup_area_reference, disc_area,
+        disc_area_reference (shares of the image, in [0, 1]), the keys of `quality.quality`, and
+        flags, the names of `quality.FLAGS` that are raised, separated by spaces.
+
+    Raises:
+        InputError: an unreadable photograph or mask, or a mask of another size.
+    """
+    rows = []
+    for sample, photograph, prediction in predictions(model, samples):
+        reference, _ = read_mask(sample)
+        require_same_size(torch.from_numpy(photograph).permute(2, 0, 1), reference.shape, sample)
+        cup, disc = dice_cup_disc(prediction.mask, reference)
+        cleaned = remove_small_components(prediction.mask)  # as `predict` does first
+        judged = quality(photograph, cleaned, prediction)
+        flags = flags_of(measure(cleaned) | judged)
+        rows.append(
+            {
+                "image": sample.id,
+                "dice_cup": cup,
+                "dice_disc": disc,
+                "dice_mean": (cup + disc) / 2,
+                "vertical_cdr": vertical_cup_to_disc_ratio(prediction.mask),
+                "vertical_cdr_reference": vertical_cup_to_disc_ratio(reference),
+                "cup_area": float((prediction.mask == CUP).mean()),
+                "cup_area_reference": float((reference == CUP).mean()),
+                "disc_area": float((prediction.mask != BACKGROUND).mean()),
+                "disc_area_reference": float((reference != BACKGROUND).mean()),
+                **judged,
+                "flags": " ".join(flags),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def evaluate_model(
+    path: Path, uri: str, annotation: str | None, out: Path, device: torch.device
+) -> dict[str, Any]:
+    """Score a run folder or a checkpoint file on a labelled split, and write the scores.
+
+    Args:
+        path: run folder, or checkpoint file.
+        uri: data URI of the split.
+        annotation: annotation whose masks are used; None for the default.
+        out: new or empty folder.
+        device: where to predict.
+
+    Returns:
+        The summary (see `write_evaluation`).
+
+    Raises:
+        InputError: see `load_model`, `load_samples` and `evaluate`.
+    """
+    require_empty(out)
+    samples = require_masks(load_samples(uri, annotation), uri)
+    model = load_model(path, device)
+    named = {"model": str(path), "checkpoint": "last" if path.is_dir() else path.stem}
+    return write_evaluation(evaluate(model, samples), out, about(model, uri, annotation) | named)
+
+
+def about(model: Model, uri: str | None, annotation: str | None) -> dict[str, Any]:
+    """Describe a model and what it is scored on, for a summary."""
+    settings = model.settings
+    return {
+        "method": settings.method,
+        "seed": settings.seed,
+        "step": model.step,
+        "data": uri,
+        "annotation": annotation,
+        "goes_on": settings.start is not None,
+        "augmentation": settings.data.augmentation,
+    }
+
+
+def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Write `dice.csv` and `summary.json` into a folder, created if needed.
+
+    Args:
+        table: output of `evaluate`.
+        out: folder to write into.
+        about: further entries of the summary: method, seed, data.
+
+    Returns:
+        The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
+        `vertical_cdr_error`, the mean absolute error over the images with both ratios;
+        `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
+        (below 1: too small; None without a reference); `quality` (see `quality_summary`); `images`,
+        a fingerprint of their names and references; and `about`.
+    """
+    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
+    summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
+    scored_on = table[["image", "cup_area_reference", "disc_area_reference"]]
+    summary["images"] = fingerprint(scored_on.values.tolist())
+    summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
+    for structure in ("cup", "disc"):
+        reference = table[f"{structure}_area_reference"].mean()
+        ratio = table[f"{structure}_area"].mean() / reference if reference else None
+        summary[f"{structure}_area_ratio"] = ratio
+    summary["quality"] = quality_summary(table)
+    summary |= about
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "dice.csv", index=False)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def quality_summary(table: pd.DataFrame) -> dict[str, float | int | None]:
+    """Summarise how well the images are judged without their masks.
+
+    Args:
+        table: output of `evaluate`.
+
+    Returns:
+        `estimated_dice`, its mean over the set; `spearman`, its correlation with `dice_mean` over
+        the images (None if one of them is constant); `low`, the number of images with a `dice_mean`
+        below 0.8; `recall`, the share of those with a flag, and `false_alarms`, the share of the
+        others with a flag (each None without such images).
+    """
+    low, flagged = table["dice_mean"] < LOW_DICE, table["flags"] != ""
+    varies = table["dice_mean"].nunique() > 1 and table["estimated_dice"].nunique() > 1
+    order = spearmanr(table["estimated_dice"], table["dice_mean"]).statistic if varies else None
+    return {
+        "estimated_dice": float(table["estimated_dice"].mean()),
+        "spearman": None if order is None else float(order),
+        "low": int(low.sum()),
+        "recall": float(flagged[low].mean()) if low.any() else None,
+        "false_alarms": float(flagged[~low].mean()) if not low.all() else None,
+    }

@@ -1,0 +1,67 @@
+"""Pictures of outlined photographs."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.transforms import read_photograph
+from fundus_uda.experiments.panel import SIDE, Column, evenly_spaced, model_columns, panel
+from fundus_uda.masks.classes import Mask, Photograph
+from fundus_uda.masks.outlines import overlay
+from fundus_uda.masks.postprocess import remove_small_components
+from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.prediction import outline
+
+
+def outlined(photograph: Photograph, mask: Mask) -> Photograph:
+    """Draw the outlines of a mask (H, W) into a photograph (H, W, 3), at the size of a tile."""
+    tile = Image.fromarray(photograph).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    large = Image.fromarray(mask).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    return overlay(np.asarray(tile), np.asarray(large))
+
+
+def draw_results(
+    uri: str,
+    models: list[Path],
+    file: Path,
+    device: torch.device,
+    rows: int = 4,
+    directions: Literal["all", "diagonal"] = "all",
+) -> None:
+    """Draw target, ground truth if there is one, then outlines and affinity map of each model.
+
+    The picture is laid out as the paper's Figs. 1, 3 and 6 and, with only the diagonal neighbours,
+    as Fig. 4. The outlines are those of `predict` for a crop.
+
+    Args:
+        uri: `KIND:PATH[#SPLIT]`, of which evenly spaced photographs are shown.
+        models: run folders or checkpoints.
+        file: PNG to write; its folder is created.
+        device: where to predict.
+        rows: number of photographs.
+        directions: neighbours of the affinity map (see `affinity.affinity_map`).
+
+    Raises:
+        InputError: see `load_samples`, `read_mask` and `load_model`.
+    """
+    samples = evenly_spaced(load_samples(uri), rows)
+    photographs = [read_photograph(s.image, s.stereo).permute(1, 2, 0).numpy() for s in samples]
+    columns: list[Column] = [("target", photographs)]
+    if all(sample.masks for sample in samples):
+        masks = [read_mask(sample)[0] for sample in samples]
+        columns.append(("ground truth", list(map(outlined, photographs, masks))))
+    outlines: list[list[Photograph]] = []
+    maps: list[list[NDArray[np.float32]]] = []
+    for path in models:
+        model = load_model(path, device)
+        seen = [outline(model, photograph, directions) for photograph in photographs]
+        masks = [remove_small_components(prediction.mask) for prediction in seen]
+        outlines.append(list(map(outlined, photographs, masks)))
+        maps.append([prediction.affinity for prediction in seen])
+    panel([*columns, *model_columns(models, outlines, maps)], file)

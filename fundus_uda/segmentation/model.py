@@ -1,0 +1,109 @@
+"""The model: a trained network, the settings of its run and its device, as one object."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
+from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import CLASSES
+from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.segmentation.settings import FundusSettings
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, with what is known of its training.
+
+    Args:
+        network: module from images (B, 3, H, W) to logits (B, 3, H, W).
+        settings: settings of its run.
+        device: device that the network is on.
+        step: number of training steps behind it.
+        label_shares: (3,) shares of background, rim and cup in the labels that it learnt from.
+    """
+
+    network: nn.Module
+    settings: FundusSettings
+    device: torch.device
+    step: int
+    label_shares: Tensor
+
+    def probabilities(self, photographs: NDArray[np.uint8]) -> Tensor:
+        """Compute class probabilities at the photographs' size, without random numbers.
+
+        Args:
+            photographs: (B, H, W, 3) uint8 RGB around the disc, all of one size.
+
+        Returns:
+            (B, 3, H, W) float32 on the device, of background, rim and cup. With `data.tta_flips`,
+            the mean over the three views of test-time augmentation.
+        """
+        views = self.views(photographs, flips=self.settings.data.tta_flips)
+        size = photographs.shape[1:3]
+        return F.interpolate(views.mean(0), size, mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def views(self, photographs: NDArray[np.uint8], flips: bool) -> Tensor:
+        """Compute class probabilities at network size, for each view of test-time augmentation.
+
+        Args:
+            photographs: (B, H, W, 3) uint8 RGB around the disc, all of one size.
+            flips: add the views of the photographs mirrored and upside down, turned back.
+
+        Returns:
+            (1 or 3, B, 3, h, w) float32 on the device.
+        """
+        settings = self.settings
+        fixed = fixed_transforms(settings.data.size)
+        plain = eval_transforms(*input_statistics(settings.network.encoder))
+        pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
+        images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels])
+        images = images.to(self.device)
+        network = self.network.eval()
+        views = [network(images).float().softmax(dim=1)]
+        for axis in (3, 2) if flips else ():
+            views.append(network(images.flip(axis)).float().softmax(dim=1).flip(axis))
+        height, width = photographs.shape[1:3]
+        return torch.stack(views)[..., *content_box(height, width, settings.data.size)]
+
+
+def load_model(path: Path, device: torch.device) -> Model:
+    """Load the network of a run folder (its last checkpoint) or of a checkpoint file.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or one of another kind of network.
+    """
+    file = checkpoint_file(path)
+    checkpoint = load_checkpoint(file)
+    if checkpoint.classes != len(CLASSES):
+        raise InputError(
+            f"Expected a model of {len(CLASSES)} classes ({', '.join(CLASSES)}) at {file}. "
+            f"Got: {checkpoint.classes} classes."
+        )
+    try:
+        settings = FundusSettings.model_validate(checkpoint.settings)
+    except ValidationError as error:
+        raise InputError(
+            f"Expected settings of a fundus model of this version in {file}. Got: "
+            f"{error.error_count()} that it does not know. Use the version that trained it."
+        ) from None
+    network = deeplab_v3plus(
+        settings.network.encoder, "random", len(CLASSES), settings.network.output_stride
+    )
+    try:
+        network.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"Expected weights of DeepLabv3+ with {settings.network.encoder} in {file}. "
+            f"Got: {str(error).splitlines()[1].strip()}"
+        ) from None
+    network = network.to(device).eval()
+    return Model(network, settings, device, checkpoint.step, checkpoint.label_shares)

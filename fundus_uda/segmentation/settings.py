@@ -1,0 +1,79 @@
+"""Settings of a fundus run."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fundus_uda.config.read import Settings, load_settings
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.settings import EngineSettings
+
+
+class DataSettings(Settings):
+    """Data of a run. Data URIs are `KIND:PATH` or `KIND:PATH#SPLIT` (see `data.datasets`)."""
+
+    source: str | None
+    """Data URI of labelled photographs. The methods `oracle`, which trains on the target's labels,
+    and `self_training` do not read it. Null adapts the network of `start` without any source
+    image."""
+    target: str | None = None
+    """Data URI of unlabelled photographs; only `oracle` reads their masks, if there are any."""
+    test: str | None = None
+    """Data URI of labelled photographs; they are scored after training, never before."""
+    source_annotation: str | None = None
+    target_annotation: str | None = None
+    """Annotation whose masks are used, if a dataset has several; None for its default."""
+    size: int = Field(512, ge=64, multiple_of=16)
+    """Side of the square network input in pixels."""
+    augmentation: Literal["plain", "strong"] = "plain"
+    """Augmentation of the labelled images: `data.transforms.random_transforms` or
+    `strong_transforms`."""
+    tta_flips: bool = False
+    """Test-time augmentation: the mean over the photograph as it is, mirrored and upside down."""
+    fill_cup_hull: bool = False
+    """Whether the predicted cup is filled up to its convex hull (see `masks.postprocess`)."""
+
+
+class NetworkSettings(Settings):
+    """Settings of DeepLabv3+ (see `fundus_uda.networks.deeplab_v3plus`)."""
+
+    encoder: str = "resnet101"
+    weights: str = "imagenet"
+    output_stride: Literal[8, 16] = 16
+
+
+class FundusSettings(EngineSettings):
+    """All settings of a fundus run."""
+
+    batch_size: int = Field(ge=2)
+    """Batch size; at least 2, as DeepLabv3+ normalises its image pooling over the batch only."""
+    data: DataSettings
+    network: NetworkSettings = NetworkSettings()
+
+    @model_validator(mode="after")
+    def _one_level(self) -> "FundusSettings":
+        if self.adaptation.auxiliary is not None:
+            raise ValueError("adaptation.auxiliary needs an auxiliary head, which DeepLabv3+ lacks")
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_learn_from(self) -> "FundusSettings":
+        method, source_free = METHODS[self.method], self.data.source is None
+        if source_free and method.needs_source and self.method != "oracle":
+            raise ValueError(f"method {self.method} needs data.source: name a labelled set")
+        if (
+            self.start is None
+            and method.adapts
+            and (method.teacher or method.without_source or source_free)
+        ):
+            raise ValueError("start must name a model, with a teacher or without source images")
+        return self
+
+
+def read_settings(name_or_path: str, overrides: list[str]) -> FundusSettings:
+    """Read settings from a file or a shipped experiment, such as "cpu/asa", with overrides.
+
+    Raises:
+        InputError: see `load_settings`.
+    """
+    return load_settings(FundusSettings, name_or_path, "fundus", overrides)

@@ -1,0 +1,179 @@
+"""Training of a fundus run: the data, network and state that `engine.train` needs, and scores."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+from torch import Tensor, nn
+
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.images import FundusImages
+from fundus_uda.data.samples import Sample, require_masks, without_masks
+from fundus_uda.data.transforms import (
+    eval_transforms,
+    random_transforms,
+    read_sample,
+    strong_transforms,
+    weak_strong_transforms,
+)
+from fundus_uda.engine import train as engine
+from fundus_uda.engine.checkpoint import fingerprint_files, require_same_network
+from fundus_uda.engine.methods import METHODS, training_domains
+from fundus_uda.engine.randomness import seed_torch
+from fundus_uda.engine.selection import SelectionScore, selection_score
+from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
+from fundus_uda.experiments.cost import Cost, cost_of_step
+from fundus_uda.masks.classes import CLASSES
+from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
+from fundus_uda.segmentation.model import Model, load_model
+from fundus_uda.segmentation.settings import FundusSettings
+
+
+def train(
+    settings: FundusSettings, out: Path, device: torch.device, continue_run: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Train one run into a folder, then score its kept checkpoints on the test split, if any.
+
+    Arguments, returns and errors are those of `engine.train.train`.
+    """
+
+    def score(state: TrainState, test: list[Sample], folder: Path) -> dict[str, Any]:
+        model = Model(state.segmenter, settings, device, state.step, state.label_shares)
+        told = about(model, settings.data.test, settings.data.target_annotation)
+        return write_evaluation(evaluate(model, test), folder, told)
+
+    return engine.train(settings, out, device, prepare, score, continue_run)
+
+
+def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[list[Sample]]:
+    """Read and check all data of a run, and build its state at step 0.
+
+    Raises:
+        InputError: the data cannot be read or do not fit; see also `deeplab_v3plus`.
+    """
+    data = settings.data
+    labelled, unlabelled = training_domains(settings.method, data.source, data.target)
+    oracle = settings.method == "oracle"
+    annotation = data.target_annotation if oracle else data.source_annotation
+    source = require_masks(load_samples(labelled, annotation), labelled) if labelled else []
+    target = without_masks(load_samples(unlabelled)) if unlabelled else []
+    test = None
+    if data.test is not None:
+        test = require_masks(load_samples(data.test, data.target_annotation), data.test)
+        for sample in test:
+            read_sample(sample)
+    labelled_transforms, unlabelled_transforms, plain = _transforms(settings)
+    sources = FundusImages(source, data.size, labelled_transforms) if source else None
+    targets = FundusImages(target, data.size, unlabelled_transforms) if target else None
+    return engine.Prepared(
+        state=initial_state(settings, _label_shares(sources), device),
+        source=sources,
+        target=targets,
+        selection_images=partial(_eval_batches, targets, plain, settings, device)
+        if targets
+        else None,
+        data={"source": _fingerprint(source), "target": _fingerprint(target)},
+        test=test,
+    )
+
+
+def initial_state(
+    settings: FundusSettings, label_shares: Tensor | None, device: torch.device
+) -> TrainState:
+    """Build network, discriminator and optimisers at step 0, as functions of the seed.
+
+    Args:
+        settings: settings of the run.
+        label_shares: (3,) share of each class in the labels. None, without labels, takes the shares
+            that the network of `start` learnt from.
+        device: where to train.
+
+    Raises:
+        InputError: see `deeplab_v3plus`.
+    """
+    network = settings.network
+    seed_torch(settings.seed, "network")
+    if settings.start is None:
+        segmenter = deeplab_v3plus(
+            network.encoder, network.weights, len(CLASSES), network.output_stride
+        )
+    else:
+        model = load_model(Path(settings.start).expanduser(), device)
+        theirs = model.settings.network.model_dump(exclude={"weights"})
+        ours = network.model_dump(exclude={"weights"})
+        require_same_network(settings.start, {"network": ours}, {"network": theirs})
+        segmenter = model.network
+        label_shares = model.label_shares if label_shares is None else label_shares
+    assert label_shares is not None  # settings without a source have a start
+    groups = _parameter_groups(segmenter, settings)
+    return build_state(segmenter, groups, label_shares, settings, device)
+
+
+def step_cost(settings: FundusSettings, device: torch.device) -> Cost:
+    """Count the cost of one training step with these settings."""
+    state = initial_state(settings, torch.full((len(CLASSES),), 1 / len(CLASSES)), device)
+    square = (settings.data.size, settings.data.size)
+    return cost_of_step(state, square, square, settings)
+
+
+def score_on_target(
+    model: Model, samples: list[Sample], settings: FundusSettings
+) -> SelectionScore:
+    """Compute the selection score of a trained network, as in a run with these settings.
+
+    Args:
+        model: trained model of any run.
+        samples: photographs; masks are not read.
+        settings: settings of the run.
+    """
+    plain = eval_transforms(*input_statistics(model.settings.network.encoder))
+    images = FundusImages(without_masks(samples), model.settings.data.size, plain)
+    batches = _eval_batches(images, plain, settings, model.device)
+    neighbors = settings.affinity.neighbors
+    return selection_score(model.network, batches, model.label_shares, neighbors)
+
+
+def _label_shares(images: FundusImages | None) -> Tensor | None:
+    """Compute the share of each class in the labelled images, (3,) float64; None without images."""
+    if images is None:
+        return None
+    labels = [np.asarray(item["label"]).ravel() for item in images.cached]
+    counts = sum(np.bincount(label, minlength=len(CLASSES)) for label in labels)
+    return torch.tensor(counts / np.sum(counts))
+
+
+def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
+    """Choose the transforms of labelled images, of unlabelled images, and of evaluation."""
+    statistics = input_statistics(settings.network.encoder)
+    strong = settings.data.augmentation == "strong"
+    labelled = strong_transforms(*statistics) if strong else random_transforms(*statistics)
+    with_mean_teacher = METHODS[settings.method].teacher == "mean"
+    unlabelled = (
+        weak_strong_transforms(*statistics) if with_mean_teacher else random_transforms(*statistics)
+    )
+    return labelled, unlabelled, eval_transforms(*statistics)
+
+
+def _fingerprint(samples: list[Sample]) -> str:
+    return fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+
+
+def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:
+    encoder = list(segmenter.encoder.parameters())  # type: ignore[union-attr]
+    inside = set(map(id, encoder))
+    head = [p for p in segmenter.parameters() if id(p) not in inside]
+    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, settings.segmenter.head_lr_factor)]
+
+
+def _eval_batches(
+    images: FundusImages, plain: Compose, settings: FundusSettings, device: torch.device
+) -> Iterator[Tensor]:
+    for start in range(0, len(images), settings.batch_size):
+        stop = min(start + settings.batch_size, len(images))
+        batch = torch.stack([plain(dict(images.cached[i]))["image"] for i in range(start, stop)])
+        yield batch.to(device, memory_format=memory_format(settings))

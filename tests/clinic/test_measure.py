@@ -1,0 +1,114 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli import measure as measure_command
+from fundus_uda.clinic.measure import measure_files
+from fundus_uda.errors import InputError
+from fundus_uda.masks.measurements import measure
+from fundus_uda.masks.nifti import write_mask_nifti
+from tests.fixtures.shapes import ellipses
+
+
+@pytest.fixture
+def masks(tmp_path):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    mask = ellipses(disc=(80, 60), cup=(40, 15))
+    Image.fromarray(mask).save(folder / "classes.png")
+    levels = np.array([255, 128, 0], dtype=np.uint8)
+    Image.fromarray(levels[mask]).save(folder / "refuge.bmp")
+    return folder
+
+
+def test_both_encodings_measure_the_same(masks):
+    table = measure_files([masks], spacing_mm=(0.01, 0.01), laterality="R")
+    assert table["image"].tolist() == ["classes", "refuge"]
+    assert table["status"].tolist() == ["ok", "ok"]
+    assert table["vertical_cdr"].tolist() == pytest.approx([0.5, 0.5])
+    assert table["horizontal_cdr"].tolist() == pytest.approx([0.25, 0.25])
+    assert table["disc_height_mm"].tolist() == pytest.approx([1.6, 1.6])
+    assert table["ddls_stage"].notna().all()
+    assert table["isnt_rule"].tolist() == [False, False]
+
+
+def test_a_mask_that_cannot_be_read_is_a_row_and_the_rest_is_done(masks):
+    (masks / "broken.png").write_bytes(b"no image")
+    Image.fromarray(np.full((4, 4), 77, dtype=np.uint8)).save(masks / "values.png")
+    table = measure_files([masks]).set_index("image")
+    assert table["status"].to_dict() == {
+        "broken": "unreadable", "classes": "ok", "refuge": "ok", "values": "unreadable",
+    }  # fmt: skip
+    assert "mask values 0 background" in table["reason"]["values"]
+    assert np.isnan(table["vertical_cdr"]["broken"])
+    assert table["vertical_cdr"]["classes"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("spacing", [(0.02, 0.01), None])
+def test_nifti_measures_as_the_image_that_it_was_written_from(tmp_path, spacing):
+    mask = ellipses(disc=(80, 60), cup=(40, 15), cup_shift=(10, 5))
+    write_mask_nifti(mask, tmp_path / "a.b.nii.gz", spacing)
+    (tmp_path / "broken.nii").write_bytes(b"no mask")
+    first, second = measure_files([tmp_path], laterality="R").to_dict("records")
+    expected = measure(mask, spacing, "R")
+    assert (first["image"], first["status"]) == ("a.b", "ok")
+    assert {name: first[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    assert second["reason"].startswith("Expected a NIfTI mask at broken.nii. Got: ")
+
+
+def test_a_mask_that_is_there_as_both_is_measured_once(masks):
+    write_mask_nifti(ellipses(disc=(80, 60)), masks / "classes.nii.gz")
+    assert measure_files([masks])["image"].tolist() == ["classes", "refuge"]
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "message"),
+    [
+        ("none", {}, "a mask or a folder of masks at .*none. Got: nothing"),
+        ("empty", {}, "Expected masks in .*empty. Got: none"),
+        ("masks", {"spacing_mm": (0.01, -1.0)}, "spacing above 0 mm"),
+        ("masks", {"laterality": "left"}, "R, L or none. Got: 'left'"),
+    ],
+)
+def test_wrong_use_is_refused(masks, path, arguments, message):
+    (masks.parent / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        measure_files([masks.parent / path], **arguments)
+
+
+def test_masks_of_one_name_are_refused(masks, tmp_path):
+    shutil.copytree(masks, tmp_path / "of_another_reader")
+    with pytest.raises(InputError, match="masks of different names, .* Got: .* and .*another_read"):
+        measure_files([masks, tmp_path / "of_another_reader"])
+
+
+@pytest.fixture
+def run():
+    app = typer.Typer()
+    app.command()(measure_command.command)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_the_command_writes_a_csv(run, masks, tmp_path):
+    out = tmp_path / "results" / "table.csv"
+    ended = run(masks, "--out", out, "--spacing", 0.02, 0.01, "--laterality", "L")
+    assert ended.exit_code == 0, ended.output
+    assert "Wrote the measurements of 2 masks" in ended.output
+    table = pd.read_csv(out)
+    assert table["disc_height_mm"].tolist() == pytest.approx([3.2, 3.2])
+    assert table["disc_width_mm"].tolist() == pytest.approx([1.2, 1.2])
+    assert table["rim_nasal_mm"].notna().all()
+
+
+def test_the_command_counts_failures_and_ends_with_3(run, masks, tmp_path):
+    (masks / "broken.png").write_bytes(b"no image")
+    ended = run(masks, "--out", tmp_path / "table.csv")
+    assert ended.exit_code == 3
+    assert "1 could not be measured" in ended.output
+    assert "broken" in ended.output
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 3

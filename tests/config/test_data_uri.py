@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from fundus_uda.config.data_uri import parse_data_uri
+from fundus_uda.errors import InputError
+
+SPLITS = {"refuge": ("train", "test"), "folder": ("all",)}
+
+
+def test_kind_path_and_split():
+    assert parse_data_uri("refuge:/data/x#test", SPLITS) == ("refuge", Path("/data/x"), "test")
+    assert parse_data_uri("folder:x", SPLITS) == ("folder", Path("x"), "")
+
+
+def test_a_windows_path_keeps_its_colon():
+    _, path, split = parse_data_uri(r"folder:C:\clinic\photos#all", SPLITS)
+    assert (str(path), split) == (r"C:\clinic\photos", "all")
+
+
+def test_a_hash_in_a_folder_is_not_a_split():
+    assert parse_data_uri("folder:/eyes #1/a", SPLITS)[1:] == (Path("/eyes #1/a"), "")
+    assert parse_data_uri("folder:/eyes #1/", SPLITS)[1:] == (Path("/eyes #1"), "")
+    assert parse_data_uri("folder:/eyes #1/a#all", SPLITS)[1:] == (Path("/eyes #1/a"), "all")
+
+
+def test_the_home_folder_is_expanded():
+    assert parse_data_uri("folder:~/x", SPLITS)[1] == Path.home() / "x"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge, folder"),
+        ("refuge:", "Got: 'refuge:'"),
+        ("refuse:/x", "Got: 'refuse:/x'"),
+        ("refuge:/x#val", "split of refuge to be one of train, test. Got: 'val'"),
+    ],
+)
+def test_wrong_addresses_are_explained(uri, message):
+    with pytest.raises(InputError, match=message):
+        parse_data_uri(uri, SPLITS)

@@ -1,0 +1,207 @@
+"""The run that both applications share: what it refuses, writes, resumes, keeps and scores."""
+
+import pytest
+import torch
+
+from fundus_uda.engine import train
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.errors import InputError, RunError
+from tests.fixtures import tiny_engine
+from tests.fixtures.runs import assert_identical, power_failure
+from tests.fixtures.tiny_engine import CPU, growing_score, prepared, run, state
+
+TEST = ("first test image", "second test image")
+
+
+def settings(**changes):
+    """Of a method that adapts without a discriminator, so that checkpoints are small."""
+    return tiny_engine.settings(**{"method": "asc", **changes})
+
+
+class Scores:
+    """An `evaluate` that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def __call__(self, train_state, test, folder):
+        weights = {name: t.clone() for name, t in train_state.segmenter.state_dict().items()}
+        self.calls.append((folder, test, train_state.step, weights))
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text("{}")
+        # finished only once everything is scored
+        assert not RunFolder(folder.parents[1]).is_finished
+        return {"folder": folder.name, "step": train_state.step}
+
+
+def scored_run(of, out, evaluate, continue_run=False, collapsed=False, test=TEST):
+    train_state = state(of)
+    with growing_score(train_state, collapsed):
+        return train.train(
+            of, out, CPU, lambda *_: prepared(train_state, of, test), evaluate, continue_run
+        )
+
+
+def test_last_and_selected_are_scored_with_the_weights_that_were_kept(tmp_path, monkeypatch):
+    """The second snapshot is the best, the third the last."""
+    evaluate, of = Scores(), settings()
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "competes", lambda score, step, steps: step == 6)
+        summaries = scored_run(of, tmp_path / "run", evaluate)
+    assert summaries == {
+        "selected": {"folder": "selected", "step": 6},
+        "last": {"folder": "last", "step": 7},
+    }
+    assert list(summaries)[-1] == "last"
+    folder = RunFolder(tmp_path / "run")
+    assert [call[0] for call in evaluate.calls] == [
+        folder.evaluation("selected"),
+        folder.evaluation("last"),
+    ]
+    kept = [load_checkpoint(file).weights for file in (folder.selected, folder.last)]
+    for (_, test, _, weights), expected in zip(evaluate.calls, kept, strict=True):
+        assert test is TEST
+        assert_identical(weights, expected)
+    assert not torch.equal(kept[0]["4.weight"], kept[1]["4.weight"])
+    assert folder.is_finished
+
+
+def test_a_mean_teacher_is_what_is_scored(tmp_path):
+    """A run's network is the teacher, whose weights are not the segmenter's."""
+    teacher = {"teacher": {"confidence": 0}}
+    evaluate, of = Scores(), settings(method="mean_teacher", adaptation=teacher)
+    scored_run(of, tmp_path / "run", evaluate)
+    saved = load_checkpoint(tmp_path / "run" / "last.pt").state
+    _, _, _, weights = evaluate.calls[-1]
+    assert_identical(weights, saved["teacher"])
+    assert not torch.equal(weights["4.weight"], saved["segmenter"]["4.weight"])
+
+
+@pytest.mark.parametrize(("method", "collapsed"), [("source", False), ("asc", True)])
+def test_only_the_last_is_scored_where_nothing_was_selected(method, collapsed, tmp_path):
+    evaluate = Scores()
+    summaries = scored_run(settings(method=method), tmp_path / "run", evaluate, False, collapsed)
+    assert summaries == {"last": {"folder": "last", "step": 7}}
+
+
+def test_without_test_data_nothing_is_scored_and_the_run_is_finished(tmp_path):
+    evaluate = Scores()
+    assert scored_run(settings(), tmp_path / "run", evaluate, test=None) == {}
+    assert evaluate.calls == []
+    assert RunFolder(tmp_path / "run").is_finished
+
+
+def test_a_run_whose_scoring_was_cut_off_is_not_finished_and_goes_on(tmp_path):
+    of, folder = settings(), RunFolder(tmp_path / "run")
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scored_run(of, folder.path, stops)
+    assert not folder.is_finished
+    before = folder.last.read_bytes()
+    summaries = scored_run(of, folder.path, Scores(), continue_run=True)
+    assert [summary["step"] for summary in summaries.values()] == [7, 7]
+    assert folder.is_finished
+    assert folder.last.read_bytes() == before  # no step was left to make
+
+
+def test_a_finished_run_that_is_resumed_is_unfinished_until_it_is_scored_again(tmp_path):
+    of = settings()
+    scored_run(of, tmp_path / "run", Scores())
+
+    def checks(train_state, test, folder):
+        assert not RunFolder(tmp_path / "run").is_finished
+        return {}
+
+    scored_run(of, tmp_path / "run", checks, continue_run=True)
+    assert RunFolder(tmp_path / "run").is_finished
+
+
+@pytest.mark.parametrize("killed_by", ["begin", "checkpoint"])
+def test_a_run_killed_before_its_first_checkpoint_resumes_from_step_0(
+    killed_by, tmp_path, monkeypatch
+):
+    of = settings()
+    whole, parts = state(of), state(of)
+    run(whole, of, tmp_path / "whole")
+    folder = RunFolder(tmp_path / "parts")
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    name = "_train" if killed_by == "begin" else "save_checkpoint"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, name, stops)
+        with pytest.raises(KeyboardInterrupt):
+            scored_run(of, folder.path, Scores(), test=None)
+    assert (folder.path / "config.yaml").is_file()
+    assert not folder.is_begun
+    if killed_by == "checkpoint":
+        folder.last.with_suffix(".tmp").write_bytes(b"half of it")
+
+    with growing_score(parts):
+        train.train(of, folder.path, CPU, lambda *_: prepared(parts, of), Scores(), True)
+    assert_identical(whole.state_dict(), parts.state_dict())
+    assert (folder.path / "metrics.csv").read_text().startswith("step,segmentation,")
+    metrics = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "parts")]
+    assert metrics[0] == metrics[1]
+    assert folder.is_finished
+
+
+def test_a_killed_run_is_not_resumed_with_other_settings(tmp_path):
+    RunFolder(tmp_path / "run").begin(settings(), CPU)
+    other = settings(batch_size=3)
+    with pytest.raises(
+        InputError, match=r"(?s)to have these settings.*batch_size: 3 here, 4 there"
+    ):
+        scored_run(other, tmp_path / "run", Scores(), continue_run=True)
+
+
+@pytest.mark.parametrize("continue_run", [False, True])
+def test_a_folder_of_something_else_is_refused_before_any_data_are_read(continue_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+
+    def never(*_):
+        raise AssertionError("data were read")
+
+    message = "Got: another folder" if continue_run else "which holds something already"
+    with pytest.raises(InputError, match=message):
+        train.train(settings(), tmp_path, CPU, never, never, continue_run)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_in_progress_is_refused_without_resume(tmp_path):
+    of = settings()
+    with power_failure(train, "adaptation_step", at=3):
+        run(state(of), of, tmp_path / "run")
+    with pytest.raises(InputError, match="new or empty output folder.*--resume"):
+        run(state(of), of, tmp_path / "run")
+
+
+def test_nothing_is_written_where_data_cannot_be_read(tmp_path):
+    def refuses(*_):
+        raise InputError("Expected a readable image.")
+
+    with pytest.raises(InputError, match="readable image"):
+        train.train(settings(), tmp_path / "run", CPU, refuses, Scores())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_report_on_weights_is_kept(tmp_path):
+    of = settings(steps=1)
+    run_of_weights = prepared(state(of), of)
+    object.__setattr__(run_of_weights, "report", "30 tensors loaded")
+    with growing_score(run_of_weights.state):
+        train.train(of, tmp_path / "run", CPU, lambda *_: run_of_weights, Scores())
+    assert (tmp_path / "run" / "weights.txt").read_text() == "30 tensors loaded\n"
+
+
+def test_a_teacher_that_labels_no_pixel_ends_the_run_at_its_first_snapshot(tmp_path):
+    unsure = {"teacher": {"confidence": 1.0}}
+    of = settings(method="self_training", start="runs/asa", adaptation=unsure)
+    with pytest.raises(RunError, match="runs/asa is confident of.* Got: none in 3 steps"):
+        run(state(of), of, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step == 0

@@ -1,0 +1,210 @@
+"""What one application refuses, notices or survives, the other does too: each test is for both."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import fundus_uda.clinic.predict
+import fundus_uda.segmentation.evaluation
+import roadscene.evaluation
+import roadscene.prediction
+from fundus_uda.application import FUNDUS
+from fundus_uda.engine import train as engine
+from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.settings import EngineSettings
+from fundus_uda.errors import InputError
+from fundus_uda.experiments.tables import Application
+from fundus_uda.translation.settings import HistogramSettings
+from roadscene.application import ROADSCENE
+from roadscene.model import Model
+from tests.fixtures import tiny_streets
+from tests.fixtures.seeing import brightness_model
+from tests.fixtures.small_run import small_settings
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Rendered:
+    """An application on small rendered data of its own, which a test may damage."""
+
+    application: Application
+    settings: EngineSettings
+    """A run of one step, with test data."""
+    label: Path
+    """Of the first source image."""
+    test_image: Path
+    test_label: Path
+    """Of the last test image."""
+    photographs: Path
+    """A folder of source images, which `predict` can read."""
+    predict: Callable[[list[Path], Path], pd.DataFrame]
+    """With a network that needs no training."""
+    evaluate: Callable[[Path], Any]
+    """Into a folder."""
+    outputs: tuple[str, ...]
+    """The files that `predict` writes of the image {}."""
+    readers: tuple[str, ...]
+    """The functions by which commands come to data and models."""
+
+    def train(self, out: Path, continue_run: bool = False) -> dict[str, Any]:
+        return self.application.train(self.settings, out, CPU, continue_run)
+
+    def translate(self, out: Path) -> str:
+        data = self.settings.data
+        of = HistogramSettings(source=data.source, target=data.target)
+        return self.application.translate(of, None, out, CPU, False)
+
+
+def fundus(root: Path, cameras: Path) -> Rendered:
+    shutil.copytree(cameras, root)
+    shutil.copytree(cameras / "b", root / "test")
+    model, test = brightness_model(root), f"folder:{root / 'test'}"
+    one_step = ["method=asc", "steps=1", "snapshot_every=1", f"data.test={test}"]
+    evaluate_model = fundus_uda.segmentation.evaluation.evaluate_model
+    return Rendered(
+        application=FUNDUS,
+        settings=small_settings(root, *one_step),
+        label=min((root / "a" / "masks").iterdir()),
+        test_image=max((root / "test" / "images").iterdir()),
+        test_label=max((root / "test" / "masks").iterdir()),
+        photographs=root / "a" / "images",
+        predict=lambda paths, out: fundus_uda.clinic.predict.predict(model, paths, out),
+        evaluate=lambda out: evaluate_model(root, test, None, out, CPU),
+        outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.png", "crops/{}.jpg",
+                 "affinity/{}.png"),
+        readers=(
+            "fundus_uda.segmentation.training.load_samples",
+            "fundus_uda.segmentation.training.load_model",
+            "fundus_uda.segmentation.evaluation.load_samples",
+            "fundus_uda.segmentation.evaluation.load_model",
+            "fundus_uda.segmentation.translated_source.load_samples",
+            "fundus_uda.segmentation.translated_source.load_model",
+            "fundus_uda.clinic.predict.list_photographs",
+        ),
+    )  # fmt: skip
+
+
+class Road(nn.Module):
+    """Every pixel is road."""
+
+    def forward(self, image):
+        return torch.eye(19)[0].reshape(1, 19, 1, 1).expand(len(image), 19, *image.shape[2:])
+
+
+def streets(root: Path, _: Path) -> Rendered:
+    tiny_streets.streets(root)
+    settings = tiny_streets.settings(root, method="asc", steps=1, snapshot_every=1)
+    model, test = Model(Road(), settings, CPU), settings.data.test
+    return Rendered(
+        application=ROADSCENE,
+        settings=settings,
+        label=min((root / "source").rglob("*_labelIds.png")),
+        test_image=max((root / "target" / "leftImg8bit" / "val" / "dusk").iterdir()),
+        test_label=max((root / "target" / "gtFine" / "val").rglob("*_labelIds.png")),
+        photographs=root / "source" / "leftImg8bit" / "train" / "day",
+        predict=lambda paths, out: roadscene.prediction.predict(model, paths, out),
+        evaluate=lambda out: roadscene.evaluation.evaluate_model(root, test, out, CPU),
+        outputs=("label_ids/{}.png", "colour/{}.png"),
+        readers=(
+            "roadscene.training.load_frames",
+            "roadscene.training.load_model",
+            "roadscene.evaluation.load_frames",
+            "roadscene.evaluation.load_model",
+            "roadscene.translated_source.load_frames",
+            "roadscene.translated_source.load_model",
+            "roadscene.prediction.images_in",
+            "roadscene.prediction.read_frame",
+        ),
+    )
+
+
+@pytest.fixture(params=[fundus, streets], ids=["fundus", "roadscene"])
+def rendered(request, tmp_path, cameras) -> Rendered:
+    return request.param(tmp_path / "data", cameras)
+
+
+def truncate(path: Path) -> None:
+    contents = path.read_bytes()
+    path.write_bytes(contents[: len(contents) // 2])
+
+
+def never(*_, **__):
+    raise AssertionError("this must not be called")
+
+
+@pytest.mark.parametrize("which", ["test_image", "test_label"])
+def test_a_damaged_test_image_is_refused_before_training(which, rendered, tmp_path, monkeypatch):
+    damaged = getattr(rendered, which)
+    truncate(damaged)
+    monkeypatch.setattr(engine, "adaptation_step", never)
+    with pytest.raises(InputError, match=f"Expected a .*{damaged.name}. Got: "):
+        rendered.train(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "translate"])
+def test_an_occupied_out_is_refused_before_any_data_is_read(
+    command, rendered, tmp_path, monkeypatch
+):
+    commands = {
+        "train": rendered.train,
+        "evaluate": rendered.evaluate,
+        "predict": lambda out: rendered.predict([rendered.photographs], out),
+        "translate": rendered.translate,
+    }
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    for reader in rendered.readers:
+        monkeypatch.setattr(reader, never)
+    monkeypatch.setattr(Image, "open", never)
+    with pytest.raises(InputError, match="new or empty output folder. Got: .*/out, which holds"):
+        commands[command](out)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    assert (out / "mine.txt").read_text() == "kept"
+
+
+def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):
+    """Its name and the size of its file are as before."""
+    with Image.open(rendered.label) as label:
+        label.load()
+    label.save(rendered.label, compress_level=0)
+    before = rendered.label.stat().st_size
+    rendered.train(tmp_path / "run")
+    checkpoint = RunFolder(tmp_path / "run").last
+    trained = checkpoint.read_bytes()
+
+    label.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(rendered.label, compress_level=0)
+    assert rendered.label.stat().st_size == before
+    with pytest.raises(InputError, match="fingerprint of source: '.*' here, '.*' there"):
+        rendered.train(tmp_path / "run", continue_run=True)
+    assert checkpoint.read_bytes() == trained
+
+    label.save(rendered.label, compress_level=0)  # as it was: the run goes on
+    assert rendered.train(tmp_path / "run", continue_run=True)["last"]["step"] == 1
+
+
+def test_a_damaged_photograph_is_a_row_with_a_reason_and_the_others_are_done(rendered, tmp_path):
+    damaged, *others = sorted(rendered.photographs.iterdir())
+    truncate(damaged)
+    out = tmp_path / "out"
+    rows = rendered.predict([rendered.photographs], out).set_index("image")
+    assert sorted(rows.index) == [file.stem for file in (damaged, *others)]
+    assert rows["status"][damaged.stem] == "unreadable"
+    assert rows["reason"][damaged.stem].startswith("Expected a readable ")
+    assert not any((out / file.format(damaged.stem)).exists() for file in rendered.outputs)
+    assert len(others) >= 3
+    for image in others:
+        assert rows["status"][image.stem] in ("ok", "flagged")
+        assert not rows["reason"][image.stem]
+        for file in rendered.outputs:
+            assert (out / file.format(image.stem)).is_file(), file

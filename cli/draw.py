@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from cli.applications import Load
-from cli.options import Affinity, DataUri, Device, Rows
+from cli.options import Affinity, Checkpoint, DataUri, Device, Rows
 
 
 def command(load: Load) -> Callable[..., None]:
@@ -18,12 +18,15 @@ def command(load: Load) -> Callable[..., None]:
         out: Path = typer.Option(Path("results.png"), help="PNG to write."),
         rows: Rows = 4,
         affinity: Affinity = "all",
+        checkpoint: Checkpoint = "last",
         device: Device = "auto",
     ) -> None:
         """Draw images, ground truth, and the prediction and affinity map of each model."""
         from fundus_uda.engine.device import pick_device
+        from fundus_uda.experiments.panel import View
 
-        load().draw(uri, models, out, pick_device(device), rows, affinity)
+        view = View(rows, affinity, checkpoint)
+        load().draw(uri, models, out, pick_device(device), view)
         typer.echo(f"Wrote {out}.")
 
     return draw

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cli.options import Annotation, DataUri, Device, Model, OutFolder
+from cli.options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder
 from cli.published import Published, PublishedOverrides, published_settings
 
 
@@ -13,6 +13,7 @@ def fundus(
     uri: DataUri,
     out: OutFolder = Path("evaluation"),
     annotation: Annotation = None,
+    checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
     """Compute Dice of cup and disc per image (dice.csv) and over all images (summary.json)."""
@@ -20,8 +21,11 @@ def fundus(
     from fundus_uda.segmentation.comparison import as_markdown, compare
     from fundus_uda.segmentation.evaluation import evaluate_model
 
-    evaluate_model(model, uri, annotation, out, pick_device(device))
+    summary = evaluate_model(model, uri, annotation, out, pick_device(device), checkpoint)
     typer.echo(as_markdown(compare([out])))
+    for name, how in (("vertical_cdr_error", "extent"), ("vertical_cdr_refuge_error", "REFUGE")):
+        if (error := summary[name]) is not None:
+            typer.echo(f"Mean absolute error of the vertical ratio, by {how}: {error:.3f}")
     typer.echo(f"Wrote {out / 'dice.csv'} and {out / 'summary.json'}.")
 
 
@@ -31,6 +35,7 @@ def roadscene(
     out: OutFolder = Path("evaluation"),
     published: Published = None,
     overrides: PublishedOverrides = None,
+    checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
     """Compute IoU per class (iou.csv) and its means (summary.json); write pictures and label ids.
@@ -42,7 +47,7 @@ def roadscene(
     from roadscene.evaluation import evaluate_model
 
     settings = published_settings(published, overrides)
-    if report := evaluate_model(model, uri, out, pick_device(device), settings):
+    if report := evaluate_model(model, uri, out, pick_device(device), settings, checkpoint):
         typer.echo(report)
     typer.echo(as_markdown(compare([out])))
     typer.echo(f"Wrote iou.csv, summary.json, colour and export to {out}.")

@@ -10,7 +10,13 @@ ANNOTATION = "Annotation to use if a dataset has several: average, expert1, majo
 Annotation = Annotated[str | None, typer.Option(help=ANNOTATION)]
 DataUri = Annotated[str, typer.Argument(metavar="KIND:PATH[#SPLIT]", help="Dataset to read.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda (cuda:1 for the second GPU).")]
-Model = Annotated[Path, typer.Argument(help="Run folder (its last checkpoint) or checkpoint file.")]
+Checkpoint = Annotated[
+    Literal["last", "selected"],
+    typer.Option(
+        help="Checkpoint of a run folder: its last, or that of the largest mean affinity."
+    ),
+]
+Model = Annotated[Path, typer.Argument(help="Run folder or checkpoint file.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Overrides = Annotated[
     list[str] | None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from cli.failures import end_with_failed_images
-from cli.options import Device, Model, OutFolder
+from cli.options import Checkpoint, Device, Model, OutFolder
 from cli.published import Published, PublishedOverrides, published_settings
 
 
@@ -24,6 +24,7 @@ def fundus(
         help="Folder that `predict` wrote for the same photographs with the model before "
         "adaptation.",
     ),
+    checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
     """Write masks, overlays, measurements and a report that flags what to distrust.
@@ -38,7 +39,7 @@ def fundus(
     from fundus_uda.segmentation.model import load_model
 
     key = read_key(key_file) if key_file else None
-    table = predict(load_model(model, pick_device(device)), paths, out, key, before)
+    table = predict(load_model(model, pick_device(device), checkpoint), paths, out, key, before)
     done = measured(table)
     typer.echo(
         f"Wrote masks and measurements of {len(done)} photographs to {out}; "
@@ -53,6 +54,7 @@ def roadscene(
     out: OutFolder = Path("predictions"),
     published: Published = None,
     overrides: PublishedOverrides = None,
+    checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
     """Write Cityscapes label ids and colour pictures at each image's own size.
@@ -64,7 +66,9 @@ def roadscene(
     from roadscene.model import load_model
     from roadscene.prediction import predict
 
-    loaded = load_model(model, pick_device(device), published_settings(published, overrides))
+    loaded = load_model(
+        model, pick_device(device), published_settings(published, overrides), checkpoint
+    )
     if loaded.report is not None:
         typer.echo(str(loaded.report))
     table = predict(loaded, paths, out)

@@ -8,6 +8,7 @@ import typer
 
 from cli.applications import Load
 from cli.options import Device, Profile
+from cli.tables import print_table
 
 
 def command(load: Load, tables: str) -> Callable[..., None]:
@@ -32,6 +33,12 @@ def command(load: Load, tables: str) -> Callable[..., None]:
             help="Row to train, with the rows that it needs. Repeat the option for several; all "
             "rows without it.",
         ),
+        dry_run: bool = typer.Option(
+            False, "--dry-run", help="List the runs, their settings and hours; train nothing."
+        ),
+        costs: bool = typer.Option(
+            False, "--costs", help="Count operations and memory of each row; train nothing."
+        ),
         profile: Profile = "cpu",
         device: Device = "auto",
     ) -> None:
@@ -41,22 +48,24 @@ def command(load: Load, tables: str) -> Callable[..., None]:
         interrupted one resumes.
         """
         from fundus_uda.engine.device import pick_device
+        from fundus_uda.experiments import plans
         from fundus_uda.experiments.reproduce import reproduce as run
+        from fundus_uda.experiments.reproduce import rows_of
         from fundus_uda.experiments.results import as_markdown
 
-        application = load()
-        written = run(
-            application,
-            table,
-            out,
-            pick_device(device),
-            seeds,
-            profile,
-            tuple(overrides or ()),
-            typer.echo,
-            tuple(row or ()),
-        )
-        typer.echo(as_markdown(application, table, written))
+        application, where = load(), pick_device(device)
+        given, only = tuple(overrides or ()), tuple(row or ())
+        if costs:
+            print_table(plans.list_costs(application, table, profile, given, only))
+            return
+        if dry_run:
+            print_table(
+                plans.list_runs(application, table, out, where, seeds, profile, given, only)
+            )
+            return
+        written = run(application, table, out, where, seeds, profile, given, typer.echo, only)
+        rows = rows_of(application, table, profile, only)
+        typer.echo(as_markdown(application, rows, written))
         typer.echo(f"Wrote {out / table}.csv, .md and .png.")
 
     return reproduce

@@ -7,15 +7,15 @@ import torch
 
 from fundus_uda.config.read import Profile
 from fundus_uda.demo import run_demo
-from fundus_uda.experiments.tables import TABLES, Application
+from fundus_uda.experiments.tables import Application
 from fundus_uda.masks.dice import DICE
-from fundus_uda.paper_tables import TABLE_7
+from fundus_uda.paper_tables import tables
 from fundus_uda.recipe.adapt import reason_to_reject, scored
 from fundus_uda.segmentation.comparison import as_markdown, compare
 from fundus_uda.segmentation.figures import draw_results
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import read_settings
-from fundus_uda.segmentation.training import step_cost, train
+from fundus_uda.segmentation.training import step_cost, step_seconds, train
 from fundus_uda.segmentation.translated_source import write_translated_source
 
 
@@ -47,23 +47,22 @@ def _select_without_labels(
 
 FUNDUS = Application(
     group="fundus",
-    has_annotations=True,
-    scores=dict(zip(DICE, ("Dice cup", "Dice disc", "Mean"), strict=True)),
-    scores_of=_dice,
-    form="{:.3f}",
     in_profile=_in_profile,
     read_settings=read_settings,
     train=train,
     step_cost=step_cost,
+    step_seconds=step_seconds,
+    has_annotations=True,
     draw=draw_results,
     compare=compare,
     as_markdown=as_markdown,
+    translation_profile=str,
     translate=write_translated_source,
     translated_uri=_translated_uri,
     demo=run_demo,
-    tables={"table7": TABLE_7, **TABLES},
-    axis="Mean Dice of cup and disc",
-    comparable=tuple,
-    comparable_on="REFUGE to RIM-ONE-r3",
+    tables=tables,
     select_without_labels=_select_without_labels,
+    scores=dict(zip(DICE, ("Dice cup", "Dice disc", "Mean Dice"), strict=True)),
+    scores_of=_dice,
+    form="{:.3f}",
 )

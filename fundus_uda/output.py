@@ -1,5 +1,6 @@
 """Output that every command shares: folders that must be empty, progress on the terminal."""
 
+import sys
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,3 +34,8 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def note(text: str) -> None:
+    """Print a line for the user to stderr, where it does not mix with results."""
+    print(text, file=sys.stderr)

@@ -6,25 +6,27 @@ from typing import Any
 import torch
 
 from fundus_uda.config.read import Profile
-from fundus_uda.experiments.tables import TABLES, Application
+from fundus_uda.experiments.tables import Application
 from fundus_uda.translation.settings import TranslationSettings
 from roadscene.comparison import as_markdown, compare
 from roadscene.demo import run_demo
 from roadscene.figures import draw_results
+from roadscene.paper_tables import tables
 from roadscene.settings import read_settings
-from roadscene.training import step_cost, train
+from roadscene.training import step_cost, step_seconds, train
 from roadscene.translated_source import translated_uri, write_translated_source
 
 
 def _in_profile(experiment: str, profile: Profile) -> str:
-    if profile == "cpu":
-        return f"cpu/{experiment}"
-    return f"gta5/resnet101_{'asa_st' if experiment == 'self_training' else experiment}"
+    return f"cpu/{experiment}" if profile == "cpu" else f"gta5/resnet101_{experiment}"
 
 
 def _miou(summary: dict[str, Any]) -> dict[str, float]:
-    """Return mIoU in percent, over as many classes as the model has."""
-    return {"miou": 100 * summary[str(summary["classes"])]["miou"]}
+    """Return percent mIoU of as many classes as the model has, and of the 13 that all have."""
+    return {
+        "miou": 100 * summary[str(summary["classes"])]["miou"],
+        "miou_13": 100 * summary["13"]["miou"],
+    }
 
 
 def _translate(
@@ -40,21 +42,20 @@ def _translate(
 ROADSCENE = Application(
     group="roadscene",
     has_annotations=False,
+    scores={"miou_13": "mIoU*", "miou": "mIoU"},
+    scores_of=_miou,
+    form="{:.1f}",
+    tables=tables,
     in_profile=_in_profile,
     read_settings=read_settings,
     train=train,
     step_cost=step_cost,
-    compare=compare,
-    as_markdown=as_markdown,
-    draw=draw_results,
+    step_seconds=step_seconds,
+    translation_profile={"cpu": "cpu", "paper": "streets"}.__getitem__,
     translate=_translate,
     translated_uri=translated_uri,
+    draw=draw_results,
+    compare=compare,
+    as_markdown=as_markdown,
     demo=run_demo,
-    tables=TABLES,
-    scores={"miou": "mIoU"},
-    scores_of=_miou,
-    form="{:.1f}",
-    axis="mIoU (%)",
-    comparable=float,
-    comparable_on="GTA5 to Cityscapes",
 )

@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.output import require_empty
 from roadscene.classes import CLASSES, IGNORE, class_table
@@ -148,6 +149,7 @@ def evaluate_model(
     out: Path,
     device: torch.device,
     published: RoadSettings | None = None,
+    which: CheckpointName = "last",
 ) -> str:
     """Score a run, a checkpoint or, with settings, a published checkpoint on a labelled split.
 
@@ -161,10 +163,10 @@ def evaluate_model(
     """
     require_empty(out)
     frames = require_labels(load_frames(uri), uri)
-    model = load_model(path, device, published)
+    model = load_model(path, device, published, which)
     confusion = evaluate(model, frames, out)
     told = about(model, uri, frames) | ({"seed": None} if published else {})
-    told |= {"model": str(path), "checkpoint": "last" if path.is_dir() else path.stem}
+    told |= {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
     write_evaluation(confusion, model.settings.data.classes, out, told)
     return str(model.report or "")
 

@@ -1,7 +1,6 @@
 """Pictures of results."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_uda.affinity import affinity_map
-from fundus_uda.experiments.panel import Column, Picture, evenly_spaced, model_columns, panel
+from fundus_uda.experiments.panel import Column, Picture, View, evenly_spaced, model_columns, panel
 from roadscene.classes import CLASSES
 from roadscene.data import load_frames, read_image, read_label
 from roadscene.model import load_model
@@ -24,8 +23,7 @@ def draw_results(
     models: list[Path],
     file: Path,
     device: torch.device,
-    rows: int = 4,
-    directions: Literal["all", "diagonal"] = "all",
+    view: View = View(),  # noqa: B008
 ) -> None:
     """Draw target, ground truth if there is any, then prediction and affinity map of each model.
 
@@ -37,13 +35,12 @@ def draw_results(
         models: run folders or checkpoints.
         file: PNG to write; its folder is created.
         device: device to predict on.
-        rows: number of images.
-        directions: neighbours that `affinity.affinity_map` averages.
+        view: choice of what is shown.
 
     Raises:
         InputError: see `load_frames`, `read_image`, `read_label` and `load_model`.
     """
-    frames = evenly_spaced(load_frames(uri), rows)
+    frames = evenly_spaced(load_frames(uri), view.rows)
     images = [read_image(frame.image) for frame in frames]
     tile = WIDTH, round(WIDTH * images[0].height / images[0].width)
 
@@ -58,12 +55,12 @@ def draw_results(
     predicted: list[list[Picture]] = []
     maps: list[list[NDArray[np.float32]]] = []
     for path in models:
-        model, shown, affinities = load_model(path, device), [], []
+        model, shown, affinities = load_model(path, device, which=view.checkpoint), [], []
         data = model.settings.data
         for image in images:
             logits = model.logits(image, data.target_size)
             shown.append(coloured(most_probable(logits, data.classes)))
-            affinity = affinity_map(logits.softmax(dim=1), directions=directions)[0]
+            affinity = affinity_map(logits.softmax(dim=1), directions=view.directions)[0]
             affinities.append(affinity.cpu().numpy())
         predicted.append(shown)
         maps.append(affinities)

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
 from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.engine.state import ParameterGroup
 from fundus_uda.errors import InputError
 from fundus_uda.networks import deeplab_v3plus, input_statistics
 from roadscene.deeplab_v2 import DeepLabV2, DeepLabV2ResNet101, DeepLabV2VGG16
 from roadscene.images import Normalisation, network_input
-from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, RoadSettings
+from roadscene.settings import DeepLabV2Settings, RoadDeepLabV3PlusSettings, RoadSettings
 from roadscene.weights import LoadReport, load_file, load_tensors
 
 _CAFFE_BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
@@ -40,11 +41,11 @@ def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]
         InputError: an option that the architecture does not have, or weights that do not fit.
     """
     network, classes = settings.network, settings.data.classes
-    if isinstance(network, DeepLabV3PlusSettings):
+    if isinstance(network, RoadDeepLabV3PlusSettings):
         if settings.adaptation.auxiliary is not None:
             raise _no_auxiliary("deeplab_v3plus")
-        encoder, weights, stride = network.encoder, network.weights, network.output_stride
-        return deeplab_v3plus(encoder, weights, classes, stride), None
+        stride, rates = network.output_stride, network.atrous_rates
+        return deeplab_v3plus(network.encoder, network.weights, classes, stride, rates), None
     deeplab = _deeplab_v2(settings, network)
     if network.weights == "random":
         return deeplab, None
@@ -129,7 +130,12 @@ class Model:
         return logits_at(self.network.eval(), pixels[None].to(self.device), size)
 
 
-def load_model(path: Path, device: torch.device, published: RoadSettings | None = None) -> Model:
+def load_model(
+    path: Path,
+    device: torch.device,
+    published: RoadSettings | None = None,
+    which: CheckpointName = "last",
+) -> Model:
     """Load the network of a run or of a published checkpoint.
 
     Args:
@@ -138,11 +144,12 @@ def load_model(path: Path, device: torch.device, published: RoadSettings | None 
         device: device for the network.
         published: settings of a published checkpoint, which does not hold them; None for a run of
             this program.
+        which: checkpoint of a run folder.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another network or class count.
     """
-    file = checkpoint_file(path)
+    file = checkpoint_file(path, which)
     if published is not None:
         if not isinstance(published.network, DeepLabV2Settings):
             raise InputError(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings, merge
-from fundus_uda.engine.settings import EngineSettings
+from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS, PresetName
 
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
@@ -45,13 +45,10 @@ class DeepLabV2Settings(Settings):
     """Whether ResNet-101 parameters count once, or as often as the released code yields them."""
 
 
-class DeepLabV3PlusSettings(Settings):
-    """Settings of `fundus_uda.networks.deeplab_v3plus`."""
+class RoadDeepLabV3PlusSettings(DeepLabV3PlusSettings):
+    """The network of the CPU profile."""
 
     architecture: Literal["deeplab_v3plus"]
-    encoder: str = "resnet101"
-    weights: str = "imagenet"
-    output_stride: Literal[8, 16] = 16
 
 
 class RoadSettings(EngineSettings):
@@ -61,7 +58,7 @@ class RoadSettings(EngineSettings):
     """Preset for every option that is not given (see `roadscene.presets`)."""
     data: DataSettings
     network: Annotated[
-        DeepLabV2Settings | DeepLabV3PlusSettings, Field(discriminator="architecture")
+        DeepLabV2Settings | RoadDeepLabV3PlusSettings, Field(discriminator="architecture")
     ]
 
     @model_validator(mode="after")

@@ -15,7 +15,14 @@ from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.state import TrainState, build_state, memory_format
 from fundus_uda.errors import InputError
-from fundus_uda.experiments.cost import Cost, cost_of_step
+from fundus_uda.experiments.cost import (
+    Cost,
+    FakeTensors,
+    cost_of_step,
+    forward_gmacs,
+    seconds_of_step,
+    without_weights,
+)
 from roadscene.classes import CLASSES
 from roadscene.data import (
     Frame,
@@ -36,7 +43,7 @@ from roadscene.model import (
     parameter_groups,
     random_network,
 )
-from roadscene.settings import RoadSettings
+from roadscene.settings import DeepLabV2Settings, RoadSettings
 from roadscene.weights import LoadReport, load_tensors
 
 LABELS_TO_COUNT = 500
@@ -95,11 +102,35 @@ def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[lis
     )
 
 
-def step_cost(settings: RoadSettings, device: torch.device) -> Cost:
-    """Count the cost of one training step with these settings."""
+def step_cost(settings: RoadSettings) -> Cost:
+    """Count the cost of one training step with these settings, on tensors without values.
+
+    The forward passes are counted with the two ASPP branches that the released code computes, as in
+    the paper's Table V.
+    """
+    released = settings
+    if isinstance(settings.network, DeepLabV2Settings):
+        network = settings.network.model_copy(update={"aspp_branches": 2})
+        released = settings.model_copy(update={"network": network})
+    device, sizes = torch.device("cpu"), _sizes(settings)
+    counted, state = (_random_state(each, device) for each in (released, settings))
+    with FakeTensors():
+        macs = forward_gmacs(counted, *sizes, settings)
+        return Cost(macs, *cost_of_step(state, *sizes, settings))
+
+
+def step_seconds(settings: RoadSettings, device: torch.device) -> float:
+    """Measure the seconds of one training step with these settings."""
+    return seconds_of_step(_random_state(settings, device), *_sizes(settings), settings)
+
+
+def _random_state(settings: RoadSettings, device: torch.device) -> TrainState:
     classes = settings.data.classes
-    state, _ = _initial_state(settings, torch.full((classes,), 1 / classes), device)
-    return cost_of_step(state, _labelled_size(settings), settings.data.target_size, settings)
+    return _initial_state(without_weights(settings), torch.full((classes,), 1 / classes), device)[0]
+
+
+def _sizes(settings: RoadSettings) -> tuple[tuple[int, int], tuple[int, int]]:
+    return _labelled_size(settings), settings.data.target_size
 
 
 def _labelled_size(settings: RoadSettings) -> tuple[int, int]:
@@ -129,7 +160,7 @@ def _first_network(
                 f"{settings.method}. Got: none."
             )
         return build_network(settings)
-    start = load_model(Path(settings.start).expanduser(), device)
+    start = load_model(Path(settings.start).expanduser(), device, which=settings.start_checkpoint)
     require_same_network(settings.start, _shape(settings), _shape(start.settings))
     auxiliaries = settings.adaptation.auxiliary, start.settings.adaptation.auxiliary
     if auxiliaries.count(None) != 1:

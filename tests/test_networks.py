@@ -11,6 +11,8 @@ from fundus_uda.networks import (
     lite0_package_file,
     load_encoder,
 )
+from fundus_uda.segmentation.settings import read_settings as read_fundus
+from roadscene.settings import read_settings as read_streets
 
 
 def test_logits_are_as_large_as_the_image():
@@ -103,3 +105,44 @@ def test_input_statistics_are_those_of_the_pretraining():
 def test_unknown_input_statistics_are_refused(encoder):
     with pytest.raises(InputError, match=f"Got: '{encoder}'"):
         input_statistics(encoder)
+
+
+@pytest.mark.parametrize(("stride", "rates"), [(8, [12, 24, 36]), (16, [6, 12, 18])])
+def test_the_atrous_rates_belong_to_the_output_stride(stride, rates):
+    network = deeplab_v3plus("resnet18", "random", 3, output_stride=stride)
+    assert _rates(network) == rates
+
+
+def test_atrous_rates_can_be_set():
+    assert _rates(deeplab_v3plus("resnet18", "random", 3, 16, (3, 6, 9))) == [3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("read", "experiment"),
+    [
+        (read_fundus, "cpu/source"),
+        (read_fundus, "cpu/demo"),
+        (read_fundus, "paper/source"),
+        (read_streets, "cpu/source"),
+        (read_streets, "cpu/demo"),
+    ],
+)
+def test_every_branch_sees_more_than_its_centre_at_the_profiles_size(monkeypatch, read, experiment):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    settings = read(experiment, [])
+    net, data = settings.network, settings.data
+    size = (data.size, data.size) if hasattr(data, "size") else data.target_size
+    network = deeplab_v3plus(net.encoder, "random", 3, net.output_stride, net.atrous_rates).eval()
+    features = torch.randn(1, network.encoder.out_channels[-1], *(s // 16 for s in size))
+    for branch in list(network.decoder.aspp[0].convs)[1:4]:
+        whole = branch(features)
+        with torch.no_grad():
+            weight = branch[0][0].weight
+            centre = torch.zeros_like(weight)
+            centre[..., 1, 1] = weight[..., 1, 1]
+            weight.copy_(centre)
+        assert not torch.allclose(branch(features), whole, atol=1e-5)
+
+
+def _rates(network):
+    return [branch[0][0].dilation[0] for branch in list(network.decoder.aspp[0].convs)[1:4]]

@@ -1,12 +1,13 @@
 """Inspection of a dataset before any training: its content and its problems."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fundus_uda.data.datasets import list_samples
+from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
@@ -14,6 +15,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
+from fundus_uda.output import note
 
 
 @dataclass
@@ -104,3 +106,38 @@ def shows_whole_photographs(samples: list[Sample]) -> bool:
     some = samples[:: max(1, len(samples) // 20)][:20]
     diameters = [disc_diameter(read_mask(sample)[0]) for sample in some]
     return are_whole_photographs([diameter for diameter in diameters if diameter])
+
+
+def cropped_if_whole(samples: list[Sample], uri: str) -> list[Sample]:
+    """Return labelled samples, to be cropped around the disc by their masks if they are whole.
+
+    Networks train on and are scored on crops: in a whole photograph the disc fills 1 percent. Where
+    samples are cropped, a line on the terminal says so.
+
+    Raises:
+        InputError: an unreadable mask.
+    """
+    if not shows_whole_photographs(samples):
+        return samples
+    note(f"{uri} shows whole photographs: they are cropped around the disc by their masks.")
+    return [replace(sample, around_disc=True) for sample in samples]
+
+
+def require_crops(samples: list[Sample], uri: str) -> list[Sample]:
+    """Return photographs without masks if they are crops around the disc.
+
+    Whole photographs show the round field: most of up to 20 have dark corners.
+
+    Raises:
+        InputError: whole photographs, or an unreadable one.
+    """
+    some = samples[:: max(1, len(samples) // 20)][:20]
+    photographs = (read_photograph(s.image, s.stereo).permute(1, 2, 0).numpy() for s in some)
+    whole = [shows_round_field(field_of_view(photograph)) for photograph in photographs]
+    if sum(whole) > len(whole) / 2:
+        folder = samples[0].image.parent
+        raise InputError(
+            f"Expected crops around the disc at {uri}. Got: whole photographs. Cut them with "
+            f"`fundus-uda crop {folder} --out DIR`, then give folder:DIR."
+        )
+    return samples

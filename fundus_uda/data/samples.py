@@ -18,6 +18,8 @@ class Sample:
     masks: tuple[Path, ...] = ()
     encoding: str = ""
     """Encoding of the masks, by which `data.mask_files` reads them."""
+    around_disc: bool = False
+    """Whether the photograph is a whole one, which is cropped around the disc by its masks."""
     stereo: bool = False
     """Whether the file may be a stereo pair, whose left half is the photograph."""
 
@@ -55,7 +57,7 @@ def require_masks(samples: list[Sample], uri: str) -> list[Sample]:
 
 def without_masks(samples: list[Sample]) -> list[Sample]:
     """Return the samples without a trace of their masks, so that adaptation cannot read them."""
-    return [replace(sample, masks=(), encoding="") for sample in samples]
+    return [replace(sample, masks=(), encoding="", around_disc=False) for sample in samples]
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -37,6 +37,7 @@ from torch import Tensor
 from fundus_uda.data.mask_files import left_half, read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
+from fundus_uda.masks.region import region_of
 
 Statistic = tuple[float, ...]
 """One value per RGB channel, in [0, 1]."""
@@ -80,19 +81,32 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
 def read_sample(sample: Sample) -> dict[str, Tensor]:
     """Read the photograph of a sample and its mask, and check that their sizes match.
 
+    A sample that is `around_disc` is cropped to the square around the disc of its mask.
+
     This stands outside the pipelines because MONAI wraps the errors raised in them.
 
     Returns:
         {"image": (3, H, W) uint8, "label": (1, H, W) uint8 if the sample has a mask}.
 
     Raises:
-        InputError: an unreadable photograph or mask, or a mask of another size.
+        InputError: an unreadable photograph or mask, a mask of another size, or one without a disc
+            to crop to.
     """
     image = read_photograph(sample.image, sample.stereo)
     if not sample.masks:
         return {"image": image}
     mask, _ = read_mask(sample)
     require_same_size(image, mask.shape, sample)
+    if sample.around_disc:
+        region = region_of(mask)
+        if region is None:
+            raise InputError(
+                f"Expected an optic disc in {sample.masks[0]}, to crop the photograph around it. "
+                f"Got: none. Draw the disc, or leave the photograph out."
+            )
+        photograph = image.permute(1, 2, 0).numpy()
+        image = torch.from_numpy(region.crop(photograph).transpose(2, 0, 1).copy())
+        mask = region.crop(mask)
     return {"image": image, "label": torch.from_numpy(mask.copy())[None]}
 
 

@@ -14,7 +14,7 @@ import torch
 from fundus_uda.config.read import differences
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder
-from fundus_uda.engine.settings import RunSettings
+from fundus_uda.engine.settings import CheckpointName, RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, RunError
 
@@ -214,19 +214,29 @@ def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
     return fingerprint(listed) if listed else ""
 
 
-def checkpoint_file(path: Path) -> Path:
-    """Find the checkpoint that a MODEL names: a run folder's last, or the file itself.
+def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
+    """Find the checkpoint that a MODEL names: one of a run folder, or the file itself.
+
+    Args:
+        path: run folder or file.
+        which: checkpoint of a run folder: its last, or the one selected by mean affinity.
 
     Raises:
-        InputError: a folder without a checkpoint.
+        InputError: a folder without that checkpoint.
     """
     if not path.is_dir():
         return path
-    if not RunFolder(path).is_begun:
+    folder = RunFolder(path)
+    if not folder.is_begun:
         raise InputError(
             f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
         )
-    return RunFolder(path).last
+    if which == "selected" and not folder.selected.is_file():
+        raise InputError(
+            f"Expected a run folder with selected.pt at {path}. Got: none, since its run has no "
+            f"target, or no snapshot could be selected. Take its last checkpoint."
+        )
+    return folder.selected if which == "selected" else folder.last
 
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:

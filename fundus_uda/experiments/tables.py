@@ -1,19 +1,26 @@
 """Rows of the paper's tables, the run behind each, and what a table needs of an application."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
 
 from fundus_uda.config.read import Profile
 from fundus_uda.experiments.cost import Cost
+from fundus_uda.experiments.panel import View
 from fundus_uda.translation.settings import TranslationSettings
 
-Dice = tuple[float, float, float]
-"""Dice of cup and disc, and their mean."""
+
+@dataclass(frozen=True)
+class PaperValue:
+    """Value that the paper prints."""
+
+    text: str
+    scores: dict[str, float] = field(default_factory=dict)
+    """Scores of the application, by name, where the paper has them on the same task."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +29,19 @@ class Row:
 
     title: str
     experiment: str
-    """Name of the experiment in the settings of each profile."""
+    """Name of the experiment, whose settings say whether the run starts from another's network."""
     overrides: tuple[str, ...] = ()
     start: str | None = None
-    """Row whose network the run starts from."""
-    updates_on_cpu: int | None = None
-    """Number of updates in the CPU profile; None for as many as its settings say."""
+    """Row whose network the run starts from, if its settings start from one."""
     weight: tuple[str, float] | None = None
     """Name of a weight in `adaptation`, and the factor that multiplies it."""
-    translated: bool = False
-    """Whether CyCADA first translates the source images into the target's style."""
+    translated: str | None = None
+    """Method that first translates the source images into the target's style, if one does."""
     seeds: int | None = 1
     """Number of seeds; None for as many as asked for."""
-    paper: Dice | float | None = None
-    """Value in the paper: Dice on REFUGE to RIM-ONE-r3 (Table VII), or mIoU in percent on GTA5 to
-    Cityscapes (Tables III to V)."""
+    paper: PaperValue | None = None
+    paper_gflops: float | None = None
+    """GFLOPs of one forward pass, which the paper's Table V prints."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,18 @@ class BestOf:
     second: str
     seeds: int | None = None
     paper: None = None
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """Row that the paper quotes from others: printed, not run."""
+
+    title: str
+    paper: PaperValue
+
+
+Table = dict[str, Row | BestOf | Quoted]
+"""Rows by name, in the paper's order; a row stands below those that it needs."""
 
 
 @dataclass(frozen=True)
@@ -65,30 +82,29 @@ class Application:
     """Function from an experiment to its name in a profile."""
     read_settings: Callable[[str, list[str]], Any]
     train: Callable[[Any, Path, torch.device, bool], dict[str, Any]]
-    step_cost: Callable[[Any, torch.device], Cost]
+    step_cost: Callable[[Any], Cost]
+    step_seconds: Callable[[Any, torch.device], float]
+    """Function that measures one training step."""
     compare: Callable[[list[Path]], pd.DataFrame]
     as_markdown: Callable[[pd.DataFrame], str]
     """Function that formats the table of `compare`."""
-    draw: Callable[[str, list[Path], Path, torch.device, int, Literal["all", "diagonal"]], None]
+    draw: Callable[[str, list[Path], Path, torch.device, View], None]
     translate: Callable[[TranslationSettings, str | None, Path, torch.device, bool], str]
     """Function that writes the translated source, or resumes it, and returns its data URI."""
     translated_uri: Callable[[str, Path], str]
     """Function from the source's data URI and the folder of its translation to the data URI of the
     translation."""
     demo: Callable[[Path, torch.device], pd.DataFrame]
-    tables: dict[str, dict[str, Row | BestOf]]
+    tables: Callable[[Profile], dict[str, Table]]
+    """Function from a profile to its tables by name."""
+    translation_profile: Callable[[Profile], str]
+    """Function from a profile to that of its image translation."""
     scores: dict[str, str]
     """Titles of the scores by name; the gap closed is that of the last one."""
     scores_of: Callable[[dict[str, Any]], dict[str, float]]
     """Function from the summary of an evaluation to its scores."""
     form: str
     """Format string of a score."""
-    axis: str
-    """Axis label of the last score."""
-    comparable: type[tuple[Any, ...]] | type[float]
-    """Type of the paper's values that measure the same score."""
-    comparable_on: str
-    """Domains of those values."""
     select_without_labels: (
         Callable[[Path, Path, torch.device], tuple[str, dict[str, Any]]] | None
     ) = None
@@ -97,65 +113,87 @@ class Application:
     `BestOf`."""
 
 
-def adapted(title: str, experiment: str, overrides: tuple[str, ...] = (), **more: Any) -> Row:
-    """Return a row that starts from the source-only network, as the released code does."""
-    return Row(title, experiment, overrides, **{"start": "source", "updates_on_cpu": 100, **more})
+def adapted(title: str, experiment: str, **more: Any) -> Row:
+    """Return a row that starts from the source-only network, if its settings start from one."""
+    return Row(title, experiment, **{"start": "source", **more})
 
 
-SOURCE = Row("Source only", "source", seeds=None, paper=(0.751, 0.793, 0.772))
-ORACLE = Row("Oracle", "oracle", seeds=None, paper=(0.856, 0.968, 0.914))
-ENDS = {
-    "source": replace(SOURCE, seeds=1, paper=38.1),
-    "oracle": replace(ORACLE, seeds=1, paper=None),
-}
-"""Source-only and oracle rows of Tables III to V."""
-# As in the paper, a tenth of the weight: less is left to align after the translation.
-ASA_IT = adapted("ASA + IT", "asa", weight=("adversarial_weight", 0.1), translated=True)
-ASA_ST = adapted("ASA + ST", "self_training", start="asa")
-ASA_IT_ST = adapted("ASA + IT + ST", "self_training", start="asa_it")
+def in_gta5(value: float) -> PaperValue:
+    """Return a value of the paper's Tables III to V where the task is another one."""
+    return PaperValue(f"{value:.1f} % mIoU (GTA5)")
 
-TABLES: dict[str, dict[str, Row | BestOf]] = {
-    "table3": {
-        "source": ENDS["source"],
-        "asa": adapted("ASA", "asa", paper=45.1),
-        "asa_it": replace(ASA_IT, paper=45.6),
-        "asa_st": replace(ASA_ST, paper=48.1),
-        "asa_it_st": replace(ASA_IT_ST, paper=49.1),
-        "oracle": ENDS["oracle"],
-    },
-    "table4": {
-        "source": ENDS["source"],
+
+def complement_rows(
+    named: Callable[[str], str], papers: Sequence[PaperValue | None] = (None,) * 5
+) -> Table:
+    """List the rows of Table III: image translation (IT) and self-training (ST) beside ASA.
+
+    Args:
+        named: function from the name of an experiment to that in the table's settings.
+        papers: the paper's values of source only, ASA, ASA + IT, ASA + ST and ASA + IT + ST.
+    """
+    source, asa, asa_it, asa_st, asa_it_st = papers
+    return {
+        "source": Row("Source only", named("source"), paper=source),
+        "cbst": adapted("CBST, its first round", named("cbst")),
+        "asa": adapted("ASA", named("asa"), paper=asa),
+        "asa_it": adapted("ASA + IT", named("asa_it"), translated="cycada", paper=asa_it),
+        "asa_fda": adapted("ASA + IT by FDA", named("asa_it"), translated="fourier"),
+        "asa_st": Row("ASA + ST", named("asa_st"), start="asa", paper=asa_st),
+        "asa_it_st": Row("ASA + IT + ST", named("asa_st"), start="asa_it", paper=asa_it_st),
+        "oracle": Row("Oracle", named("oracle")),
+    }
+
+
+def weight_rows(
+    named: Callable[[str], str], value: Callable[[float], PaperValue] = in_gta5
+) -> Table:
+    """List the rows of Table IV: the profile's own weight of each method, and multiples of it.
+
+    In the paper's profile they are the paper's weights.
+    """
+    return {
+        "source": Row("Source only", named("source")),
         **{
             f"{method}_{times}": adapted(
-                f"{method.upper()}, {times:g} lambda", method, weight=(term, times), paper=paper
+                f"{method.upper()}, {times:g} lambda",
+                named(method),
+                weight=(term, times),
+                paper=value(printed),
             )
             for method, term, papers in (
                 ("asc", "regulariser_weight", (43.1, 43.5, 43.8, 43.6, 43.7)),
                 ("asa", "adversarial_weight", (44.9, 45.0, 45.1, 44.7, 44.6)),
             )
-            for times, paper in zip((0.2, 0.5, 1, 2, 4), papers, strict=True)
+            for times, printed in zip((0.2, 0.5, 1, 2, 4), papers, strict=True)
         },
-        "oracle": ENDS["oracle"],
-    },
-    "table5": {
-        "source": ENDS["source"],
-        "adaptsegnet": adapted("AdaptSegNet", "adaptsegnet", paper=41.4),
+        "oracle": Row("Oracle", named("oracle")),
+    }
+
+
+def connectivity_rows(
+    named: Callable[[str], str], value: Callable[[float], PaperValue] = in_gta5
+) -> Table:
+    """List the rows of Table V: 4 and 8 neighbours, with the paper's GFLOPs."""
+    return {
+        "source": Row("Source only", named("source"), paper=value(38.1), paper_gflops=644.9),
+        "adaptsegnet": adapted(
+            "AdaptSegNet", named("adaptsegnet"), paper=value(41.4), paper_gflops=1087.8
+        ),
         **{
             f"{method}_{neighbors}": adapted(
                 f"{method.upper()}, {neighbors} neighbours",
-                method,
-                (f"affinity.neighbors={neighbors}",),
-                paper=paper,
+                named(method),
+                overrides=(f"affinity.neighbors={neighbors}",),
+                paper=value(printed),
+                paper_gflops=gflops,
             )
-            for method, papers in (("asc", (42.6, 43.8)), ("asa", (43.6, 45.1)))
-            for neighbors, paper in zip((4, 8), papers, strict=True)
+            for method, neighbors, printed, gflops in (
+                ("asc", 4, 42.6, 1041.7),
+                ("asc", 8, 43.8, 1042.3),
+                ("asa", 4, 43.6, 1129.3),
+                ("asa", 8, 45.1, 1167.7),
+            )
         },
-        "oracle": ENDS["oracle"],
-    },
-}
-"""Tables III to V of the paper, for every application although the paper has road scenes there.
-
-Table IV multiplies the profile's own weight, which gives the paper's values in the paper's profile.
-"""
-COSTED = "table5"
-"""Table that also has the cost of a step."""
+        "oracle": Row("Oracle", named("oracle")),
+    }

@@ -9,17 +9,22 @@ import torch
 from scipy.stats import spearmanr
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.inspection import cropped_if_whole
 from fundus_uda.data.samples import Sample, require_masks
-from fundus_uda.data.transforms import require_same_size
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.dice import DICE, dice_cup_disc, summarise
-from fundus_uda.masks.measurements import measure, vertical_cup_to_disc_ratio
+from fundus_uda.masks.measurements import (
+    measure,
+    refuge_vertical_cup_to_disc_ratio,
+    vertical_cup_to_disc_ratio,
+)
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.output import require_empty
 from fundus_uda.segmentation.model import Model, load_model
-from fundus_uda.segmentation.prediction import predictions
+from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality
 
 LOW_DICE = 0.8
@@ -43,9 +48,10 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
         InputError: an unreadable photograph or mask, or a mask of another size.
     """
     rows = []
-    for sample, photograph, prediction in predictions(model, samples):
-        reference, _ = read_mask(sample)
-        require_same_size(torch.from_numpy(photograph).permute(2, 0, 1), reference.shape, sample)
+    for sample in samples:
+        item = read_sample(sample)
+        photograph, reference = item["image"].permute(1, 2, 0).numpy(), item["label"][0].numpy()
+        prediction = outline(model, photograph)
         cup, disc = dice_cup_disc(prediction.mask, reference)
         cleaned = remove_small_components(prediction.mask)  # as `predict` does first
         judged = quality(photograph, cleaned, prediction)
@@ -58,6 +64,8 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
                 "dice_mean": (cup + disc) / 2,
                 "vertical_cdr": vertical_cup_to_disc_ratio(prediction.mask),
                 "vertical_cdr_reference": vertical_cup_to_disc_ratio(reference),
+                "vertical_cdr_refuge": refuge_vertical_cup_to_disc_ratio(prediction.mask),
+                "vertical_cdr_refuge_reference": refuge_vertical_cup_to_disc_ratio(reference),
                 "cup_area": float((prediction.mask == CUP).mean()),
                 "cup_area_reference": float((reference == CUP).mean()),
                 "disc_area": float((prediction.mask != BACKGROUND).mean()),
@@ -70,7 +78,12 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
 
 
 def evaluate_model(
-    path: Path, uri: str, annotation: str | None, out: Path, device: torch.device
+    path: Path,
+    uri: str,
+    annotation: str | None,
+    out: Path,
+    device: torch.device,
+    which: CheckpointName = "last",
 ) -> dict[str, Any]:
     """Score a run folder or a checkpoint file on a labelled split, and write the scores.
 
@@ -80,6 +93,7 @@ def evaluate_model(
         annotation: annotation whose masks are used; None for the default.
         out: new or empty folder.
         device: where to predict.
+        which: checkpoint of a run folder.
 
     Returns:
         The summary (see `write_evaluation`).
@@ -88,13 +102,17 @@ def evaluate_model(
         InputError: see `load_model`, `load_samples` and `evaluate`.
     """
     require_empty(out)
-    samples = require_masks(load_samples(uri, annotation), uri)
-    model = load_model(path, device)
-    named = {"model": str(path), "checkpoint": "last" if path.is_dir() else path.stem}
-    return write_evaluation(evaluate(model, samples), out, about(model, uri, annotation) | named)
+    samples = cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
+    model = load_model(path, device, which)
+    named = {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
+    return write_evaluation(
+        evaluate(model, samples), out, about(model, samples, uri, annotation) | named
+    )
 
 
-def about(model: Model, uri: str | None, annotation: str | None) -> dict[str, Any]:
+def about(
+    model: Model, samples: list[Sample], uri: str | None, annotation: str | None
+) -> dict[str, Any]:
     """Describe a model and what it is scored on, for a summary."""
     settings = model.settings
     return {
@@ -103,6 +121,7 @@ def about(model: Model, uri: str | None, annotation: str | None) -> dict[str, An
         "step": model.step,
         "data": uri,
         "annotation": annotation,
+        "cropped_by_masks": any(sample.around_disc for sample in samples),
         "goes_on": settings.start is not None,
         "augmentation": settings.data.augmentation,
     }
@@ -118,16 +137,18 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
 
     Returns:
         The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
-        `vertical_cdr_error`, the mean absolute error over the images with both ratios;
+        `vertical_cdr_error` and `vertical_cdr_refuge_error`, mean absolute errors over the images
+        with both ratios, by extent and as the REFUGE challenge counts;
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
         (below 1: too small; None without a reference); `quality` (see `quality_summary`); `images`,
         a fingerprint of their names and references; and `about`.
     """
-    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs()
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
     scored_on = table[["image", "cup_area_reference", "disc_area_reference"]]
     summary["images"] = fingerprint(scored_on.values.tolist())
-    summary["vertical_cdr_error"] = None if errors.isna().all() else float(errors.mean())
+    for name in ("vertical_cdr", "vertical_cdr_refuge"):
+        errors = (table[name] - table[f"{name}_reference"]).abs()
+        summary[f"{name}_error"] = None if errors.isna().all() else float(errors.mean())
     for structure in ("cup", "disc"):
         reference = table[f"{structure}_area_reference"].mean()
         ratio = table[f"{structure}_area"].mean() / reference if reference else None

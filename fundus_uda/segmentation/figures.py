@@ -1,7 +1,6 @@
 """Pictures of outlined photographs."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from PIL import Image
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.transforms import read_photograph
-from fundus_uda.experiments.panel import SIDE, Column, evenly_spaced, model_columns, panel
+from fundus_uda.experiments.panel import SIDE, Column, View, evenly_spaced, model_columns, panel
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.outlines import overlay
 from fundus_uda.masks.postprocess import remove_small_components
@@ -31,8 +30,7 @@ def draw_results(
     models: list[Path],
     file: Path,
     device: torch.device,
-    rows: int = 4,
-    directions: Literal["all", "diagonal"] = "all",
+    view: View = View(),  # noqa: B008
 ) -> None:
     """Draw target, ground truth if there is one, then outlines and affinity map of each model.
 
@@ -44,13 +42,12 @@ def draw_results(
         models: run folders or checkpoints.
         file: PNG to write; its folder is created.
         device: where to predict.
-        rows: number of photographs.
-        directions: neighbours of the affinity map (see `affinity.affinity_map`).
+        view: choice of what is shown.
 
     Raises:
         InputError: see `load_samples`, `read_mask` and `load_model`.
     """
-    samples = evenly_spaced(load_samples(uri), rows)
+    samples = evenly_spaced(load_samples(uri), view.rows)
     photographs = [read_photograph(s.image, s.stereo).permute(1, 2, 0).numpy() for s in samples]
     columns: list[Column] = [("target", photographs)]
     if all(sample.masks for sample in samples):
@@ -59,8 +56,8 @@ def draw_results(
     outlines: list[list[Photograph]] = []
     maps: list[list[NDArray[np.float32]]] = []
     for path in models:
-        model = load_model(path, device)
-        seen = [outline(model, photograph, directions) for photograph in photographs]
+        model = load_model(path, device, which=view.checkpoint)
+        seen = [outline(model, photograph, view.directions) for photograph in photographs]
         masks = [remove_small_components(prediction.mask) for prediction in seen]
         outlines.append(list(map(outlined, photographs, masks)))
         maps.append([prediction.affinity for prediction in seen])

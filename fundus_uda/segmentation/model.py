@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
 from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import deeplab_v3plus, input_statistics
@@ -75,13 +76,28 @@ class Model:
         return torch.stack(views)[..., *content_box(height, width, settings.data.size)]
 
 
-def load_model(path: Path, device: torch.device) -> Model:
-    """Load the network of a run folder (its last checkpoint) or of a checkpoint file.
+def build_network(settings: DeepLabV3PlusSettings, weights: str) -> nn.Module:
+    """Build the network of a run, with weights of the given origin.
+
+    Raises:
+        InputError: see `deeplab_v3plus`.
+    """
+    stride, rates = settings.output_stride, settings.atrous_rates
+    return deeplab_v3plus(settings.encoder, weights, len(CLASSES), stride, rates)
+
+
+def load_model(path: Path, device: torch.device, which: CheckpointName = "last") -> Model:
+    """Load the network of a run folder or of a checkpoint file.
+
+    Args:
+        path: run folder or checkpoint file.
+        device: where to put it.
+        which: checkpoint of a run folder.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another kind of network.
     """
-    file = checkpoint_file(path)
+    file = checkpoint_file(path, which)
     checkpoint = load_checkpoint(file)
     if checkpoint.classes != len(CLASSES):
         raise InputError(
@@ -95,9 +111,7 @@ def load_model(path: Path, device: torch.device) -> Model:
             f"Expected settings of a fundus model of this version in {file}. Got: "
             f"{error.error_count()} that it does not know. Use the version that trained it."
         ) from None
-    network = deeplab_v3plus(
-        settings.network.encoder, "random", len(CLASSES), settings.network.output_stride
-    )
+    network = build_network(settings.network, "random")
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.settings import EngineSettings
+from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 
 
 class DataSettings(Settings):
@@ -34,21 +34,13 @@ class DataSettings(Settings):
     """Whether the predicted cup is filled up to its convex hull (see `masks.postprocess`)."""
 
 
-class NetworkSettings(Settings):
-    """Settings of DeepLabv3+ (see `fundus_uda.networks.deeplab_v3plus`)."""
-
-    encoder: str = "resnet101"
-    weights: str = "imagenet"
-    output_stride: Literal[8, 16] = 16
-
-
 class FundusSettings(EngineSettings):
     """All settings of a fundus run."""
 
     batch_size: int = Field(ge=2)
     """Batch size; at least 2, as DeepLabv3+ normalises its image pooling over the batch only."""
     data: DataSettings
-    network: NetworkSettings = NetworkSettings()
+    network: DeepLabV3PlusSettings = DeepLabV3PlusSettings()
 
     @model_validator(mode="after")
     def _one_level(self) -> "FundusSettings":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
+from fundus_uda.data.inspection import cropped_if_whole, require_crops
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
     eval_transforms,
@@ -26,11 +27,18 @@ from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.selection import SelectionScore, selection_score
 from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
-from fundus_uda.experiments.cost import Cost, cost_of_step
+from fundus_uda.experiments.cost import (
+    Cost,
+    FakeTensors,
+    cost_of_step,
+    forward_gmacs,
+    seconds_of_step,
+    without_weights,
+)
 from fundus_uda.masks.classes import CLASSES
-from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.networks import input_statistics
 from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
-from fundus_uda.segmentation.model import Model, load_model
+from fundus_uda.segmentation.model import Model, build_network, load_model
 from fundus_uda.segmentation.settings import FundusSettings
 
 
@@ -44,7 +52,7 @@ def train(
 
     def score(state: TrainState, test: list[Sample], folder: Path) -> dict[str, Any]:
         model = Model(state.segmenter, settings, device, state.step, state.label_shares)
-        told = about(model, settings.data.test, settings.data.target_annotation)
+        told = about(model, test, settings.data.test, settings.data.target_annotation)
         return write_evaluation(evaluate(model, test), folder, told)
 
     return engine.train(settings, out, device, prepare, score, continue_run)
@@ -60,11 +68,13 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     labelled, unlabelled = training_domains(settings.method, data.source, data.target)
     oracle = settings.method == "oracle"
     annotation = data.target_annotation if oracle else data.source_annotation
-    source = require_masks(load_samples(labelled, annotation), labelled) if labelled else []
-    target = without_masks(load_samples(unlabelled)) if unlabelled else []
+    source = _labelled(labelled, annotation) if labelled else []
+    target = []
+    if unlabelled is not None:
+        target = require_crops(without_masks(load_samples(unlabelled)), unlabelled)
     test = None
     if data.test is not None:
-        test = require_masks(load_samples(data.test, data.target_annotation), data.test)
+        test = _labelled(data.test, data.target_annotation)
         for sample in test:
             read_sample(sample)
     labelled_transforms, unlabelled_transforms, plain = _transforms(settings)
@@ -82,6 +92,10 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     )
 
 
+def _labelled(uri: str, annotation: str | None) -> list[Sample]:
+    return cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
+
+
 def initial_state(
     settings: FundusSettings, label_shares: Tensor | None, device: torch.device
 ) -> TrainState:
@@ -94,16 +108,14 @@ def initial_state(
         device: where to train.
 
     Raises:
-        InputError: see `deeplab_v3plus`.
+        InputError: see `build_network`.
     """
     network = settings.network
     seed_torch(settings.seed, "network")
     if settings.start is None:
-        segmenter = deeplab_v3plus(
-            network.encoder, network.weights, len(CLASSES), network.output_stride
-        )
+        segmenter = build_network(network, network.weights)
     else:
-        model = load_model(Path(settings.start).expanduser(), device)
+        model = load_model(Path(settings.start).expanduser(), device, settings.start_checkpoint)
         theirs = model.settings.network.model_dump(exclude={"weights"})
         ours = network.model_dump(exclude={"weights"})
         require_same_network(settings.start, {"network": ours}, {"network": theirs})
@@ -114,11 +126,27 @@ def initial_state(
     return build_state(segmenter, groups, label_shares, settings, device)
 
 
-def step_cost(settings: FundusSettings, device: torch.device) -> Cost:
-    """Count the cost of one training step with these settings."""
-    state = initial_state(settings, torch.full((len(CLASSES),), 1 / len(CLASSES)), device)
+def step_cost(settings: FundusSettings) -> Cost:
+    """Count the cost of one training step with these settings, on tensors without values."""
+    state, sizes = _costed(settings, torch.device("cpu"))
+    with FakeTensors():
+        macs = forward_gmacs(state, *sizes, settings)
+        return Cost(macs, *cost_of_step(state, *sizes, settings))
+
+
+def step_seconds(settings: FundusSettings, device: torch.device) -> float:
+    """Measure the seconds of one training step with these settings."""
+    state, sizes = _costed(settings, device)
+    return seconds_of_step(state, *sizes, settings)
+
+
+def _costed(
+    settings: FundusSettings, device: torch.device
+) -> tuple[TrainState, tuple[tuple[int, int], tuple[int, int]]]:
+    """Build a state with random weights, and give the sizes of source and target images."""
+    shares = torch.full((len(CLASSES),), 1 / len(CLASSES))
     square = (settings.data.size, settings.data.size)
-    return cost_of_step(state, square, square, settings)
+    return initial_state(without_weights(settings), shares, device), (square, square)
 
 
 def score_on_target(

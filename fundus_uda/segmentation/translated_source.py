@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.field import field_of_view
-from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.inspection import cropped_if_whole, require_crops
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.run_folder import RunFolder
@@ -51,7 +51,8 @@ def write_translated_source(
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
     source = require_masks(load_samples(settings.source, annotation), settings.source)
-    target = without_masks(load_samples(settings.target))
+    source = cropped_if_whole(source, settings.source)
+    target = require_crops(without_masks(load_samples(settings.target)), settings.target)
     size, segmenter = _fixed_segmenter(settings)
     images = translated(
         _domain(source, size),
@@ -62,7 +63,7 @@ def write_translated_source(
         device,
     )
     for sample, image in zip(source, images, strict=True):
-        mask, _ = read_mask(sample)
+        mask = read_sample(sample)["label"][0].numpy()
         for name, pixels in (("images", image), ("masks", mask)):
             (out / name).mkdir(exist_ok=True)
             Image.fromarray(pixels).save(out / name / f"{sample.id}.png")

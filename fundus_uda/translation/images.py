@@ -62,6 +62,11 @@ class Domain:
         return len(self.ids)
 
 
+def scaled_to_width(width: int, image_height: int, image_width: int) -> tuple[int, int]:
+    """Return (height, width) of an image that is scaled to a width, at its own aspect."""
+    return round(image_height * width / image_width), width
+
+
 def whole_frame(image: Image) -> Field:
     """Return the field of an image without a border: all of it."""
     return np.ones(image.shape[:2], dtype=bool)

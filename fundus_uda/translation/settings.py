@@ -43,6 +43,9 @@ class CycadaSettings(RunSettings):
     model: str
     """Run folder or checkpoint of a source-only model: the fixed segmenter of the semantic
     consistency. The images are translated at the size at which it was trained."""
+    width: int | None = Field(None, ge=64)
+    """Width to which images are scaled for the networks, in pixels, at their own aspect; null for
+    the size at which `model` was trained."""
     crop: int = Field(256, ge=32, multiple_of=16)
     """Side of the random squares that a step sees, in pixels at that size."""
     generator: GeneratorSettings = GeneratorSettings()

@@ -1,6 +1,8 @@
 """The translation stage: source images to the same images in the style of the target."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -19,7 +21,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.translation.crops import RandomCrops, at_working_size, to_unit
 from fundus_uda.translation.fourier import exchange_amplitude
 from fundus_uda.translation.generator import translate
-from fundus_uda.translation.images import Domain, Field, Image, as_image
+from fundus_uda.translation.images import Domain, Field, Image, as_image, scaled_to_width
 from fundus_uda.translation.settings import (
     CycadaSettings,
     FourierSettings,
@@ -66,6 +68,9 @@ def translated(
     """
     if isinstance(settings, CycadaSettings):
         assert segmenter is not None
+        if settings.width is not None:
+            scaled = partial(scaled_to_width, settings.width)
+            source, target = (replace(domain, working_size=scaled) for domain in (source, target))
         state = train_translation(source, target, segmenter, settings, folder, device)
         return translate_by_generator(source, state)
     folder.begin(settings, torch.device("cpu"))

@@ -30,7 +30,7 @@ def command(
     ),
     model: Path | None = typer.Option(
         None,
-        help="Run folder or checkpoint to start from; without --source, no source images are used.",
+        help="Run folder, folder that `adapt` wrote, or checkpoint to start from; without --source, no source images are used.",
     ),
     out: Path = typer.Option(
         ..., help="Folder to write to: new, or with --resume the one to continue."
@@ -53,6 +53,7 @@ def command(
     from fundus_uda.clinic.report.summary import measured
     from fundus_uda.engine.device import pick_device
     from fundus_uda.recipe.adapt import adapt
+    from fundus_uda.recipe.next_steps import command_for_next
 
     stages = adapt(
         target,
@@ -72,5 +73,6 @@ def command(
     if last["left_out"]:
         typer.echo(f"{last['title']}: {last['reason']} The network before it is used.")
     typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
+    typer.echo(f"For the same camera's next photographs: {command_for_next(out)}")
     table = read_predictions(out / "predictions").table
     end_with_failed_images(table.drop(measured(table).index))

@@ -16,7 +16,7 @@ Checkpoint = Annotated[
         help="Checkpoint of a run folder: its last, or that of the largest mean affinity."
     ),
 ]
-Model = Annotated[Path, typer.Argument(help="Run folder or checkpoint file.")]
+Model = Annotated[Path, typer.Argument(help="Run folder, folder that `adapt` wrote, or checkpoint file.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Overrides = Annotated[
     list[str] | None,

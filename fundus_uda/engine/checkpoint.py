@@ -13,7 +13,7 @@ import torch
 
 from fundus_uda.config.read import differences
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.run_folder import RunFolder, kept_run
 from fundus_uda.engine.settings import CheckpointName, RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, RunError
@@ -218,18 +218,20 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
     """Find the checkpoint that a MODEL names: one of a run folder, or the file itself.
 
     Args:
-        path: run folder or file.
+        path: run folder, folder that `adapt` wrote, or file.
         which: checkpoint of a run folder: its last, or the one selected by mean affinity.
 
     Raises:
         InputError: a folder without that checkpoint.
     """
+    path = kept_run(path)
     if not path.is_dir():
         return path
     folder = RunFolder(path)
     if not folder.is_begun:
         raise InputError(
-            f"Expected a run folder with last.pt at {path}. Got: none. Has its training started?"
+            f"Expected a run folder with last.pt, or a folder that `adapt` wrote, at {path}. "
+            f"Got: neither. Has its training started?"
         )
     if which == "selected" and not folder.selected.is_file():
         raise InputError(

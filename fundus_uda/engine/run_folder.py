@@ -26,6 +26,8 @@ WRITTEN_BEFORE_TRAINING = {
     ),
 }
 """Files that a run killed before its first checkpoint may leave."""
+KEPT = "model.json"
+"""File by which a folder of several runs names the one whose network it stands for."""
 
 
 class RunFolder:
@@ -161,3 +163,43 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[library] = "not installed"
     return versions
+
+
+def name_kept_run(folder: Path, stage: str, run: Path) -> None:
+    """Make a folder stand for the network of a run, wherever a MODEL is asked for.
+
+    Args:
+        folder: folder that gets the file `model.json`.
+        stage: name of the stage that trained the network.
+        run: run folder or checkpoint; inside `folder`, it may move with it.
+    """
+    inside = run.is_relative_to(folder)
+    path = run.relative_to(folder).as_posix() if inside else str(run.expanduser().absolute())
+    text = json.dumps({"stage": stage, "path": path}, indent=2)
+    write_whole(folder / KEPT, f"{text}\n")
+
+
+def kept_run(path: Path) -> Path:
+    """Return the run that a folder stands for (see `name_kept_run`), or the path itself.
+
+    Raises:
+        InputError: a damaged `model.json`, or an adaptation that is not finished.
+    """
+    file = path / KEPT
+    if not file.is_file():
+        if (path / "adaptation.json").is_file():
+            raise InputError(
+                f"Expected a finished adaptation in {path}, with {KEPT}. Got: one that was "
+                f"stopped. Go on with the `adapt` command that began it, and --resume."
+            )
+        return path
+    try:
+        run = path / json.loads(file.read_text(encoding="utf-8"))["path"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Expected the path of a run in {file}. Got: {type(error).__name__}. Name a run "
+            f"folder, or go on with `adapt --resume`, which writes that file anew."
+        ) from None
+    if run.is_dir() and run.resolve() in (path.resolve(), *path.resolve().parents):
+        raise InputError(f"Expected a run below {path} or elsewhere in {file}. Got: {run}.")
+    return kept_run(run)

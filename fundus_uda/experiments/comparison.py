@@ -7,14 +7,18 @@ from typing import Any
 import pandas as pd
 
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.run_folder import RunFolder, kept_run
 from fundus_uda.errors import InputError
 
 ABOUT = ("run", "method", "checkpoint", "seed", "step")
 
 
 def summary_files(run: Path) -> list[Path]:
-    """List the summary files of a run's kept checkpoints, or of a folder that `evaluate` wrote."""
+    """List the summary files of a run's kept checkpoints, or of a folder that `evaluate` wrote.
+
+    A folder that `adapt` wrote stands for the run that it kept.
+    """
+    run = kept_run(run)
     return RunFolder(run).summaries() or [run / "summary.json"]
 
 

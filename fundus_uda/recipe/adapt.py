@@ -15,11 +15,13 @@ from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.masks.dice import DICE
 from fundus_uda.output import require_empty
 from fundus_uda.recipe.crops import write_source, write_target
+from fundus_uda.recipe.next_steps import write_next_steps
 from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.quality import estimated_dice
@@ -47,7 +49,8 @@ def adapt(
 
     Writes into `out`: `target/images` (crops around the discs), `source` (such crops, where the
     source is whole photographs), `stages/N_NAME` (run folders), `stages.csv`, `before` and
-    `predictions` (see `clinic.predict.predict`; with the report).
+    `predictions` (see `clinic.predict.predict`; with the report), `model.json`, by which `out` is a
+    MODEL as a run folder is, and `README.txt`, which says so.
 
     Args:
         target: paths of photographs (see `clinic.reading.list_photographs`), or one data URI
@@ -56,7 +59,7 @@ def adapt(
         device: where to train.
         source: data URI of labelled photographs. If `model` is given too, the first stage is left
             out.
-        model: run folder or checkpoint to start from, whose network and size are kept. Without
+        model: run folder, folder of an adaptation, or checkpoint to start from, whose network and size are kept. Without
             `source`, adaptation sees no source image.
         seed: seed of all stages.
         profile: "cpu", or "paper" for the paper's size and network.
@@ -85,6 +88,8 @@ def adapt(
     rows, kept = _run_stages(task, plan)
     table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
     table.to_csv(out / "stages.csv", index=False)
+    name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
+    write_next_steps(out)
     first = model or plan[0].run
     reference = dataset if plan[0].settings.data.test is not None else None
     _outline(task, photographs, first, kept, reference, _note(table))

@@ -11,11 +11,14 @@ from PIL import Image
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
-from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.run_folder import kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.recipe import adapt as recipe
 from fundus_uda.recipe.adapt import adapt
+from fundus_uda.segmentation.comparison import compare
+from fundus_uda.segmentation.model import load_model
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import whole_field
 from tests.fixtures.runs import assert_identical
@@ -44,6 +47,41 @@ def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
     assert second.settings["start"] == str(out / "stages" / "1_source")
     assert first.settings["data"]["augmentation"] == "strong"
     assert (first.settings["seed"], second.settings["seed"]) == (0, 0)
+
+
+def test_the_folder_is_a_model_everywhere(adapted, cameras, tmp_path):
+    out, stages = adapted
+    kept = stages[~stages["left_out"]].iloc[-1]["stage"]
+    run = next(path for path in (out / "stages").iterdir() if path.name.endswith(kept))
+    assert checkpoint_file(out) == run / "last.pt"
+    assert torch.equal(*(load_model(path, CPU).label_shares for path in (out, run)))
+    assert kept_run(out) == run
+    assert compare([out])["dice_mean"].tolist() == compare([run])["dice_mean"].tolist()
+    moved = tmp_path / "moved"
+    shutil.copytree(out, moved)
+    assert checkpoint_file(moved) == moved / "stages" / run.name / "last.pt"
+    text = (out / "README.txt").read_text()
+    assert f"fundus-uda predict {out} PHOTOS" in text
+
+    # As the start of another adaptation, whose stage is left out: that stands for it, too.
+    next_out = tmp_path / "next"
+    target = [str(cameras / "b" / "images")]
+    stages = adapt(target, next_out, CPU, model=out, overrides=TINY[1:])
+    left_out = bool(stages["left_out"].iloc[-1])
+    expected = run if left_out else next_out / "stages" / "2_mean_teacher"
+    assert kept_run(next_out) == expected
+
+
+def test_an_unfinished_adaptation_is_no_model_yet(tmp_path):
+    (tmp_path / "adaptation.json").write_text("{}")
+    with pytest.raises(InputError, match="one that was stopped. Go on .* --resume"):
+        checkpoint_file(tmp_path)
+    (tmp_path / "model.json").write_text('{"path": "."}')
+    with pytest.raises(InputError, match="Expected a run below"):
+        checkpoint_file(tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(InputError, match="path of a run in .*model.json. Got: JSONDecodeError"):
+        checkpoint_file(tmp_path)
 
 
 def test_both_networks_outline_the_target(adapted):

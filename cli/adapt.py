@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.failures import end_with_failed_images
-from cli.options import Device, Profile
+from .failures import end_with_failed_images
+from .options import Device, Profile
 
 
 def command(

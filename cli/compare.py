@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from cli.applications import Load
+from .applications import Load
 
 
 def command(load: Load) -> Callable[..., None]:

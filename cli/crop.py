@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from cli.failures import end_with_failed_images
-from cli.options import Annotation
+from .failures import end_with_failed_images
+from .options import Annotation
 
 
 def command(

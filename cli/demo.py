@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from cli.applications import Load
-from cli.options import Device, OutFolder
+from .applications import Load
+from .options import Device, OutFolder
 
 
 def command(load: Load, folder: str) -> Callable[..., None]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from cli.applications import Load
-from cli.options import Affinity, Checkpoint, DataUri, Device, Rows
+from .applications import Load
+from .options import Affinity, Checkpoint, DataUri, Device, Rows
 
 
 def command(load: Load) -> Callable[..., None]:

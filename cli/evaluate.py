@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from cli.options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder
-from cli.published import Published, PublishedOverrides, published_settings
+from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder
+from .published import Published, PublishedOverrides, published_settings
 
 
 def fundus(

@@ -4,7 +4,7 @@ import statistics
 
 import typer
 
-from cli.options import Annotation, DataUri
+from .options import Annotation, DataUri
 
 
 def fundus(uri: DataUri, annotation: Annotation = None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli import (
+from . import (
     adapt,
     compare,
     configs,
@@ -20,9 +20,9 @@ from cli import (
     train,
     translate,
 )
-from cli.applications import load_fundus
-from cli.failures import run_app
-from cli.version import Version
+from .applications import load_fundus
+from .failures import run_app
+from .version import Version
 
 app = typer.Typer(
     name="fundus-uda",

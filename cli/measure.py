@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cli.failures import end_with_failed_images
+from .failures import end_with_failed_images
 
 
 def command(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import typer
 
-from cli.failures import end_with_failed_images
-from cli.options import Checkpoint, Device, Model, OutFolder
-from cli.published import Published, PublishedOverrides, published_settings
+from .failures import end_with_failed_images
+from .options import Checkpoint, Device, Model, OutFolder
+from .published import Published, PublishedOverrides, published_settings
 
 
 def fundus(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cli.options import Annotation
+from .options import Annotation
 
 
 def command(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.applications import Load
-from cli.options import Device, Profile
-from cli.tables import print_table
+from .applications import Load
+from .options import Device, Profile
+from .tables import print_table
 
 
 def command(load: Load, tables: str) -> Callable[..., None]:
@@ -63,7 +63,7 @@ def command(load: Load, tables: str) -> Callable[..., None]:
                 plans.list_runs(application, table, out, where, seeds, profile, given, only)
             )
             return
-        written = run(application, table, out, where, seeds, profile, given, typer.echo, only)
+        written = run(application, table, out, where, seeds, profile, given, only=only)
         rows = rows_of(application, table, profile, only)
         typer.echo(as_markdown(application, rows, written))
         typer.echo(f"Wrote {out / table}.csv, .md and .png.")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli import (
+from . import (
     compare,
     configs,
     demo,
@@ -16,9 +16,9 @@ from cli import (
     train,
     translate,
 )
-from cli.applications import load_roadscene
-from cli.failures import run_app
-from cli.version import Version
+from .applications import load_roadscene
+from .failures import run_app
+from .version import Version
 
 app = typer.Typer(
     name="roadscene",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from cli.applications import Load
-from cli.options import Device, Overrides, Profile
+from .applications import Load
+from .options import Device, Overrides, Profile
 
 
 def command(load: Load) -> Callable[..., None]:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.applications import Load
-from cli.options import ANNOTATION, Device
+from .applications import Load
+from .options import ANNOTATION, Device
 
 
 def command(load: Load, has_annotations: bool) -> Callable[..., None]:

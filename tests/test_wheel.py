@@ -1,12 +1,15 @@
 """The built wheel, installed away from the checkout, runs with its shipped settings."""
 
+import importlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from fundus_uda import __version__
 from fundus_uda.config.read import shipped_experiments
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +27,7 @@ def test_the_wheel_runs_and_finds_its_configs(tmp_path):
     )
     code = """
 import fundus_uda, roadscene
-from cli.main import app
+from fundus_uda import __version__
 from fundus_uda.config.read import config_folder, shipped_experiments
 from fundus_uda.segmentation.settings import read_settings
 print(fundus_uda.__file__)
@@ -52,3 +55,28 @@ print((files("fundus_uda.clinic.report") / "page.html.j2").is_file())
     shipped = {f"{group}/{name}" for group in groups for name in shipped_experiments(group)}
     assert set(printed[3].split()) == shipped
     assert printed[4] == "True"
+    top = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
+    assert top == {"bin", "fundus_uda", "roadscene"}
+    for module in ("fundus_uda", "roadscene"):
+        command = [sys.executable, "-m", module, "--version"]
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert run.stdout.strip() == __version__, run.stderr
+
+
+@pytest.mark.parametrize("module", ["fundus_uda", "roadscene"])
+def test_a_checkout_runs_even_if_another_cli_is_installed(module, tmp_path):
+    (tmp_path / "cli.py").write_text("raise SystemExit('another cli')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    code = f"import sys; sys.argv[1:] = ['--version']; from {module}.__main__ import run; run()"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == __version__, run.stderr
+
+
+def test_the_entry_points_are_there_in_an_editable_install_too():
+    """Their modules are in packages that the checkout has, and not in what the wheel renames."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    for target in scripts.values():
+        module, _, function = target.partition(":")
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+        assert callable(getattr(importlib.import_module(module), function))

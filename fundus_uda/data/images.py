@@ -11,6 +11,12 @@ from fundus_uda.data.transforms import fixed_transforms, read_sample
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND
+from fundus_uda.output import note, progress
+
+THREADS = 2
+"""Number of photographs that are read, at their full size, at once."""
+LARGE_CACHE = 1.0
+"""Size of a cache, in gigabytes, above which a line says it."""
 
 
 class FundusImages:
@@ -27,8 +33,15 @@ class FundusImages:
             InputError: see `read_sample`; or there are masks and none shows a disc.
         """
         fixed = fixed_transforms(size)
-        with ThreadPoolExecutor() as pool:
-            self.cached = list(pool.map(lambda sample: fixed(read_sample(sample)), samples))
+        channels = sum(4 if sample.masks else 3 for sample in samples)
+        if (gigabytes := channels * size**2 / 1e9) > LARGE_CACHE:
+            note(
+                f"{len(samples)} photographs of {size}x{size} pixels are kept in memory: "
+                f"{gigabytes:.1f} GB."
+            )
+        with ThreadPoolExecutor(THREADS) as pool:
+            done = pool.map(lambda sample: fixed(read_sample(sample)), samples)
+            self.cached = list(progress(done, "photographs read", len(samples)))
         labels = [item["label"] for item in self.cached if "label" in item]
         if labels and not any((label != BACKGROUND).any() for label in labels):
             raise InputError(

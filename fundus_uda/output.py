@@ -1,11 +1,33 @@
-"""Output that every command shares: folders that must be empty, progress on the terminal."""
+"""Output that every command shares: outputs that must be new, progress and notes on stderr."""
 
 import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
 
 from fundus_uda.errors import InputError
+
+ESTIMATED_AFTER = 10
+"""Number of steps after which the time of all of them is estimated."""
+LINES, FEWEST_STEPS, MOST_STEPS = 20, 10, 100
+"""Number of lines about a loop where there is no terminal, and the least and the largest number of
+steps between two of them."""
+
+Item = TypeVar("Item")
+_part: ContextVar[str] = ContextVar("part", default="")
 
 
 def require_empty(folder: Path) -> None:
@@ -18,15 +40,124 @@ def require_empty(folder: Path) -> None:
         )
 
 
-def progress_bar() -> Progress:
-    """Make a progress bar for the terminal, with step count, losses and time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
-    )
+def require_new(file: Path, overwrite: bool) -> None:
+    """Raise an InputError if a file exists, unless it is to be replaced."""
+    if file.is_dir() or (file.exists() and not overwrite):
+        hint = "Choose another --out." if file.is_dir() else "Choose another, or add --overwrite."
+        raise InputError(f"Expected a new output file. Got: {file}, which exists. {hint}")
+
+
+def require_room(folder: Path, written: tuple[str, ...], overwrite: bool) -> None:
+    """Raise an InputError unless a folder is new or empty, or holds only what may be replaced.
+
+    Args:
+        folder: folder to write to.
+        written: patterns of the files that the command writes.
+        overwrite: whether these may be replaced.
+    """
+    if not overwrite or not folder.is_dir():
+        require_empty(folder)
+        return
+    ours = {path for pattern in written for path in folder.glob(pattern)}
+    if foreign := [path for path in folder.rglob("*") if path.is_file() and path not in ours]:
+        raise InputError(
+            f"Expected a folder with nothing but what this command writes, to --overwrite. Got: "
+            f"{foreign[0]}. Choose another --out, or move that file."
+        )
+
+
+def clear(folder: Path, written: tuple[str, ...]) -> None:
+    """Remove the files that a command wrote into a folder (see `require_room`)."""
+    for pattern in written:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+@contextmanager
+def part(title: str) -> Iterator[None]:
+    """Put a title, such as "stage 1 of 2", before those of all progress inside."""
+    token = _part.set(f"{_part.get()}{title}, ")
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+class Progress:
+    """Progress of a loop on stderr: a bar on a terminal, else a line every so many steps.
+
+    After `ESTIMATED_AFTER` steps, a line says how long all of them will take.
+
+    Args:
+        title: title of the loop.
+        total: number of its steps.
+        done: number of steps done before.
+    """
+
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self.title, self.total, self.first = f"{_part.get()}{title}", total, done
+        self.every = min(max(total // LINES, FEWEST_STEPS), MOST_STEPS)
+        self.started = 0.0
+        self.bar: Bar | None = None
+        if sys.stderr.isatty():
+            self.bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[text]}"),
+                console=Console(stderr=True),
+            )
+            self.task = self.bar.add_task(self.title, total=total, completed=done, text="")
+
+    def __enter__(self) -> "Progress":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Tell that `done` steps are done; `text` says how, for example the losses."""
+        if done == self.first + 1:  # the first step is longer than the others, and not counted
+            self.started = time.monotonic()
+        elapsed, counted = time.monotonic() - self.started, done - self.first - 1
+        estimate = counted == ESTIMATED_AFTER - 1 and done < self.total
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, text=text)
+            if estimate:
+                left = in_words(elapsed / counted * (self.total - done))
+                told = f"{self.title}: about {left} for {self.total - done} steps"
+                self.bar.console.print(told, highlight=False)
+        elif counted >= ESTIMATED_AFTER - 1 and (
+            estimate or done % self.every == 0 or done == self.total
+        ):
+            left = in_words(elapsed / counted * (self.total - done))
+            told = f"about {left} left" if done < self.total else "done"
+            note(f"{self.title}: {done} of {self.total}, {told}" + (f"  {text}" if text else ""))
+
+
+def progress(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """Yield the items, and tell how many of them have been worked on."""
+    with Progress(title, total) as shown:
+        for done, item in enumerate(items, start=1):
+            yield item
+            shown.update(done)
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration as "40 s", "12 min" or "3 h 20 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -38,4 +169,4 @@ def write_whole(path: Path, text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line for the user to stderr, where it does not mix with results."""
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_empty
+from fundus_uda.output import progress, require_empty
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in
 from roadscene.images import read_frame
@@ -39,7 +39,7 @@ def predictions(model: Model, frames: list[Frame]) -> Iterator[Prediction]:
     Raises:
         InputError: an unreadable image or label, or a label of another size.
     """
-    for frame in frames:
+    for frame in progress(frames, "images", len(frames)):
         yield predict_frame(model, frame)
 
 
@@ -79,8 +79,8 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
         InputError: nothing to read, or two images of one name.
     """
     require_empty(out)
-    rows = []
-    for frame in _collect(paths):
+    rows, frames = [], _collect(paths)
+    for frame in progress(frames, "images", len(frames)):
         row = {"image": frame.id, "status": "ok", "reason": ""}
         try:
             predicted = predict_frame(model, frame).predicted

@@ -16,7 +16,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DISC_SHARE, DiscRegion, region_of
-from fundus_uda.output import require_empty
+from fundus_uda.output import progress, require_empty
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
 """Number of threads, and so of photographs in memory at once."""
@@ -71,7 +71,8 @@ def write_crops(
         return row | region_columns(region)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        rows = list(pool.map(partial(row_or_reason, crop), sources))
+        done = pool.map(partial(row_or_reason, crop), sources)
+        rows = list(progress(done, "crops", len(sources)))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
 
 
@@ -114,7 +115,7 @@ def write_labelled_crops(
         return row | region_columns(region)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        rows = list(pool.map(crop, samples))
+        rows = list(progress(pool.map(crop, samples), "crops", len(samples)))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
 
 

@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 
 from fundus_uda import __version__
@@ -40,7 +38,7 @@ from fundus_uda.masks.measurements import measure
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import require_empty
+from fundus_uda.output import progress, require_empty
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
@@ -101,8 +99,7 @@ def predict(
     row_of = partial(_predict_one, one_at_a_time, out, before)
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(partial(row_or_reason, row_of), files)
-        console = Console(stderr=True)
-        rows = list(track(done, "Photographs", len(files), console=console, transient=True))
+        rows = list(progress(done, "photographs", len(files)))
     table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
     _write_tables(table, model, out, before, note)
     write_report(out, before, reference)

@@ -7,7 +7,7 @@ from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State, memory_format
-from fundus_uda.output import progress_bar
+from fundus_uda.output import Progress, note
 
 
 def train_loop(
@@ -28,7 +28,7 @@ def train_loop(
         target: dataset of the second batch; None for none.
         settings: settings of the run.
         folder: run folder in which the metrics are logged.
-        title: title of the progress bar.
+        title: title of the progress.
         update: function that makes one step on two batches and returns the losses by name.
         snapshot: function called every `settings.snapshot_every` steps and after the last one.
     """
@@ -50,16 +50,24 @@ def train_loop(
         )
         for domain, dataset in (("source", source), ("target", target))
     )
-    with progress_bar() as progress:
-        task = progress.add_task(title, total=settings.steps, completed=state.step, losses="")
-        while state.step < settings.steps:
-            source_batch, target_batch = (
-                None if batches is None else next(batches).to(state.device, layout)
-                for batches in (sources, targets)
+    saved = state.step
+    with Progress(title, settings.steps, state.step) as progress:
+        try:
+            while state.step < settings.steps:
+                source_batch, target_batch = (
+                    None if batches is None else next(batches).to(state.device, layout)
+                    for batches in (sources, targets)
+                )
+                losses = update(source_batch, target_batch)
+                folder.log("metrics", {"step": state.step, **losses})
+                text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
+                progress.update(state.step, text)
+                if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
+                    snapshot()
+                    saved = state.step
+        except KeyboardInterrupt:
+            note(
+                f"Stopped at step {state.step} of {settings.steps} of {folder.path}. Its last "
+                f"checkpoint is that of step {saved}."
             )
-            losses = update(source_batch, target_batch)
-            folder.log("metrics", {"step": state.step, **losses})
-            text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
-            progress.update(task, completed=state.step, losses=text)
-            if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
-                snapshot()
+            raise

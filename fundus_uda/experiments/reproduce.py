@@ -16,6 +16,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.experiments.results import as_markdown, collect, plot
 from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table
+from fundus_uda.output import note, part
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 
@@ -27,7 +28,7 @@ def reproduce(
     seeds: int = 3,
     profile: Profile = "cpu",
     overrides: tuple[str, ...] = (),
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = note,
     only: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Train the missing runs of a table, and write it beside the paper's values.
@@ -56,25 +57,24 @@ def reproduce(
         RunError: rows that failed, raised at the end.
     """
     rows = rows_of(application, table, profile, only)
-    failures = []
+    failures, number = [], 0
+    runs = sum(
+        min(row.seeds or seeds, seeds) for row in rows.values() if not isinstance(row, Quoted)
+    )
     for seed in range(seeds):
         failed: set[str] = set()
         for name, row in rows.items():
             if isinstance(row, Quoted) or seed >= (row.seeds or seeds):
                 continue
+            number += 1
             if failed & needed_by(application, row, overrides):
                 failed.add(name)  # it has nothing to go on from
                 continue
-            say(f"{row.title}, seed {seed}")
+            say(f"Run {number} of {runs}: {row.title}, seed {seed}")
             run = out / f"{name}-seed{seed}"
             try:
-                if isinstance(row, BestOf):
-                    _choose(application, row, seed, run, device, row.second in failed)
-                else:
-                    settings = run_settings(application, row, seed, out, overrides)
-                    if row.translated is not None:
-                        _translate_source(application, row, seed, out, profile, overrides, device)
-                    _complete(application, run, settings, device)
+                with part(f"run {number} of {runs}"):
+                    _make(application, row, seed, run, profile, overrides, device, failed)
             except RunError as error:
                 failed.add(name)
                 failures.append(f"{row.title}, seed {seed}: {error}")
@@ -86,6 +86,26 @@ def reproduce(
             f"{out / table}.md. " + "\n".join(failures)
         )
     return written
+
+
+def _make(
+    application: Application,
+    row: Row | BestOf,
+    seed: int,
+    run: Path,
+    profile: Profile,
+    overrides: tuple[str, ...],
+    device: torch.device,
+    failed: set[str],
+) -> None:
+    """Train, resume or choose one run of a table, unless that is done."""
+    if isinstance(row, BestOf):
+        _choose(application, row, seed, run, device, row.second in failed)
+        return
+    settings = run_settings(application, row, seed, run.parent, overrides)
+    if row.translated is not None:
+        _translate_source(application, row, seed, run.parent, profile, overrides, device)
+    _complete(application, run, settings, device)
 
 
 def rows_of(

@@ -19,7 +19,7 @@ from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import require_empty
+from fundus_uda.output import part, require_empty
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.next_steps import write_next_steps
 from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
@@ -119,11 +119,12 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
     if task.model is not None:
         of_model = scored(load_model(task.model, task.device), plan[0].settings)
         rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
-    for stage, run, settings in plan:
+    for number, (stage, run, settings) in enumerate(plan, start=1):
         row: dict[str, Any] = {"stage": stage.name, "title": stage.title, **KEPT}
         rows.append(row)
         try:
-            scores = train(settings, run, task.device, continue_run=run.exists())
+            with part(f"stage {number} of {len(plan)}"):
+                scores = train(settings, run, task.device, continue_run=run.exists())
         except RunError as error:
             if kept is None:
                 raise

@@ -22,11 +22,13 @@ from fundus_uda.masks.measurements import (
     vertical_cup_to_disc_ratio,
 )
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import require_empty
+from fundus_uda.output import clear, progress, require_room
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality
 
+WRITTEN = ("dice.csv", "summary.json")
+"""Files that `write_evaluation` writes."""
 LOW_DICE = 0.8
 """Limit of `dice_mean` below which the flags should catch an image."""
 
@@ -48,7 +50,7 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
         InputError: an unreadable photograph or mask, or a mask of another size.
     """
     rows = []
-    for sample in samples:
+    for sample in progress(samples, "scored", len(samples)):
         item = read_sample(sample)
         photograph, reference = item["image"].permute(1, 2, 0).numpy(), item["label"][0].numpy()
         prediction = outline(model, photograph)
@@ -84,6 +86,7 @@ def evaluate_model(
     out: Path,
     device: torch.device,
     which: CheckpointName = "last",
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score a run folder or a checkpoint file on a labelled split, and write the scores.
 
@@ -94,6 +97,7 @@ def evaluate_model(
         out: new or empty folder.
         device: where to predict.
         which: checkpoint of a run folder.
+        overwrite: whether `out` may hold earlier scores, which are replaced.
 
     Returns:
         The summary (see `write_evaluation`).
@@ -101,13 +105,13 @@ def evaluate_model(
     Raises:
         InputError: see `load_model`, `load_samples` and `evaluate`.
     """
-    require_empty(out)
+    require_room(out, WRITTEN, overwrite)
     samples = cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
     model = load_model(path, device, which)
     named = {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
-    return write_evaluation(
-        evaluate(model, samples), out, about(model, samples, uri, annotation) | named
-    )
+    table = evaluate(model, samples)
+    clear(out, WRITTEN)
+    return write_evaluation(table, out, about(model, samples, uri, annotation) | named)
 
 
 def about(

@@ -1,0 +1,98 @@
+"""Outputs that must be new, and progress on stderr."""
+
+import io
+import sys
+
+import pytest
+
+from fundus_uda import output
+from fundus_uda.errors import InputError
+from fundus_uda.output import Progress, clear, in_words, part, progress, require_new, require_room
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test puts forward."""
+    now = [0.0]
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    return now
+
+
+def run(total, clock, seconds=6.0, first=60.0, done=0):
+    with Progress("asa", total, done) as shown:
+        for step in range(done + 1, total + 1):
+            clock[0] += first if step == done + 1 else seconds
+            shown.update(step, "seg 0.5")
+
+
+def test_without_a_terminal_an_estimate_after_ten_steps_then_a_line_now_and_then(clock, capsys):
+    run(300, clock)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert lines[0] == "asa: 10 of 300, about 29 min left  seg 0.5"
+    assert lines[1] == "asa: 15 of 300, about 28 min left  seg 0.5"
+    assert len(lines) == 21
+    assert lines[-1] == "asa: 300 of 300, done  seg 0.5"
+
+
+def test_the_time_left_of_a_resumed_loop_counts_its_own_steps(clock, capsys):
+    run(100, clock, done=80)
+    assert capsys.readouterr().err.splitlines()[0] == "asa: 90 of 100, about 60 s left  seg 0.5"
+
+
+def test_few_steps_say_nothing(clock, capsys):
+    run(9, clock)
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_terminal_the_estimate_stands_above_a_bar_on_stderr(clock, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(300, clock)
+    assert "asa: about 29 min for 290 steps" in terminal.getvalue()
+    assert "300/300" in terminal.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+def test_parts_stand_before_the_title(clock, capsys):
+    with part("stage 1 of 2"):
+        list(progress(range(20), "asa", 20))
+    list(progress(range(20), "asa", 20))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("stage 1 of 2, asa: 10 of 20")
+    assert lines[2].startswith("asa: 10 of 20")
+
+
+def test_durations_in_words():
+    assert [in_words(s) for s in (0.4, 89, 100, 12_000)] == ["0 s", "89 s", "2 min", "3 h 20 min"]
+
+
+def test_a_file_is_replaced_on_request_alone(tmp_path):
+    file = tmp_path / "table.csv"
+    require_new(file, overwrite=False)
+    file.write_text("mine")
+    with pytest.raises(InputError, match="table.csv, which exists. .* add --overwrite"):
+        require_new(file, overwrite=False)
+    require_new(file, overwrite=True)
+    with pytest.raises(InputError, match="Choose another --out"):
+        require_new(tmp_path, overwrite=True)
+
+
+def test_a_folder_is_replaced_if_it_holds_our_files_alone(tmp_path):
+    ours = ("dice.csv", "colour/*.png")
+    (tmp_path / "colour").mkdir()
+    for name in ("dice.csv", "colour/a.png"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(InputError, match="new or empty"):
+        require_room(tmp_path, ours, overwrite=False)
+    require_room(tmp_path, ours, overwrite=True)
+    (tmp_path / "colour" / "mine.txt").write_text("kept")
+    with pytest.raises(InputError, match="nothing but what this command writes.*mine.txt"):
+        require_room(tmp_path, ours, overwrite=True)
+    clear(tmp_path, ours)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .failures import end_with_failed_images
-from .options import Device, Profile
+from .options import Device, Ids, Profile, Recursive
 
 
 def command(
@@ -30,7 +30,8 @@ def command(
     ),
     model: Path | None = typer.Option(
         None,
-        help="Run folder, folder that `adapt` wrote, or checkpoint to start from; without --source, no source images are used.",
+        help="Run folder, folder that `adapt` wrote, or checkpoint to start from; without "
+        "--source, no source images are used.",
     ),
     out: Path = typer.Option(
         ..., help="Folder to write to: new, or with --resume the one to continue."
@@ -41,6 +42,8 @@ def command(
     key_file: Path | None = typer.Option(
         None, help="Name the results by hashes of their ids, keyed with the bytes of this file."
     ),
+    recursive: Recursive = False,
+    ids: Ids = "name",
     device: Device = "auto",
 ) -> None:
     """Adapt to photographs without labels, then outline and measure them (the default recipe).
@@ -66,6 +69,8 @@ def command(
         key=read_key(key_file) if key_file else None,
         overrides=tuple(overrides or ()),
         continue_run=resume,
+        recursive=recursive,
+        ids=ids,
     )
     shown = stages.drop(columns="reason")
     typer.echo(shown.to_string(index=False, float_format="{:.4f}".format))

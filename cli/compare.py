@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from .applications import Load
+from .options import Overwrite
 
 
 def command(load: Load) -> Callable[..., None]:
@@ -14,10 +15,14 @@ def command(load: Load) -> Callable[..., None]:
     def compare(
         runs: list[Path] = typer.Argument(help="Run folders, or folders that `evaluate` wrote."),
         out: Path | None = typer.Option(None, help="Also write the table to a .csv or .md file."),
+        overwrite: Overwrite = False,
     ) -> None:
         """Compare runs side by side, as in the paper's Tables I, II, VI and VII."""
         from fundus_uda.experiments.comparison import write_comparison
+        from fundus_uda.output import require_new
 
+        if out is not None:
+            require_new(out, overwrite)
         application = load()
         table = application.compare(runs)
         markdown = application.as_markdown(table)

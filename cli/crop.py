@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from .failures import end_with_failed_images
-from .options import Annotation
+from .options import Annotation, Ids, Recursive
 
 
 def command(
@@ -19,6 +19,8 @@ def command(
     key_file: Path | None = typer.Option(
         None, help="Name the crops by hashes of their ids, keyed with the bytes of this file."
     ),
+    recursive: Recursive = False,
+    ids: Ids = "name",
 ) -> None:
     """Crop whole photographs to squares around the disc, on which networks are trained.
 
@@ -41,7 +43,8 @@ def command(
         samples = require_masks(load_samples(photographs[0], annotation), photographs[0])
         table = write_labelled_crops(samples, out)
     else:
-        table = write_crops([Path(path).expanduser() for path in photographs], out, key)
+        paths = [Path(path).expanduser() for path in photographs]
+        table = write_crops(paths, out, key, recursive=recursive, ids=ids)
     table.to_csv(out / "crops.csv", index=False)
     done = table[table["status"] == "ok"]
     typer.echo(f"Wrote {len(done)} crops to {out}, and crops.csv. Train with folder:{out}.")

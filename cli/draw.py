@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from .applications import Load
-from .options import Affinity, Checkpoint, DataUri, Device, Rows
+from .options import Affinity, Checkpoint, DataUri, Device, Overwrite, Rows
 
 
 def command(load: Load) -> Callable[..., None]:
@@ -19,12 +19,15 @@ def command(load: Load) -> Callable[..., None]:
         rows: Rows = 4,
         affinity: Affinity = "all",
         checkpoint: Checkpoint = "last",
+        overwrite: Overwrite = False,
         device: Device = "auto",
     ) -> None:
         """Draw images, ground truth, and the prediction and affinity map of each model."""
         from fundus_uda.engine.device import pick_device
         from fundus_uda.experiments.panel import View
+        from fundus_uda.output import require_new
 
+        require_new(out, overwrite)
         view = View(rows, affinity, checkpoint)
         load().draw(uri, models, out, pick_device(device), view)
         typer.echo(f"Wrote {out}.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder
+from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder, Overwrite
 from .published import Published, PublishedOverrides, published_settings
 
 
@@ -14,14 +14,18 @@ def fundus(
     out: OutFolder = Path("evaluation"),
     annotation: Annotation = None,
     checkpoint: Checkpoint = "last",
+    overwrite: Overwrite = False,
     device: Device = "auto",
 ) -> None:
     """Compute Dice of cup and disc per image (dice.csv) and over all images (summary.json)."""
+    from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
     from fundus_uda.segmentation.comparison import as_markdown, compare
     from fundus_uda.segmentation.evaluation import evaluate_model
 
-    summary = evaluate_model(model, uri, annotation, out, pick_device(device), checkpoint)
+    require_model_first(model, [Path(uri)])
+    where = pick_device(device)
+    summary = evaluate_model(model, uri, annotation, out, where, checkpoint, overwrite)
     typer.echo(as_markdown(compare([out])))
     for name, how in (("vertical_cdr_error", "extent"), ("vertical_cdr_refuge_error", "REFUGE")):
         if (error := summary[name]) is not None:
@@ -36,18 +40,21 @@ def roadscene(
     published: Published = None,
     overrides: PublishedOverrides = None,
     checkpoint: Checkpoint = "last",
+    overwrite: Overwrite = False,
     device: Device = "auto",
 ) -> None:
     """Compute IoU per class (iou.csv) and its means (summary.json); write pictures and label ids.
 
     The folder `export` holds the files that Cityscapes' own evaluator reads.
     """
+    from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
     from roadscene.comparison import as_markdown, compare
     from roadscene.evaluation import evaluate_model
 
-    settings = published_settings(published, overrides)
-    if report := evaluate_model(model, uri, out, pick_device(device), settings, checkpoint):
+    require_model_first(model, [Path(uri)])
+    settings, where = published_settings(published, overrides), pick_device(device)
+    if report := evaluate_model(model, uri, out, where, settings, checkpoint, overwrite):
         typer.echo(report)
     typer.echo(as_markdown(compare([out])))
     typer.echo(f"Wrote iou.csv, summary.json, colour and export to {out}.")

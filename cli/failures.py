@@ -1,6 +1,8 @@
 """Exit codes of the commands: 0 done, 1 the work failed, 2 wrong usage or input, 3 done in part."""
 
+import io
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
 def run_app(app: typer.Typer) -> None:
     """Run a command line, and print errors that a user can fix without a traceback.
 
-    Unexpected errors keep their traceback: they are faults of the program.
+    Unexpected errors keep their traceback: they are faults of the program. Characters that the
+    terminal does not have are written as escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
@@ -33,9 +39,13 @@ def run_app(app: typer.Typer) -> None:
 
 def end_with_failed_images(failed: "pd.DataFrame") -> None:
     """List the images that could not be measured and exit with 3, if there are any."""
+    from fundus_uda.output import group_alike
+
     if len(failed) == 0:
         return
     typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")
-    for row in failed.itertuples():
-        typer.echo(f"  {row.image}: {row.reason}", err=True)
+    names = failed["image"].astype(str)
+    told = zip(names + ": " + failed["reason"].astype(str), names, strict=True)
+    for line in group_alike((text, (Path(name),)) for text, name in told):
+        typer.echo(f"  {line}", err=True)
     raise typer.Exit(3)

@@ -22,6 +22,7 @@ from . import (
 )
 from .applications import load_fundus
 from .failures import run_app
+from .register import register
 from .version import Version
 
 app = typer.Typer(
@@ -32,27 +33,40 @@ app = typer.Typer(
     "For research. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.command(load_fundus, "demo"),
-    "adapt": adapt.command,
-    "inspect": inspect.fundus,
-    "crop": crop.command,
-    "translate": translate.command(load_fundus, has_annotations=True),
-    "train": train.command(load_fundus),
-    "evaluate": evaluate.fundus,
-    "predict": predict.fundus,
-    "report": report.command,
-    "measure": measure.command,
-    "compare": compare.command(load_fundus),
-    "draw": draw.command(load_fundus),
-    "reproduce": reproduce.command(
-        load_fundus, "table7, or table3, table4 or table5 (road scenes in the paper)"
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo.command(load_fundus, "demo"), "--out demo"),
+    "adapt": (
+        adapt.command,
+        "--source refuge:data/refuge#train \\\n  --target clinic/photographs --out adapted",
     ),
-    "configs": configs.command("fundus"),
+    "inspect": (inspect.fundus, "refuge:data/refuge#train"),
+    "crop": (crop.command, "clinic/photographs --out crops"),
+    "translate": (
+        translate.command(load_fundus, has_annotations=True),
+        "fourier --source refuge:data/refuge#train \\\n  --target folder:clinic --out translated",
+    ),
+    "train": (
+        train.command(load_fundus, "fundus"),
+        "asa --out runs/asa \\\n  data.source=refuge:data/refuge#train \\\n"
+        "  data.target=folder:clinic data.test=null",
+    ),
+    "evaluate": (evaluate.fundus, "runs/asa drishti-gs:data/drishti_gs#test \\\n  --out scores"),
+    "predict": (predict.fundus, "adapted clinic/photographs \\\n  --out predictions"),
+    "report": (report.command, "predictions --reference folder:clinic"),
+    "measure": (measure.command, "clinic/masks --out measurements.csv"),
+    "compare": (compare.command(load_fundus), "runs/source runs/asa --out table.md"),
+    "draw": (draw.command(load_fundus), "folder:clinic runs/source runs/asa"),
+    "reproduce": (
+        reproduce.command(
+            load_fundus, "table7, or table3, table4 or table5 (road scenes in the paper)"
+        ),
+        "table7 --dry-run",
+    ),
+    "configs": (configs.command(load_fundus, "fundus"), "cpu/asa"),
 }
-for name, command in COMMANDS.items():
-    app.command(name=name)(command)
+register(app, COMMANDS)
 
 
 @app.callback()

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from .failures import end_with_failed_images
+from .options import Overwrite
 
 
 def command(
@@ -14,6 +15,7 @@ def command(
         None, metavar="ROW COLUMN", help="Millimetres on the retina between rows and columns."
     ),
     laterality: str | None = typer.Option(None, help="Eye of all masks: R or L."),
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure masks made elsewhere: cup-to-disc ratios, sizes, rim, ISNT and disc damage scale.
 
@@ -22,7 +24,9 @@ def command(
     exit code 3.
     """
     from fundus_uda.clinic.measure import measure_files
+    from fundus_uda.output import require_new
 
+    require_new(out, overwrite)
     table = measure_files(masks, spacing, laterality)
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)

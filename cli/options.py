@@ -1,11 +1,26 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-ANNOTATION = "Annotation to use if a dataset has several: average, expert1, majority, …"
+
+def experiments_of(group: str) -> Callable[[str], list[str]]:
+    """Make the completion of a shell for the names of the shipped experiments."""
+
+    def experiments_like(incomplete: str) -> list[str]:
+        from fundus_uda.config.read import shipped_experiments
+
+        names = shipped_experiments(group)
+        alone = dict.fromkeys(name.partition("/")[2] for name in names if name.startswith("cpu/"))
+        return [name for name in (*alone, *names) if name.startswith(incomplete)]
+
+    return experiments_like
+
+
+ANNOTATION = "Annotation to use if a dataset has several: average, expert1, majority, ..."
 
 Annotation = Annotated[str | None, typer.Option(help=ANNOTATION)]
 DataUri = Annotated[str, typer.Argument(metavar="KIND:PATH[#SPLIT]", help="Dataset to read.")]
@@ -16,8 +31,18 @@ Checkpoint = Annotated[
         help="Checkpoint of a run folder: its last, or that of the largest mean affinity."
     ),
 ]
-Model = Annotated[Path, typer.Argument(help="Run folder, folder that `adapt` wrote, or checkpoint file.")]
+Model = Annotated[
+    Path, typer.Argument(help="Run folder, folder that `adapt` wrote, or checkpoint file.")
+]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Take the photographs in all folders below, too.")
+]
+Ids = Annotated[
+    Literal["name", "path"],
+    typer.Option(help="Ids from file names, or from the folders before them, too."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example steps=500."),

@@ -5,15 +5,16 @@ from pathlib import Path
 import typer
 
 from .failures import end_with_failed_images
-from .options import Checkpoint, Device, Model, OutFolder
+from .options import Checkpoint, Device, Ids, Model, OutFolder, Recursive
 from .published import Published, PublishedOverrides, published_settings
 
 
 def fundus(
     model: Model,
     paths: list[Path] = typer.Argument(
+        metavar="PATHS...",
         help="Whole photographs or crops around the disc: images, DICOM files, folders of them, "
-        "or a CSV with the columns id and path."
+        "a CSV with the columns id and path, or KIND:PATH[#SPLIT].",
     ),
     out: OutFolder = Path("predictions"),
     key_file: Path | None = typer.Option(
@@ -24,6 +25,8 @@ def fundus(
         help="Folder that `predict` wrote for the same photographs with the model before "
         "adaptation.",
     ),
+    recursive: Recursive = False,
+    ids: Ids = "name",
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -35,11 +38,15 @@ def fundus(
     from fundus_uda.clinic.predict import predict
     from fundus_uda.clinic.reading import read_key
     from fundus_uda.clinic.report.summary import measured
+    from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
     from fundus_uda.segmentation.model import load_model
 
+    require_model_first(model, paths)
     key = read_key(key_file) if key_file else None
-    table = predict(load_model(model, pick_device(device), checkpoint), paths, out, key, before)
+    given = [path.expanduser() for path in paths]
+    loaded = load_model(model, pick_device(device), checkpoint)
+    table = predict(loaded, given, out, key, before, recursive=recursive, ids=ids)
     done = measured(table)
     typer.echo(
         f"Wrote masks and measurements of {len(done)} photographs to {out}; "
@@ -62,10 +69,12 @@ def roadscene(
     An image that cannot be read gets a row with the reason in predictions.csv, and the command ends
     with exit code 3.
     """
+    from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
     from roadscene.model import load_model
     from roadscene.prediction import predict
 
+    require_model_first(model, paths)
     loaded = load_model(
         model, pick_device(device), published_settings(published, overrides), checkpoint
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .options import Annotation
+from .options import Annotation, Overwrite
 
 
 def command(
@@ -19,12 +19,16 @@ def command(
     ),
     annotation: Annotation = None,
     out: Path | None = typer.Option(None, help="Page to write, if not report.html in RUN."),
+    overwrite: Overwrite = False,
 ) -> None:
     """Write one page to look through, with its numbers as CSV and JSON."""
     from fundus_uda.clinic.report.page import write_report
     from fundus_uda.data.datasets import load_samples
     from fundus_uda.data.samples import require_masks
+    from fundus_uda.output import require_new
 
+    for file in (out.with_suffix(suffix) for suffix in (".html", ".csv", ".json")) if out else ():
+        require_new(file, overwrite)
     samples = []
     if reference is not None:
         samples = require_masks(load_samples(reference, annotation), reference)

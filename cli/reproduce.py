@@ -19,7 +19,7 @@ def command(load: Load, tables: str) -> Callable[..., None]:
         overrides: Annotated[
             list[str] | None,
             typer.Argument(
-                metavar="[KEY=VALUE]...", help="Settings of all runs, for example data.target=…"
+                metavar="[KEY=VALUE]...", help="Settings of all runs, for example data.target=..."
             ),
         ] = None,
         out: Path = typer.Option(

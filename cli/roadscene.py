@@ -18,6 +18,7 @@ from . import (
 )
 from .applications import load_roadscene
 from .failures import run_app
+from .register import register
 from .version import Version
 
 app = typer.Typer(
@@ -27,21 +28,28 @@ app = typer.Typer(
     "images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.command(load_roadscene, "runs/roadscene-demo"),
-    "inspect": inspect.roadscene,
-    "translate": translate.command(load_roadscene, has_annotations=False),
-    "train": train.command(load_roadscene),
-    "evaluate": evaluate.roadscene,
-    "predict": predict.roadscene,
-    "compare": compare.command(load_roadscene),
-    "draw": draw.command(load_roadscene),
-    "reproduce": reproduce.command(load_roadscene, "table3, table4 or table5"),
-    "configs": configs.command("roadscene"),
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo.command(load_roadscene, "runs/roadscene-demo"), "--out demo"),
+    "inspect": (inspect.roadscene, "cityscapes:data/cityscapes#val"),
+    "translate": (
+        translate.command(load_roadscene, has_annotations=False),
+        "fourier --source gta5:data/gta5 \\\n"
+        "  --target cityscapes:data/cityscapes#train --out translated",
+    ),
+    "train": (train.command(load_roadscene, "roadscene"), "gta5/resnet101_asa --out runs/asa"),
+    "evaluate": (evaluate.roadscene, "runs/asa cityscapes:data/cityscapes#val"),
+    "predict": (predict.roadscene, "runs/asa streets --out predictions"),
+    "compare": (compare.command(load_roadscene), "runs/source runs/asa --out table.md"),
+    "draw": (draw.command(load_roadscene), "cityscapes:data/cityscapes#val runs/asa"),
+    "reproduce": (
+        reproduce.command(load_roadscene, "table3, table4 or table5"),
+        "table3 --dry-run",
+    ),
+    "configs": (configs.command(load_roadscene, "roadscene"), "gta5/resnet101_asa"),
 }
-for name, command in COMMANDS.items():
-    app.command(name=name)(command)
+register(app, COMMANDS)
 
 
 @app.callback()

@@ -6,17 +6,18 @@ from pathlib import Path
 import typer
 
 from .applications import Load
-from .options import Device, Overrides, Profile
+from .options import Device, Overrides, Profile, experiments_of
 
 
-def command(load: Load) -> Callable[..., None]:
-    """Make the command for one application."""
+def command(load: Load, group: str) -> Callable[..., None]:
+    """Make the command for one application, whose settings are in `group`."""
 
     def train(
         config: str = typer.Argument(
             metavar="EXPERIMENT",
             help="Experiment that `configs` lists, or a YAML file. Without the part before the /, "
             "--profile chooses it.",
+            autocompletion=experiments_of(group),
         ),
         overrides: Overrides = None,
         out: Path = typer.Option(
@@ -33,8 +34,7 @@ def command(load: Load) -> Callable[..., None]:
         from fundus_uda.engine.device import pick_device
 
         application = load()
-        is_whole = "/" in config or Path(config).is_file()
-        name = config if is_whole else application.in_profile(config, profile)
+        name = application.full_name(config, profile)
         settings = application.read_settings(name, overrides or [])
         if application.train(settings, out, pick_device(device), resume):
             typer.echo(application.as_markdown(application.compare([out])))

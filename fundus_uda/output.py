@@ -170,3 +170,26 @@ def write_whole(path: Path, text: str) -> None:
 def note(text: str) -> None:
     """Print a line for the user to stderr, where it does not mix with results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def group_alike(problems: Iterable[tuple[str, tuple[Path, ...]]]) -> list[str]:
+    """Write problems that differ in their files alone as the first, with a count and names.
+
+    Args:
+        problems: text of each problem, and the files that it may name.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for text, files in problems:
+        alike = text
+        for number, file in enumerate(files):
+            alike = alike.replace(str(file), f"<{number}>")
+        groups.setdefault(alike, []).append((text, files[-1].name if files else ""))
+    return [
+        text + (f" The same of {_names([name for _, name in others])}." if others else "")
+        for (text, _), *others in groups.values()
+    ]
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{len(names)} other{'s' if len(names) > 1 else ''}: {', '.join(names[:5])}{more}"

@@ -154,7 +154,7 @@ def read_ids(frame: Frame) -> NDArray[np.int64]:
 
 def images_in(folder: Path) -> list[Path]:
     """List the image files directly in a folder, sorted; none if there is no such folder."""
-    suffixes = (".png", ".jpg", ".jpeg")
+    suffixes = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
     if not folder.is_dir():
         return []
     return [

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from fundus_uda.errors import InputError
+from fundus_uda.output import group_alike
 from roadscene.classes import CLASSES, IGNORE
 from roadscene.data import load_frames, read_image, read_label
 from roadscene.images import require_same_shape
@@ -36,6 +38,7 @@ def inspect(uri: str) -> Inspection:
     frames = load_frames(uri)
     found = Inspection(len(frames))
     pixels = np.zeros(256, np.int64)
+    problems: list[tuple[str, tuple[Path, ...]]] = []
     for frame in frames:
         try:
             image = read_image(frame.image)
@@ -47,10 +50,12 @@ def inspect(uri: str) -> Inspection:
             label = read_label(frame, len(CLASSES))
             require_same_shape(image, label, frame)
         except InputError as error:
-            found.problems.append(str(error))
+            files = (frame.image, frame.label) if frame.label else (frame.image,)
+            problems.append((str(error), files))
         else:
             found.labelled += 1
             pixels += np.bincount(label.ravel(), minlength=256)
+    found.problems = group_alike(problems)
     classes = pixels[: len(CLASSES)]
     if classes.any():
         shares = dict(zip((c.name for c in CLASSES), classes / classes.sum(), strict=True))

@@ -11,16 +11,22 @@ import pandas as pd
 from PIL import Image
 
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
+from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
+from fundus_uda.data.field import is_grey
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
+from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DISC_SHARE, DiscRegion, region_of
 from fundus_uda.output import progress, require_empty
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
 """Number of threads, and so of photographs in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
+NO_COLOUR = (
+    "Expected a photograph in colour, by which the disc is found in a crop. Got: one in grey. Give "
+    "the colour photograph, or the whole field."
+)
 FAILED = "Expected a photograph that can be measured. Got: one that led to"
 UNREADABLE = (
     "Expected a readable photograph, and a readable mask of its size. Got: others, which "
@@ -33,7 +39,12 @@ TEXT = (
 
 
 def write_crops(
-    paths: list[Path], out: Path, key: bytes | None = None, disc_share: float = DISC_SHARE
+    paths: list[Path],
+    out: Path,
+    key: bytes | None = None,
+    disc_share: float = DISC_SHARE,
+    recursive: bool = False,
+    ids: Ids = "name",
 ) -> pd.DataFrame:
     """Crop photographs around the disc, without a model, into a `folder:` dataset.
 
@@ -44,6 +55,8 @@ def write_crops(
         out: new or empty folder, created if needed.
         key: key that hashes the ids (see `list_photographs`).
         disc_share: wanted disc diameter over the side of the crop, in (0, 1).
+        recursive: see `list_photographs`.
+        ids: see `list_photographs`.
 
     Returns:
         A row per photograph: image, status (ok, no_disc or unreadable), reason, and the columns of
@@ -54,7 +67,7 @@ def write_crops(
         InputError: see `list_photographs`; or the folder is not empty.
     """
     require_empty(out)
-    sources = list_photographs(paths, key)
+    sources = list_photographs(paths, key, recursive, ids)
     (out / "images").mkdir(parents=True, exist_ok=True)
 
     def crop(source: PhotographFile) -> dict[str, Any]:
@@ -66,7 +79,7 @@ def write_crops(
             return row | {"status": "unreadable", "reason": TEXT}
         region = locate_disc(photograph.pixels, disc_share=disc_share)
         if region is None:
-            return row | {"status": "no_disc", "reason": NO_DISC}
+            return row | {"status": "no_disc", "reason": reason_without_disc(photograph.pixels)}
         Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
         return row | region_columns(region)
 
@@ -117,6 +130,11 @@ def write_labelled_crops(
     with ThreadPoolExecutor(THREADS) as pool:
         rows = list(progress(pool.map(crop, samples), "crops", len(samples)))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+
+
+def reason_without_disc(photograph: Photograph) -> str:
+    """Return the reason why no disc was found in a photograph (H, W, 3)."""
+    return NO_COLOUR if is_grey(photograph) else NO_DISC
 
 
 def row_or_reason(

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
-    NO_DISC,
     THREADS,
+    reason_without_disc,
     region_columns,
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.clinic.pictures import write_pictures, write_without_disc
-from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
+from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
@@ -54,6 +54,8 @@ def predict(
     before: Path | None = None,
     reference: list[Sample] | None = None,
     note: str = "",
+    recursive: bool = False,
+    ids: Ids = "name",
 ) -> pd.DataFrame:
     """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
 
@@ -78,6 +80,8 @@ def predict(
             agreement with this model is measured, and it stands beside this one in the report.
         reference: samples with masks of the same photographs, against which the report scores.
         note: note to readers of the report, at its top.
+        recursive: see `list_photographs`.
+        ids: see `list_photographs`.
 
     Returns:
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is ok, flagged,
@@ -90,7 +94,7 @@ def predict(
             this function wrote of the same photographs.
     """
     require_empty(out)
-    files = list_photographs(paths, key)
+    files = list_photographs(paths, key, recursive, ids)
     if before is not None:
         require_same_images([file.id for file in files], read_predictions(before))
     for folder in FOLDERS:
@@ -119,7 +123,7 @@ def _predict_one(
     if found is None:
         if not photograph.burned_in_text:
             write_without_disc(out, file.id, photograph.pixels)
-        return row | {"status": "no_disc", "reason": NO_DISC}
+        return row | {"status": "no_disc", "reason": reason_without_disc(photograph.pixels)}
     row |= measure(found.seen, photograph.spacing_mm, photograph.laterality)
     row |= found.quality | region_columns(found.region)
     if before is not None:

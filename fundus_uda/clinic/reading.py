@@ -5,7 +5,6 @@ id that may be hashed. It passes on no other DICOM or EXIF value and no path, no
 of a failure.
 """
 
-import csv
 import hashlib
 import hmac
 import os
@@ -20,12 +19,17 @@ import SimpleITK as sitk
 from PIL import Image
 
 from fundus_uda.clinic.dicom_pixels import frame_pixels
-from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates
+from fundus_uda.data.datasets import is_data_uri, load_samples
+from fundus_uda.data.listed import read_listed
+from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates, listed_folders
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.output import note
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+Ids = Literal["name", "path"]
+"""Origin of the ids of photographs."""
 MAX_FRAMES = 1000
 """Largest number of frames of a DICOM file; a damaged header may announce any number."""
 
@@ -39,6 +43,8 @@ class PhotographFile:
     path: Path
     frame: int = 0
     """Index of the frame, from 0, in a DICOM file with several."""
+    stereo: bool = False
+    """Whether the file may be a stereo pair, whose left half is the photograph."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +65,27 @@ class LoadedPhotograph:
     """Whether DICOM says that the pixels show text, which may name the patient."""
 
 
-def list_photographs(paths: list[Path], key: bytes | None = None) -> list[PhotographFile]:
-    """List the photographs of image files, DICOM files, folders and CSV files.
+def list_photographs(
+    paths: list[Path], key: bytes | None = None, recursive: bool = False, ids: Ids = "name"
+) -> list[PhotographFile]:
+    """List the photographs of image files, DICOM files, folders, CSV files and datasets.
 
-    A folder stands for the files directly in it that are not hidden: those with an image suffix,
-    `.dcm` or `.dicom`, and DICOM files of any other name, such as a UID. A CSV has the columns `id`
-    and `path`, with paths relative to the CSV; missing files fail when they are read. Without a
-    CSV, the id is the file name without a known suffix, with %XX for characters that cannot be
-    printed. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
+    A folder stands for the files in it that are not hidden: those with an image suffix, `.dcm` or
+    `.dicom`, and DICOM files of any other name, such as a UID. A line on the terminal names the
+    files that are passed over. A CSV is read by `data.listed.read_listed`, with paths relative to
+    the CSV; missing files fail when they are read. A data URI `KIND:PATH[#SPLIT]` stands for the
+    photographs of a dataset. Without a CSV, the id is the file name without a known suffix, with
+    %XX for characters that cannot be printed. Each frame of a DICOM file with several is a
+    photograph, `<id>-frame<n>` from 1.
 
     Args:
-        paths: image files, DICOM files, folders and CSV files; the list keeps their order.
+        paths: image files, DICOM files, folders, CSV files and data URIs; the list keeps their
+            order.
         key: if given, each id is replaced by the first 16 hex digits of its HMAC-SHA256 with this
             key.
+        recursive: whether the files in all folders below count, too.
+        ids: "name" for ids from file names; "path" to put the folders between the common folder of
+            all paths and the file before them, as in `visit1_left`.
 
     Raises:
         InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
@@ -79,21 +93,36 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
     """
     silence_decoders()
     files: list[PhotographFile] = []
+    passed_over: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += [
-                PhotographFile(_id_of(file), file)
-                for file in sorted(path.iterdir())
-                if _is_image(file)
-            ]
-        elif not path.is_file():
-            raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
-        elif path.suffix.lower() == ".csv":
+            inside = sorted(path.rglob("*") if recursive else path.iterdir())
+            for file in inside:
+                if _is_image(file):
+                    files.append(PhotographFile(_id_of(file), file))
+                elif not file.is_dir() and not file.name.startswith("."):
+                    passed_over.append(file)
+        elif path.is_file() and path.suffix.lower() == ".csv":
             files += _listed(path)
-        else:
+        elif path.is_file():
             files.append(PhotographFile(_id_of(path), path))
+        elif is_data_uri(str(path)):
+            files += [
+                PhotographFile(sample.id, sample.image, stereo=sample.stereo)
+                for sample in load_samples(str(path))
+            ]
+        else:
+            raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
+    if ids == "path":
+        files = _named_by_path(files, paths)
+    if passed_over:
+        names = "" if key else ": " + ", ".join(_printable(path.name) for path in passed_over[:8])
+        more = " and others" if not key and len(passed_over) > 8 else ""
+        note(f"Passed over are {len(passed_over)} files that are no images{names}{more}.")
     if not files:
-        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
+        below = [listed_folders(path) for path in paths if path.is_dir()]
+        hint = f" Look in the folders below{below[0]} with --recursive." if any(below) else ""
+        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.{hint}")
     named = (source for file in files for source in _frames(file))
     sources = [
         replace(source, id=_hashed(source.id, key) if key else _printable(source.id))
@@ -104,7 +133,8 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
         which = hidden if key else " and ".join(_printable(path.name) for path in pair)
         raise InputError(
             f"Expected images of different names, since results are named after them. "
-            f"Got: {which}. Rename one, or give a CSV with the columns id and path."
+            f"Got: {which}. Take ids from the paths with --ids path, rename one, or give a CSV "
+            f"with the columns id and path."
         )
     return sources
 
@@ -139,7 +169,7 @@ def read(file: PhotographFile) -> LoadedPhotograph:
                         f"Expected 8 bits per colour. Got: mode {header.mode}. Save it as 8-bit "
                         "RGB, or give the DICOM file, which may have 16."
                     )
-            pixels = read_photograph(file.path).permute(1, 2, 0).numpy()
+            pixels = read_photograph(file.path, file.stereo).permute(1, 2, 0).numpy()
             return LoadedPhotograph(file.id, "ok", pixels=pixels)
         return _read_dicom(file)
     except PermissionError:
@@ -194,8 +224,10 @@ def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
 
 
 def _is_image(path: Path) -> bool:
-    if path.name.startswith(".") or not path.is_file():
+    if path.name.startswith("."):
         return False
+    if not path.is_file():  # a broken link is a row, with the reason
+        return path.is_symlink() and path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
     try:
         return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
     except OSError:  # it may be one: `read` says what is wrong with it
@@ -234,32 +266,31 @@ def _frames(file: PhotographFile) -> list[PhotographFile]:
 
 
 def _listed(path: Path) -> list[PhotographFile]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            named = {"id", "path"} <= set(table.fieldnames or [])
-            rows = [(table.line_num, row["id"], row["path"]) for row in table] if named else []
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"Expected {path} to be a CSV in UTF-8. Got: {type(error).__name__}. Save it anew."
-        ) from None
-    if not named:  # the first line is not quoted, since it may describe a patient
-        raise InputError(
-            f"Expected {path} to have the columns id and path, with a comma between. "
-            "Got: a first line without them."
-        )
     sources = []
-    for line, id_, file_name in rows:
-        # the id is not quoted, since it may name a patient
-        if not id_ or id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
-            raise InputError(
-                f"Expected ids in {path} that can be file names. Got: another in line {line}. "
-                "Use letters, digits, - and _."
-            )
-        if not file_name:
+    for row in read_listed(path).to_dict("records"):
+        if not row["image"]:
+            line = row["line"]
             raise InputError(f"Expected a path in each line of {path}. Got: none in line {line}.")
-        sources.append(PhotographFile(id_.strip(), path.parent / file_name))
+        id_ = row["id"] or _id_of(Path(row["image"]))
+        # the id is not quoted, since it may name a patient
+        if id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
+            raise InputError(
+                f"Expected ids in {path} that can be file names. Got: another in line "
+                f"{row['line']}. Use letters, digits, - and _."
+            )
+        sources.append(PhotographFile(id_.strip(), path.parent / row["image"]))
     return sources
+
+
+def _named_by_path(files: list[PhotographFile], paths: list[Path]) -> list[PhotographFile]:
+    """Put the folders below the common one of all paths before each id."""
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    common = os.path.commonpath([folder.absolute() for folder in folders])
+    named = []
+    for file in files:
+        between = Path(os.path.relpath(file.path.absolute(), common)).parts[:-1]
+        named.append(replace(file, id="_".join([*(p for p in between if p != ".."), file.id])))
+    return named
 
 
 def _hashed(name: str, key: bytes) -> str:

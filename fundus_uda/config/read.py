@@ -4,6 +4,9 @@ import difflib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -36,6 +39,8 @@ class Settings(BaseModel):
         }
         return raw | wrong
 
+
+_KEEPS_UNSET: ContextVar[bool] = ContextVar("keeps_unset", default=False)
 
 _NULL = ("", "~", "null")
 """Spellings of null in YAML."""
@@ -99,6 +104,16 @@ def shipped_experiments(group: str) -> list[str]:
         for path in sorted((config_folder() / group).glob("*.yaml"))
         for experiment in _experiments(path)
     ]
+
+
+@contextmanager
+def unset_variables_kept() -> Iterator[None]:
+    """Leave `${NAME}` in the settings that are read inside where NAME is not set, to show them."""
+    token = _KEEPS_UNSET.set(True)
+    try:
+        yield
+    finally:
+        _KEEPS_UNSET.reset(token)
 
 
 def _find(name_or_path: str, group: str) -> tuple[Path, str | None]:
@@ -211,6 +226,8 @@ def _expand_variables(value: Any) -> Any:
 
     def lookup(match: re.Match[str]) -> str:
         name = match.group(1)
+        if name not in os.environ and _KEEPS_UNSET.get():
+            return match.group(0)
         if name not in os.environ:
             raise InputError(
                 f"Expected the environment variable {name}, which {value!r} uses. Got: not set. "

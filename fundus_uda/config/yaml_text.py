@@ -31,3 +31,8 @@ def parse_yaml(text: str, where: str) -> Any:
         return yaml.load(text, _StrictLoader)
     except yaml.YAMLError as error:
         raise InputError(f"Expected YAML in {where}. Got: {error}") from None
+
+
+def as_yaml(value: Any) -> str:
+    """Write plain values as YAML text, keys in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

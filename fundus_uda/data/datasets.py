@@ -11,7 +11,14 @@ from pathlib import Path
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
-from fundus_uda.data.samples import IMAGE_SUFFIXES, Found, Sample, images_among, images_in
+from fundus_uda.data.samples import (
+    IMAGE_SUFFIXES,
+    Found,
+    Sample,
+    images_among,
+    images_in,
+    listed_folders,
+)
 from fundus_uda.errors import InputError
 
 _SHOWN_FAULTS = 5
@@ -228,7 +235,8 @@ def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
     images = images_in(folder)
     if not images:
         raise _MissingError(
-            f"No file {', '.join(IMAGE_SUFFIXES)} in {folder}, whose subfolders are not searched."
+            f"No file {', '.join(IMAGE_SUFFIXES)} in {folder}, whose subfolders are not searched"
+            f"{listed_folders(folder)}."
         )
     masks: dict[str, list[Path]] = {}
     if folder != root and (root / "masks").is_dir():

@@ -65,10 +65,20 @@ def may_be_retina(frame: Photograph, field: NDArray[np.bool_]) -> bool:
     pixels = frame[field].astype(np.float64) + 1
     if pixels.shape[0] < 0.1 * field.size:
         return False
-    if (np.ptp(pixels, axis=1) < 3).mean() > 0.99:
+    if _lacks_colour(pixels):
         return shows_round_field(field)
     red, green, blue = pixels.T
     return bool(np.median(red / blue) > 1.2 and np.median(red / green) > 1.02)
+
+
+def is_grey(photograph: Photograph) -> bool:
+    """Check whether a photograph (H, W, 3) has no colour, by which a disc in a crop is known."""
+    return _lacks_colour(photograph[::8, ::8].reshape(-1, 3).astype(np.float64))
+
+
+def _lacks_colour(pixels: NDArray[np.float64]) -> bool:
+    """Check whether the channels of pixels (N, 3) are the same."""
+    return bool((np.ptp(pixels, axis=1) < 3).mean() > 0.99)
 
 
 def shows_round_field(field: NDArray[np.bool_]) -> bool:

@@ -15,7 +15,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
-from fundus_uda.output import note
+from fundus_uda.output import group_alike, note
 
 
 @dataclass
@@ -47,30 +47,38 @@ def inspect(uri: str, annotation: str | None = None) -> Inspection:
         InputError: nothing can be listed at all (see `list_samples`).
     """
     found = Inspection()
-    samples, found.problems = list_samples(uri, annotation)
+    samples, faults = list_samples(uri, annotation)
     masked = [sample for sample in samples if sample.masks]
+    problems: list[tuple[str, tuple[Path, ...]]] = []
     for sample in samples:
         found.images += 1
         if masked and not sample.masks:
-            found.problems.append(f"Expected a mask for {sample.image}. Got: none. Add it.")
+            text = f"Expected a mask for {sample.image}. Got: none. Add it."
+            problems.append((text, (sample.image,)))
         try:
             _inspect_one(sample, found)
         except InputError as problem:
-            found.problems.append(str(problem))
-    found.problems += _masks_without_image(uri, samples)
+            problems.append((str(problem), (sample.image, *sample.masks)))
+    problems += _masks_without_image(uri, samples)
+    found.problems = faults + group_alike(problems)
     return found
 
 
-def _masks_without_image(uri: str, samples: list[Sample]) -> list[str]:
+def _masks_without_image(uri: str, samples: list[Sample]) -> list[tuple[str, tuple[Path, ...]]]:
     """Report the masks of a `folder:` data URI for which no image has the same stem."""
     kind, _, path = uri.partition(":")
-    masks = Path(path.removesuffix("#all")) / "masks"
+    if Path(uri).is_dir():
+        kind, path = "folder", uri
+    masks = Path(path.removesuffix("#all")).expanduser() / "masks"
     if kind != "folder" or not masks.is_dir():
         return []
     used = {mask for sample in samples for mask in sample.masks}
     return [
-        f"Expected an image for each mask, with its stem. Got: none for {mask}. Rename or remove "
-        f"the mask."
+        (
+            f"Expected an image for each mask, with its stem. Got: none for {mask}. Rename or "
+            f"remove the mask.",
+            (mask,),
+        )
         for mask in images_in(masks)
         if mask not in used
     ]
@@ -87,11 +95,10 @@ def _inspect_one(sample: Sample, found: Inspection) -> None:
     found.clipped_pixels += clipped
     share = float(np.mean(mask != BACKGROUND))
     if share == 0:
-        found.problems.append(
+        raise InputError(
             f"Expected an optic disc in {sample.masks[0]}. Got: an empty mask. Draw the disc, or "
             f"leave the photograph out."
         )
-        return
     found.disc_shares.append(share)
     found.disc_diameters.append(disc_diameter(mask))
     found.vertical_cdrs.append(vertical_cup_to_disc_ratio(mask))

@@ -127,6 +127,12 @@ def _from_values(values: _Grey, path: Path) -> Mask:
         return values
     if found <= set(_REFUGE) and 128 in found:
         return _from_levels(values, path, _REFUGE)
+    if found <= {0, 255}:
+        raise InputError(
+            f"Expected mask values 0 background, 1 rim, 2 cup in {path}. Got: 0 and 255 alone, "
+            f"as of one structure. Write both into one file: 0, then 1 where the disc's file is "
+            f"255, then 2 where the cup's is."
+        )
     raise _unknown_values(
         path, values, "0 background, 1 rim, 2 cup (or REFUGE's 255 background, 128 rim, 0 cup)"
     )

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from fundus_uda.errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm",
+)  # fmt: skip
+"""Suffixes of the image files that are read; of a GIF, its first frame."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,10 @@ def first_duplicates(named: Iterable[tuple[str, Path]]) -> tuple[Path, Path] | N
             return first[name], path
         first[name] = path
     return None
+
+
+def listed_folders(folder: Path) -> str:
+    """List the names of the folders in a folder, " (a, b and 3 more)"; "" for none."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f" ({', '.join(names[:5])}{more})" if names else ""

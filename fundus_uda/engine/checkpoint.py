@@ -241,6 +241,20 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
     return folder.selected if which == "selected" else folder.last
 
 
+def require_model_first(model: Path, rest: list[Path]) -> None:
+    """Raise an InputError if the second argument of a command is a model and the first is none."""
+    if rest and not _is_model(model) and _is_model(rest[0]):
+        raise InputError(
+            f"Expected MODEL first, then what it is for. Got: {model} first, and the model "
+            f"{rest[0]} after it. Swap them."
+        )
+
+
+def _is_model(path: Path) -> bool:
+    names = ("last.pt", "model.json", "adaptation.json")
+    return path.suffix in (".pt", ".pth") or any((path / name).is_file() for name in names)
+
+
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in NOT_BINDING}
 

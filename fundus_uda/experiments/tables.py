@@ -112,6 +112,11 @@ class Application:
     (empty if it is worth it) and the numbers behind that, without labels; None without a
     `BestOf`."""
 
+    def full_name(self, experiment: str, profile: Profile) -> str:
+        """Return a name that `read_settings` takes: with the profile, if it has no benchmark."""
+        is_whole = "/" in experiment or Path(experiment).is_file()
+        return experiment if is_whole else self.in_profile(experiment, profile)
+
 
 def adapted(title: str, experiment: str, **more: Any) -> Row:
     """Return a row that starts from the source-only network, if its settings start from one."""

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample
@@ -44,6 +45,8 @@ def adapt(
     key: bytes | None = None,
     overrides: tuple[str, ...] = (),
     continue_run: bool = False,
+    recursive: bool = False,
+    ids: Ids = "name",
 ) -> pd.DataFrame:
     """Run the stages, then outline the target with the network before and after adaptation.
 
@@ -59,13 +62,15 @@ def adapt(
         device: where to train.
         source: data URI of labelled photographs. If `model` is given too, the first stage is left
             out.
-        model: run folder, folder of an adaptation, or checkpoint to start from, whose network and size are kept. Without
-            `source`, adaptation sees no source image.
+        model: run folder, folder of an adaptation, or checkpoint to start from, whose network and
+            size are kept. Without `source`, adaptation sees no source image.
         seed: seed of all stages.
         profile: "cpu", or "paper" for the paper's size and network.
         key: key that hashes the ids of the photographs.
         overrides: `key=value` for the settings of all stages.
         continue_run: continue the adaptation in `out`.
+        recursive: see `clinic.reading.list_photographs`.
+        ids: see `clinic.reading.list_photographs`.
 
     Returns:
         The table `stages.csv`, a row per stage, after a row of `model` if it is given. Columns are
@@ -79,7 +84,7 @@ def adapt(
             no photograph with a disc; neither source nor model.
         RunError: a loss is not finite in the first stage.
     """
-    task = Task(target, out, device, source, model, seed, profile, key, overrides)
+    task = Task(target, out, device, source, model, seed, profile, key, overrides, recursive, ids)
     require_consistent(task)
     dataset = _dataset(target, key)
     whole = whole_source(task)
@@ -102,7 +107,7 @@ def _write_data(
     """Write the crops of target and source; return the photographs to outline."""
     _require_same_target(task.out, task.target, task.key, continue_run)
     try:
-        photographs = write_target(task.target, dataset, task.out, task.key)
+        photographs = write_target(task, dataset)
         write_source(whole, task.out)
     except InputError:
         if not (task.out / "target.csv").is_file():  # nothing is begun: leave no trace
@@ -161,7 +166,8 @@ def _outline(
         if not _is_outlined(folder, more.get("note", "")):
             # An interrupted run, or another decision, may have left the folder.
             shutil.rmtree(folder, ignore_errors=True)
-            predict(load_model(run, task.device), photographs, folder, task.key, **more)
+            where: dict[str, Any] = {"recursive": task.recursive, "ids": task.ids}
+            predict(load_model(run, task.device), photographs, folder, task.key, **more, **where)
 
 
 def _is_outlined(folder: Path, note: str) -> bool:

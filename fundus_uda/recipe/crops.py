@@ -12,6 +12,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DiscRegion
+from fundus_uda.recipe.plan import Task
 
 LOOKED_AT = 8
 """Number of photographs, or up to twice it, that are searched to tell if a dataset is of crops."""
@@ -32,16 +33,12 @@ def write_source(whole: list[Sample], out: Path) -> None:
         table.to_csv(rows, index=False)
 
 
-def write_target(
-    target: list[str], dataset: list[Sample], out: Path, key: bytes | None
-) -> list[Path]:
-    """Write the crops to adapt to.
+def write_target(task: Task, dataset: list[Sample]) -> list[Path]:
+    """Write the crops to adapt to: `target/images` and `target.csv` in the task's folder.
 
     Args:
-        target: target of `adapt`.
+        task: arguments of `adapt`.
         dataset: samples of the target, if it is the data URI of a dataset.
-        out: folder of the adaptation; gets `target/images` and `target.csv`.
-        key: key that hashes the ids of photographs.
 
     Returns:
         Paths of the photographs to outline.
@@ -49,14 +46,16 @@ def write_target(
     Raises:
         InputError: no photograph shows a disc, or a dataset is of whole photographs.
     """
-    folder, rows = out / "target", out / "target.csv"
-    photographs = [Path(path).expanduser() for path in target]
+    folder, rows = task.out / "target", task.out / "target.csv"
+    photographs = [Path(path).expanduser() for path in task.target]
     if not rows.is_file():
         shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted adaptation
         if dataset:
             table = _write_dataset(dataset, folder)
         else:
-            table = write_crops(photographs, folder, key)
+            table = write_crops(
+                photographs, folder, task.key, recursive=task.recursive, ids=task.ids
+            )
         if not (table["status"] == "ok").any():
             raise InputError(
                 f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "

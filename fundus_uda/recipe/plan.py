@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile, override
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
@@ -55,6 +56,8 @@ class Task:
     profile: Profile
     key: bytes | None
     overrides: tuple[str, ...]
+    recursive: bool = False
+    ids: Ids = "name"
 
 
 class Planned(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cli.main import run
-from fundus_uda.clinic.crops import write_crops, write_labelled_crops
+from fundus_uda.clinic.crops import NO_COLOUR, write_crops, write_labelled_crops
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
@@ -94,3 +94,10 @@ def test_the_command_crops_datasets_and_photographs(labelled, tmp_path, monkeypa
     assert "Wrote 2 crops" in capsys.readouterr().out
     assert (tmp_path / "by_mask" / "masks" / "left.png").is_file()
     assert len(pd.read_csv(tmp_path / "found" / "crops.csv")) == 2
+
+
+def test_a_crop_in_grey_gets_the_true_reason(cameras, tmp_path):
+    for file in sorted((cameras / "a" / "images").iterdir())[:1]:
+        Image.open(file).convert("L").resize((200, 200)).save(tmp_path / "grey.png")
+    (row,) = write_crops([tmp_path / "grey.png"], tmp_path / "out").to_dict("records")
+    assert (row["status"], row["reason"]) == ("no_disc", NO_COLOUR)

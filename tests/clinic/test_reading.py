@@ -238,8 +238,8 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ("name,path\na,b.png\n", "columns id and path, .* Got: a first line without"),
-        ("id;path\na;b.png\n", "with a comma between. Got: a first line without"),
+        ("name,file\na,b.png\n", "column `image` or `path` .* Got: a first line without"),
+        ("id,path\na,b.png,c\n", "as many cells in each line .* Got: ParserError"),
         ("id,path\na\n", "a path in each line of .* Got: none in line 2"),
         ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: another in line 2"),
         ("id,path\n ,b.png\n", "that can be file names. Got: another in line 2"),
@@ -366,3 +366,67 @@ def test_listing_and_reading_turn_the_warnings_off(tmp_path, monkeypatch, uses):
         assert not sitk.ProcessObject.GetGlobalWarningDisplay()
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warns)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("names", [("id", "path"), ("ID", "image"), ("image",)])
+def test_a_csv_has_any_usual_delimiter_either_name_and_more_columns(
+    names, delimiter, tmp_path, capsys
+):
+    Image.fromarray(eye()).save(tmp_path / "x.png")
+    values = {"id": "eye-1", "ID": "eye-1", "path": "x.png", "image": "x.png"}
+    lines = [[*names, "patient"], [*(values[name] for name in names), "Mustermann"], [""] * 2]
+    text = "\n".join(delimiter.join(line) for line in lines)
+    (tmp_path / "list.csv").write_text(text)
+    (found,) = list_photographs([tmp_path / "list.csv"])
+    assert (found.id, read(found).status) == ("x" if len(names) == 1 else "eye-1", "ok")
+    assert capsys.readouterr().err == "list.csv: not read are the columns patient.\n"
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".jfif", ".ppm"])
+def test_more_images_that_pillow_reads(suffix, tmp_path):
+    frames = [Image.fromarray(eye(seed)) for seed in (0, 60)]
+    more = {"save_all": True, "append_images": frames[1:]} if suffix == ".gif" else {}
+    frames[0].save(tmp_path / f"a{suffix}", "JPEG" if suffix == ".jfif" else None, **more)
+    (found,) = list_photographs([tmp_path])
+    assert np.abs(read(found).pixels.astype(int) - eye()).mean() < 12  # the first frame
+
+
+def test_what_is_passed_over_is_named_and_a_broken_link_is_a_row(tmp_path, capsys):
+    Image.fromarray(eye()).save(tmp_path / "a.png")
+    for name in ("a.heic", "notes.txt", ".hidden"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    first, second = map(read, list_photographs([tmp_path]))
+    assert (first.status, second.status) == ("ok", "unreadable")
+    assert second.reason == "Expected a file. Got: nothing at its path."
+    said = "Passed over are 2 files that are no images: a.heic, notes.txt.\n"
+    assert capsys.readouterr().err == said
+    list_photographs([tmp_path], key=b"a")
+    assert capsys.readouterr().err == "Passed over are 2 files that are no images.\n"
+
+
+def test_photographs_in_folders_below(tmp_path):
+    for visit in ("p1", "p2"):
+        (tmp_path / visit).mkdir()
+        Image.fromarray(eye()).save(tmp_path / visit / "left.png")
+    with pytest.raises(InputError, match=r"Got: none. Look in .* \(p1, p2\) with --recursive"):
+        list_photographs([tmp_path])
+    with pytest.raises(InputError, match="different names.*ids from the paths with --ids path"):
+        list_photographs([tmp_path], recursive=True)
+    for paths, recursive in (
+        ([tmp_path], True),
+        ([tmp_path / "p1", tmp_path / "p2"], False),
+        ([tmp_path / "p1" / "left.png", tmp_path / "p2" / "left.png"], False),
+    ):
+        found = list_photographs(paths, recursive=recursive, ids="path")
+        assert [file.id for file in found] == ["p1_left", "p2_left"]
+        assert [file.path.parent.name for file in found] == ["p1", "p2"]
+
+
+def test_a_dataset_stands_where_paths_go(cameras, tmp_path):
+    found = list_photographs([Path(f"folder:{cameras / 'b'}")])
+    assert len(found) == 6
+    assert read(found[0]).status == "ok"
+    Image.new("RGB", (240, 100)).save(tmp_path / "pair.png")
+    assert read(PhotographFile("a", tmp_path / "pair.png", stereo=True)).pixels.shape[1] == 120

@@ -34,9 +34,30 @@ def test_the_home_folder_is_expanded():
         ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge, folder"),
         ("refuge:", "Got: 'refuge:'"),
         ("refuse:/x", "Got: 'refuse:/x'"),
-        ("refuge:/x#val", "split of refuge to be one of train, test. Got: 'val'"),
+        ("refuge:/x#dev", "split of refuge to be one of train, test. Got: 'dev'"),
     ],
 )
 def test_wrong_addresses_are_explained(uri, message):
     with pytest.raises(InputError, match=message):
         parse_data_uri(uri, SPLITS)
+
+
+@pytest.mark.parametrize(("split", "known", "meant"), [
+    ("training", ("train", "val"), "train"),
+    ("val", ("train", "validation"), "validation"),
+    ("Validation", ("train", "val"), "val"),
+    ("testing", ("test",), "test"),
+    ("train-by_hospital", ("train", "train-by_hospital"), "train-by_hospital"),
+])  # fmt: skip
+def test_splits_go_by_their_usual_names_for_every_kind(split, known, meant):
+    assert parse_data_uri(f"x:/data#{split}", {"x": known})[2] == meant
+
+
+def test_a_bare_path_is_taken_where_its_kind_is_plain_and_told_where_not(tmp_path):
+    assert parse_data_uri(str(tmp_path), SPLITS) == ("folder", tmp_path, "")
+    assert parse_data_uri(f"{tmp_path}#all", SPLITS) == ("folder", tmp_path, "all")
+    (tmp_path / "a.csv").write_text("")
+    kinds = {"manifest": ("train",)}
+    assert parse_data_uri(f"{tmp_path / 'a.csv'}#train", kinds)[0] == "manifest"
+    with pytest.raises(InputError, match="for example gta5:/"):
+        parse_data_uri(str(tmp_path), {"gta5": ("all",)})

@@ -243,7 +243,9 @@ def test_two_masks_of_one_image_are_refused(tmp_path):
 
 def test_images_in_subfolders_are_not_searched(tmp_path):
     photograph(tmp_path / "images" / "left" / "one.png")
-    with pytest.raises(InputError, match=r"No file \.png, .* in .*images, whose subfolders "):
+    with pytest.raises(
+        InputError, match=r"No file \.png, .* in .*images, whose subfolders .* \(left\)"
+    ):
         load_samples(f"folder:{tmp_path}")
 
 
@@ -266,14 +268,14 @@ def test_two_images_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("list.csv", "picture\nx.png\n", "Got: picture. Rename 'picture' to 'image'"),
+        ("list.csv", "picture\nx.png\n", "Got: a first line without: picture. Rename"),
         ("list.json", "{", "MONAI datalist"),
         ("list.json", '{"training": [{"img": "x"}]}', "KeyError"),
         ("list.csv", "image\nnone.png\n", "the image .*none.png, .* Got: no such file"),
-        ("list.csv", "img,mask\nx.png,y.png\n", "Got: img, mask. Rename 'img' to 'image'"),
-        ("list.csv", "image;mask\nx.png;y.png\n", "Got: image;mask. Separate them by commas"),
-        ("list.csv", "image,label\nx.png,y.png\n", "Got: image, label. Rename 'label' to 'mask'"),
-        ("list.csv", "image,age\nx.png,60\n", "Got: image, age. Remove 'age'"),
+        ("list.csv", "img,mask\nx.png,y.png\n", "Got: a first line without: img, mask. Rename"),
+        ("list.csv", "image,label\nx.png,y.png\n", "Got: 'label'. Rename it to 'mask'"),
+        ("list.csv", "image,masks\nx.png,y.png\n", "Got: 'masks'. Rename it to 'mask'"),
+        ("list.csv", "image,mask\n,y.png\n", "an image in each line .*Got: none in line 2"),
         ("list.csv", "image,split\nx.png,Trian\n", "Got: a split 'Trian'. Name"),
     ],
 )
@@ -297,3 +299,21 @@ def test_real_photographs(uri, images, real_data):
     mask, clipped = read_mask(samples[0])
     assert set(np.unique(mask)) == {0, 1, 2}
     assert clipped < mask.size / 100
+
+
+@pytest.mark.parametrize(
+    "text", ["id;path;age\none;a.png;60\n", "image,split,age\na.png,train,9\n"]
+)
+def test_a_manifest_has_any_usual_delimiter_ids_and_more_columns(text, tmp_path, capsys):
+    photograph(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text(text)
+    (sample,) = load_samples(f"manifest:{tmp_path / 'list.csv'}#training")
+    assert sample.id == ("one" if "id" in text else "a")
+    assert "list.csv: not read are the columns age." in capsys.readouterr().err
+
+
+def test_a_bare_path_is_a_folder_or_a_manifest(cameras, tmp_path):
+    assert load_samples(str(cameras / "a")) == load_samples(f"folder:{cameras / 'a'}")
+    photograph(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("image\na.png\n")
+    assert ids(load_samples(str(tmp_path / "list.csv"))) == ["a"]

@@ -69,7 +69,7 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.transforms import eval_transforms
 samples = load_samples("folder:{tmp_path}")
-small = load_samples("folder:{cameras / 'a'}")
+small = load_samples("folder:{cameras / "a"}")
 FundusImages(small, 64, eval_transforms((0.5,) * 3, (0.5,) * 3))  # loads what it needs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 images = FundusImages(samples, 256, eval_transforms((0.5,) * 3, (0.5,) * 3))

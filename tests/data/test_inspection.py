@@ -54,3 +54,13 @@ def test_all_rows_of_a_manifest_are_looked_at(tmp_path):
     assert len(found.problems) == 3
     for problem, name in zip(found.problems, ("z.png", "x.png", "y.png"), strict=True):
         assert name in problem
+
+
+def test_the_same_problem_of_many_masks_is_told_once(tmp_path):
+    write_camera(tmp_path, "a", count=20, size=64, first_seed=0)
+    for mask in (tmp_path / "masks").iterdir():
+        Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(mask)
+    (problem,) = inspect(str(tmp_path)).problems
+    assert "masks/a0000.png. Got: 0 and 255 alone, as of one structure. Write both" in problem
+    assert problem.endswith("The same of 19 others: a0001.png, a0002.png, a0003.png, a0004.png, "
+                            "a0005.png and 14 more.")  # fmt: skip

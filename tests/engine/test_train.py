@@ -205,3 +205,13 @@ def test_a_teacher_that_labels_no_pixel_ends_the_run_at_its_first_snapshot(tmp_p
     with pytest.raises(RunError, match="runs/asa is confident of.* Got: none in 3 steps"):
         run(state(of), of, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 0
+
+
+def test_an_interrupt_says_at_which_step_it_came_and_what_is_kept(tmp_path, capsys):
+    of = settings()
+    with power_failure(train, "adaptation_step", at=5):
+        run(state(of), of, tmp_path / "run")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        f"Stopped at step 5 of 7 of {tmp_path / 'run'}. Its last checkpoint is that of step 3."
+    )

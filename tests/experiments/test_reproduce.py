@@ -47,7 +47,11 @@ def test_a_table_is_trained_written_and_then_left_alone(cameras, tmp_path):
         ("oracle", 0),
     ]
     assert said[0].startswith("Run 1 of ")
-    assert [line.partition(": ")[2] for line in said[:3]] == ["Source only, seed 0", "Mean teacher, seed 0", "Oracle, seed 0"]
+    assert [line.partition(": ")[2] for line in said[:3]] == [
+        "Source only, seed 0",
+        "Mean teacher, seed 0",
+        "Oracle, seed 0",
+    ]
     assert (written["seconds"] > 0).all()
     source, _, teacher, _, oracle = written["dice_mean"]
     assert written["gap_closed"][2] == pytest.approx((teacher - source) / (oracle - source))

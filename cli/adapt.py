@@ -7,6 +7,7 @@ import typer
 
 from .failures import end_with_failed_images
 from .options import Device, Ids, Profile, Recursive
+from .tables import print_table
 
 
 def command(
@@ -72,8 +73,7 @@ def command(
         recursive=recursive,
         ids=ids,
     )
-    shown = stages.drop(columns="reason")
-    typer.echo(shown.to_string(index=False, float_format="{:.4f}".format))
+    print_table(stages.drop(columns="reason").round(4))
     last = stages.iloc[-1]
     if last["left_out"]:
         typer.echo(f"{last['title']}: {last['reason']} The network before it is used.")

@@ -17,7 +17,7 @@ AFTER_A_STOP = {
     "crop": STARTS_ANEW,
     "demo": STARTS_ANEW,
     "evaluate": STARTS_ANEW,
-    "predict": STARTS_ANEW,
+    "predict": GOES_ON,
 }
 """Ways to go on after Ctrl-C, of the commands that leave something."""
 

@@ -1,16 +1,25 @@
 """Tables on the terminal."""
 
+import sys
 from typing import TYPE_CHECKING
-
-import typer
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def print_table(table: "pd.DataFrame") -> None:
-    """Print a table as Markdown, with a blank for what is missing."""
-    titles = list(table.columns)
-    typer.echo(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+    """Print a table as Markdown with aligned columns, and a blank for what is missing.
+
+    On a terminal, cells are wrapped to its width.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.MARKDOWN)
+    for title in table.columns:
+        shown.add_column(str(title), overflow="fold")
     for row in table.astype(object).where(table.notna(), "").itertuples(index=False):
-        typer.echo(f"| {' | '.join(map(str, row))} |")
+        shown.add_row(*map(str, row))
+    width = None if sys.stdout.isatty() else 10_000  # whole cells in a pipe or a file
+    Console(width=width, highlight=False, markup=False).print(shown)

@@ -1,5 +1,6 @@
 """Output that every command shares: outputs that must be new, progress and notes on stderr."""
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -71,6 +72,57 @@ def clear(folder: Path, written: tuple[str, ...]) -> None:
     for pattern in written:
         for path in folder.glob(pattern):
             path.unlink()
+
+
+class Unfinished:
+    """Rows of a table in the making, in a folder's `unfinished.jsonl`: a stop loses none of them.
+
+    Args:
+        folder: folder that gets the table, and the files that its rows tell of.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "unfinished.jsonl"
+
+    def require_room(self) -> None:
+        """Raise an InputError unless the folder is new or empty, or holds what was stopped."""
+        if not self.file.is_file():
+            require_empty(self.folder)
+
+    def begin(self, of: str) -> list[dict[str, Any]]:
+        """Begin, or go on with what was stopped.
+
+        Args:
+            of: fingerprint of the whole work.
+
+        Returns:
+            The rows that are done.
+
+        Raises:
+            InputError: other work was stopped here.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.file.is_file():
+            write_whole(self.file, json.dumps({"of": of}) + "\n")
+        lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be cut off
+        header, *rows = map(json.loads, lines)
+        if header != {"of": of}:
+            raise InputError(
+                f"Expected the same photographs, model and options in {self.folder}, to go on with "
+                f"what was stopped there. Got: others. Give those, or choose another --out."
+            )
+        write_whole(self.file, "".join(f"{line}\n" for line in lines))
+        return rows
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row, once its files are written."""
+        text = json.dumps(row, default=lambda value: value.item())  # numpy's numbers
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+
+    def finish(self) -> None:
+        """Remove the file, once the table is written."""
+        self.file.unlink()
 
 
 @contextmanager

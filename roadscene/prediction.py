@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.errors import InputError
-from fundus_uda.output import progress, require_empty
+from fundus_uda.output import Unfinished, progress
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in
 from roadscene.images import read_frame
@@ -70,7 +71,8 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
     Args:
         model: trained model.
         paths: image files, and folders of images.
-        out: new or empty folder, created if needed; it also gets the table as `predictions.csv`.
+        out: new or empty folder, created if needed, or one in which the same was stopped, which
+            goes on; it also gets the table as `predictions.csv`.
 
     Returns:
         A row per image: image, status ("ok" or "unreadable") and reason.
@@ -78,9 +80,14 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
     Raises:
         InputError: nothing to read, or two images of one name.
     """
-    require_empty(out)
-    rows, frames = [], _collect(paths)
-    for frame in progress(frames, "images", len(frames)):
+    unfinished = Unfinished(out)
+    unfinished.require_room()
+    frames = _collect(paths)
+    listed = [(frame.id, frame.image.stat().st_size) for frame in frames]
+    of = fingerprint([listed, model.settings.model_dump(mode="json"), model.step])
+    rows = unfinished.begin(of)
+    left = frames[len(rows) :]
+    for frame in progress(left, "images", len(left)):
         row = {"image": frame.id, "status": "ok", "reason": ""}
         try:
             predicted = predict_frame(model, frame).predicted
@@ -89,10 +96,11 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
         else:
             write_label_ids(predicted, out / "label_ids" / f"{frame.id}.png")
             write_colours(predicted, out / "colour" / f"{frame.id}.png")
+        unfinished.add(row)
         rows.append(row)
     table = pd.DataFrame(rows)
-    out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "predictions.csv", index=False)
+    unfinished.finish()
     return table
 
 

@@ -22,6 +22,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.errors import InputError
 from fundus_uda.experiments.tables import Application
+from fundus_uda.output import Unfinished
 from fundus_uda.translation.settings import HistogramSettings
 from roadscene.application import ROADSCENE
 from roadscene.model import Model
@@ -208,3 +209,31 @@ def test_a_damaged_photograph_is_a_row_with_a_reason_and_the_others_are_done(ren
         assert not rows["reason"][image.stem]
         for file in rendered.outputs:
             assert (out / file.format(image.stem)).is_file(), file
+
+
+def test_a_stopped_prediction_goes_on_and_equals_an_unbroken_one(rendered, tmp_path, monkeypatch):
+    whole = rendered.predict([rendered.photographs], tmp_path / "whole")
+    out = tmp_path / "out"
+    added, add = [], Unfinished.add
+
+    def stops_at_the_third(self, row):
+        if len(added) == 2:
+            self.file.open("a").write('{"image": "cut o')
+            raise KeyboardInterrupt
+        added.append(row)
+        add(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "add", stops_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            rendered.predict([rendered.photographs], out)
+    some = min(rendered.photographs.iterdir())
+    with pytest.raises(InputError, match="same photographs, model and options .*Got: others"):
+        rendered.predict([some], out)
+    again = rendered.predict([rendered.photographs], out)
+    pd.testing.assert_frame_equal(again, whole)
+    one, other = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        for folder in (tmp_path / "whole", out)
+    )
+    assert one == other

@@ -32,13 +32,15 @@ from fundus_uda.clinic.report.numbers import read_predictions, require_same_imag
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.measurements import measure
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import progress, require_empty
+from fundus_uda.output import Unfinished, progress
+from fundus_uda.output import note as say
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
@@ -74,7 +76,8 @@ def predict(
     Args:
         model: trained model.
         paths: see `list_photographs`.
-        out: new or empty folder, created if needed.
+        out: new or empty folder, created if needed; or one in which the same was stopped, which
+            goes on.
         key: key that hashes the ids (see `list_photographs`).
         before: folder that this function wrote of the same photographs with another model. Its
             agreement with this model is measured, and it stands beside this one in the report.
@@ -93,21 +96,40 @@ def predict(
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
             this function wrote of the same photographs.
     """
-    require_empty(out)
+    unfinished = Unfinished(out)
+    unfinished.require_room()
     files = list_photographs(paths, key, recursive, ids)
     if before is not None:
         require_same_images([file.id for file in files], read_predictions(before))
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     one_at_a_time = replace(model, network=_InTurn(model.network))
+    rows = unfinished.begin(_fingerprint(model, files, before))
+    if rows:
+        say(f"Going on: {len(rows)} of {len(files)} photographs are done.")
+    left = files[len(rows) :]
     row_of = partial(_predict_one, one_at_a_time, out, before)
     with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(partial(row_or_reason, row_of), files)
-        rows = list(progress(done, "photographs", len(files)))
+        done = pool.map(partial(row_or_reason, row_of), left)
+        try:
+            for row in progress(done, "photographs", len(left)):
+                unfinished.add(row)
+                rows.append(row)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
     table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
     _write_tables(table, model, out, before, note)
     write_report(out, before, reference)
+    unfinished.finish()
     return table
+
+
+def _fingerprint(model: Model, files: list[PhotographFile], before: Path | None) -> str:
+    """Compute the fingerprint of what rows depend on: model, photographs, what they compare to."""
+    listed = [(f.id, f.path.stat().st_size if f.path.is_file() else -1, f.frame) for f in files]
+    then = (before / "summary.json").read_text(encoding="utf-8") if before else None
+    return fingerprint([listed, model.settings.model_dump(mode="json"), model.step, then])
 
 
 def _predict_one(

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.masks.postprocess import largest_part
 
 
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
@@ -41,9 +42,7 @@ def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
     field = field_of_view(photograph)
     if not may_be_retina(photograph, field) or not shows_round_field(field):
         return None
-    parts, _ = ndimage.label(field)
-    areas = np.bincount(parts.ravel())
-    part: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    part = largest_part(field, connectivity=1)
     rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
     box = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     middle = [(length - 1) / 2 for length in box.shape]

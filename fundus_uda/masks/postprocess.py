@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage.measure import label
 from skimage.morphology import convex_hull_image
 
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask
@@ -39,8 +39,21 @@ def fill_cup_hull(mask: Mask) -> Mask:
     return filled
 
 
+def largest_part(structure: NDArray[np.bool_], connectivity: int = 2) -> NDArray[np.bool_]:
+    """Return the largest connected part of a structure (H, W); all False if there is none.
+
+    Args:
+        structure: (H, W) bool.
+        connectivity: 2 if pixels that share a corner are connected, 1 if only those with an edge.
+    """
+    parts = label(structure, connectivity=connectivity)
+    areas = np.bincount(parts.ravel(), minlength=2)
+    largest: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
+    return largest
+
+
 def _large_parts(structure: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    parts, _ = ndimage.label(structure, structure=np.ones((3, 3)))
+    parts = label(structure, connectivity=2)
     areas = np.bincount(parts.ravel())
     areas[0] = 0
     large: NDArray[np.bool_] = (areas >= max(1, areas.max() / 20))[parts]

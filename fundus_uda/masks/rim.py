@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
+from fundus_uda.masks.postprocess import largest_part
 
 Rays = NDArray[np.float64]
 """Values of the rays (360,), clockwise from the first half degree right of straight up."""
@@ -109,19 +109,11 @@ def _stage(
 ) -> float:
     if spacing_mm is None or math.isnan(narrowest_ratio):
         return math.nan
-    disc = _largest_disc(mask)
+    disc = largest_part(mask != BACKGROUND)
     if not (mask[disc] == CUP).any():
         return 1.0  # all of it is rim, and the distance of the outline from the middle says nothing
     height = np.ptp(np.flatnonzero(disc.any(axis=1))) + 1
     return disc_damage_stage(narrowest_ratio, absent_degrees, height * spacing_mm[0])
-
-
-def _largest_disc(mask: Mask) -> NDArray[np.bool_]:
-    """Return the largest connected part of the disc (H, W); all False without a disc."""
-    parts, _ = ndimage.label(mask != BACKGROUND, structure=np.ones((3, 3)))
-    areas = np.bincount(parts.ravel(), minlength=2)
-    largest: NDArray[np.bool_] = parts == areas[1:].argmax() + 1
-    return largest
 
 
 def _rays(mask: Mask, spacing: tuple[float, float]) -> tuple[Rays, Rays, Rays] | None:
@@ -130,7 +122,7 @@ def _rays(mask: Mask, spacing: tuple[float, float]) -> tuple[Rays, Rays, Rays] |
     Returns:
         The three; None without a disc, or if the disc's centroid is outside the disc.
     """
-    disc = _largest_disc(mask)
+    disc = largest_part(mask != BACKGROUND)
     if not disc.any():
         return None
     cup = disc & (mask == CUP)

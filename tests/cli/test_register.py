@@ -82,7 +82,8 @@ def test_configs_describes_each_experiment_and_shows_one(monkeypatch):
 
 @pytest.mark.parametrize(("name", "told"), [
     ("train", "Stopped. Go on with the same command and --resume."),
-    ("predict", "Stopped. Nothing goes on from there"),
+    ("predict", "Stopped. Go on with the same command."),
+    ("crop", "Stopped. Nothing goes on from there"),
     ("configs", "Stopped."),
 ])  # fmt: skip
 def test_an_interrupt_says_how_to_go_on_and_ends_with_130(name, told):

@@ -1,6 +1,7 @@
 """CSV files that list photographs: one reading of all of them."""
 
 import difflib
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -39,11 +40,13 @@ def read_listed(path: Path, mend: bool = False) -> pd.DataFrame:
     """
     try:
         first = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-        table = pd.read_csv(
-            path, sep=max(DELIMITERS, key=first.count), dtype=str, keep_default_na=False,
-            index_col=False, skip_blank_lines=False, encoding="utf-8-sig", header=0,
-        )  # fmt: skip
-    except (OSError, ValueError) as error:  # pandas' own errors are of the latter kind
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of cells that it drops
+            table = pd.read_csv(
+                path, sep=max(DELIMITERS, key=first.count), dtype=str, keep_default_na=False,
+                index_col=False, skip_blank_lines=False, encoding="utf-8-sig", header=0,
+            )  # fmt: skip
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # pandas' errors are values'
         if isinstance(error, FileNotFoundError):
             raise
         raise InputError(

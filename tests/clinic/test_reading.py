@@ -239,7 +239,7 @@ def test_failures_are_rows_with_a_reason(tmp_path, damage):
     ("listed", "message"),
     [
         ("name,file\na,b.png\n", "column `image` or `path` .* Got: a first line without"),
-        ("id,path\na,b.png,c\n", "as many cells in each line .* Got: ParserError"),
+        ("id,path\na,b.png,c\n", "as many cells in each line .* Got: Parser"),
         ("id,path\na\n", "a path in each line of .* Got: none in line 2"),
         ("id,path\n../a,b.png\n", "ids in .* that can be file names. Got: another in line 2"),
         ("id,path\n ,b.png\n", "that can be file names. Got: another in line 2"),

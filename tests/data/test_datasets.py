@@ -203,7 +203,7 @@ def test_the_target_list_has_no_trace_of_masks(tmp_path):
     [
         ("refuge", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of refuge"),
         ("refuse:/x", "Got: 'refuse:/x'"),
-        ("refuge:/x#val", "split of refuge to be one of train, validation, test. Got: 'val'"),
+        ("refuge:/x#dev", "split of refuge to be one of train, validation, test. Got: 'dev'"),
         ("refuge:/no/such", "Expected refuge data at /no/such, a folder. Got: nothing"),
         (f"folder:{__file__}", "a folder. Got: a file"),
         ("manifest:/tmp", "Expected manifest data at /tmp, a file. Got: a folder"),

@@ -245,3 +245,18 @@ def group_alike(problems: Iterable[tuple[str, tuple[Path, ...]]]) -> list[str]:
 def _names(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"{len(names)} other{'s' if len(names) > 1 else ''}: {', '.join(names[:5])}{more}"
+
+
+def note_passed_over(files: Iterable[Path], named: bool = True) -> None:
+    """Print a line about the files of a folder that are not read, but for folders and hidden ones.
+
+    Args:
+        files: files that have no known suffix.
+        named: whether their names may be printed.
+    """
+    names = [f.name for f in files if not f.is_dir() and not f.name.startswith(".")]
+    if not names:
+        return
+    shown = ", ".join(ascii(name)[1:-1] for name in names[:8]) + (", ..." if names[8:] else "")
+    told = f": {shown}" if named else ""
+    note(f"Passed over, being no images: {len(names)} file{'s' if names[1:] else ''}{told}.")

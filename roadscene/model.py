@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
 from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.engine.state import ParameterGroup
 from fundus_uda.errors import InputError
@@ -131,8 +132,8 @@ class Model:
 
 
 def load_model(
-    path: Path,
-    device: torch.device,
+    path: Path | str,
+    device: torch.device | str = "auto",
     published: RoadSettings | None = None,
     which: CheckpointName = "last",
 ) -> Model:
@@ -141,7 +142,7 @@ def load_model(
     Args:
         path: run folder (its last checkpoint), checkpoint of this program or, with `published`,
             published checkpoint.
-        device: device for the network.
+        device: device for the network; for a text see `pick_device`.
         published: settings of a published checkpoint, which does not hold them; None for a run of
             this program.
         which: checkpoint of a run folder.
@@ -149,7 +150,7 @@ def load_model(
     Raises:
         InputError: no such file, not a checkpoint, or one of another network or class count.
     """
-    file = checkpoint_file(path, which)
+    file, device = checkpoint_file(Path(path), which), pick_device(device)
     if published is not None:
         if not isinstance(published.network, DeepLabV2Settings):
             raise InputError(

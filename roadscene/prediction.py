@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.errors import InputError
-from fundus_uda.output import Unfinished, progress
+from fundus_uda.output import Unfinished, note_passed_over, progress
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in
 from roadscene.images import read_frame
@@ -128,6 +128,8 @@ def _collect(paths: list[Path]) -> list[Frame]:
     frames: dict[str, Frame] = {}
     for path in paths:
         files = images_in(path) if path.is_dir() else [path]
+        if path.is_dir():
+            note_passed_over(sorted({*path.iterdir()} - {*files}))
         for file in files:
             if not file.is_file():
                 raise InputError(f"Expected an image or a folder of images. Got: {file}.")

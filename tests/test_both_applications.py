@@ -194,12 +194,16 @@ def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):
     assert rendered.train(tmp_path / "run", continue_run=True)["last"]["step"] == 1
 
 
-def test_a_damaged_photograph_is_a_row_with_a_reason_and_the_others_are_done(rendered, tmp_path):
+def test_a_damaged_photograph_is_a_row_with_a_reason_and_the_others_are_done(
+    rendered, tmp_path, capsys
+):
     damaged, *others = sorted(rendered.photographs.iterdir())
     truncate(damaged)
+    (rendered.photographs / "notes.txt").write_text("none")
     out = tmp_path / "out"
     rows = rendered.predict([rendered.photographs], out).set_index("image")
     assert sorted(rows.index) == [file.stem for file in (damaged, *others)]
+    assert "Passed over, being no images: 1 file: notes.txt." in capsys.readouterr().err
     assert rows["status"][damaged.stem] == "unreadable"
     assert rows["reason"][damaged.stem].startswith("Expected a readable ")
     assert not any((out / file.format(damaged.stem)).exists() for file in rendered.outputs)

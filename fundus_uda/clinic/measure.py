@@ -9,6 +9,7 @@ from fundus_uda.data.samples import Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
 from fundus_uda.masks.measurements import check_arguments, measure
 from fundus_uda.masks.nifti import read_mask_nifti
+from fundus_uda.output import note_passed_over
 
 
 def measure_files(
@@ -69,6 +70,8 @@ def _masks_in(folder: Path) -> list[Path]:
     images = images_in(folder)
     names = {_name_of(file) for file in images}
     nifti = [file for file in folder.iterdir() if _is_nifti(file) and _name_of(file) not in names]
+    twins = {file for file in folder.iterdir() if _is_nifti(file)}
+    note_passed_over(sorted({*folder.iterdir()} - {*images} - twins))
     return images + sorted(nifti)
 
 

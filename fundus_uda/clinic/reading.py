@@ -25,7 +25,7 @@ from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates, listed_fol
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
-from fundus_uda.output import note
+from fundus_uda.output import note_passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 Ids = Literal["name", "path"]
@@ -100,7 +100,7 @@ def list_photographs(
             for file in inside:
                 if _is_image(file):
                     files.append(PhotographFile(_id_of(file), file))
-                elif not file.is_dir() and not file.name.startswith("."):
+                else:
                     passed_over.append(file)
         elif path.is_file() and path.suffix.lower() == ".csv":
             files += _listed(path)
@@ -115,10 +115,7 @@ def list_photographs(
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
     if ids == "path":
         files = _named_by_path(files, paths)
-    if passed_over:
-        names = "" if key else ": " + ", ".join(_printable(path.name) for path in passed_over[:8])
-        more = " and others" if not key and len(passed_over) > 8 else ""
-        note(f"Passed over are {len(passed_over)} files that are no images{names}{more}.")
+    note_passed_over(passed_over, named=key is None)
     if not files:
         below = [listed_folders(path) for path in paths if path.is_dir()]
         hint = f" Look in the folders below{below[0]} with --recursive." if any(below) else ""

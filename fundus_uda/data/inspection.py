@@ -15,7 +15,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
-from fundus_uda.output import group_alike, note
+from fundus_uda.output import group_alike, note, note_passed_over
 
 
 @dataclass
@@ -59,6 +59,8 @@ def inspect(uri: str, annotation: str | None = None) -> Inspection:
             _inspect_one(sample, found)
         except InputError as problem:
             problems.append((str(problem), (sample.image, *sample.masks)))
+    for folder in {sample.image.parent for sample in samples}:
+        note_passed_over(sorted({*folder.iterdir()} - {*images_in(folder)}))
     problems += _masks_without_image(uri, samples)
     found.problems = faults + group_alike(problems)
     return found

@@ -46,7 +46,7 @@ def read_listed(path: Path, mend: bool = False) -> pd.DataFrame:
                 path, sep=max(DELIMITERS, key=first.count), dtype=str, keep_default_na=False,
                 index_col=False, skip_blank_lines=False, encoding="utf-8-sig", header=0,
             )  # fmt: skip
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # pandas' errors are values'
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # pandas raises the last two
         if isinstance(error, FileNotFoundError):
             raise
         raise InputError(

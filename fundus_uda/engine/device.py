@@ -8,12 +8,14 @@ import torch
 from fundus_uda.errors import InputError
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" takes a GPU if there is one.
+def pick_device(name: str | torch.device) -> torch.device:
+    """Return the device of a name; "auto" takes a GPU if there is one. A device is itself.
 
     Raises:
         InputError: unknown name, or a GPU that is not there.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":

@@ -16,6 +16,7 @@ from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
@@ -35,11 +36,11 @@ KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
 
 def adapt(
     target: list[str],
-    out: Path,
-    device: torch.device,
+    out: Path | str,
+    device: torch.device | str = "auto",
     *,
     source: str | None = None,
-    model: Path | None = None,
+    model: Path | str | None = None,
     seed: int = 0,
     profile: Profile = "cpu",
     key: bytes | None = None,
@@ -59,7 +60,7 @@ def adapt(
         target: paths of photographs (see `clinic.reading.list_photographs`), or one data URI
             `KIND:PATH[#SPLIT]`, whose masks are read only for scores.
         out: new or empty folder, or that of the adaptation to continue.
-        device: where to train.
+        device: where to train; for a text see `pick_device`.
         source: data URI of labelled photographs. If `model` is given too, the first stage is left
             out.
         model: run folder, folder of an adaptation, or checkpoint to start from, whose network and
@@ -73,17 +74,19 @@ def adapt(
         ids: see `clinic.reading.list_photographs`.
 
     Returns:
-        The table `stages.csv`, a row per stage, after a row of `model` if it is given. Columns are
-        stage, title, estimated_dice (see `segmentation.quality`), mean_affinity, effective_classes,
-        collapsed, left_out, reason and, if the target has masks, dice_cup, dice_disc, dice_mean of
-        the stages. A stage is left out if it failed, collapsed or did not raise the estimate, and
-        there was a network before it.
+        The table `stages.csv`; `load_model(out)` loads the network. The table has a row per stage,
+        after a row of `model` if it is given. Columns are stage, title, estimated_dice (see
+        `segmentation.quality`), mean_affinity, effective_classes, collapsed, left_out, reason and,
+        if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A stage is left out
+        if it failed, collapsed or did not raise the estimate, and there was a network before it.
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
             no photograph with a disc; neither source nor model.
         RunError: a loss is not finite in the first stage.
     """
+    out, device = Path(out), pick_device(device)
+    model = Path(model) if model is not None else None
     task = Task(target, out, device, source, model, seed, profile, key, overrides, recursive, ids)
     require_consistent(task)
     dataset = _dataset(target, key)

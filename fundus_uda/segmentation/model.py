@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
 from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
@@ -86,18 +87,20 @@ def build_network(settings: DeepLabV3PlusSettings, weights: str) -> nn.Module:
     return deeplab_v3plus(settings.encoder, weights, len(CLASSES), stride, rates)
 
 
-def load_model(path: Path, device: torch.device, which: CheckpointName = "last") -> Model:
+def load_model(
+    path: Path | str, device: torch.device | str = "auto", which: CheckpointName = "last"
+) -> Model:
     """Load the network of a run folder or of a checkpoint file.
 
     Args:
-        path: run folder or checkpoint file.
-        device: where to put it.
+        path: run folder, folder that `adapt` wrote, or checkpoint file.
+        device: where to put it; for a text see `pick_device`.
         which: checkpoint of a run folder.
 
     Raises:
         InputError: no such file, not a checkpoint, or one of another kind of network.
     """
-    file = checkpoint_file(path, which)
+    file, device = checkpoint_file(Path(path), which), pick_device(device)
     checkpoint = load_checkpoint(file)
     if checkpoint.classes != len(CLASSES):
         raise InputError(

@@ -400,10 +400,10 @@ def test_what_is_passed_over_is_named_and_a_broken_link_is_a_row(tmp_path, capsy
     first, second = map(read, list_photographs([tmp_path]))
     assert (first.status, second.status) == ("ok", "unreadable")
     assert second.reason == "Expected a file. Got: nothing at its path."
-    said = "Passed over are 2 files that are no images: a.heic, notes.txt.\n"
+    said = "Passed over, being no images: 2 files: a.heic, notes.txt.\n"
     assert capsys.readouterr().err == said
     list_photographs([tmp_path], key=b"a")
-    assert capsys.readouterr().err == "Passed over are 2 files that are no images.\n"
+    assert capsys.readouterr().err == "Passed over, being no images: 2 files.\n"
 
 
 def test_photographs_in_folders_below(tmp_path):

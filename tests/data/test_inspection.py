@@ -13,6 +13,13 @@ def test_a_sound_folder(cameras):
     assert all(0 < ratio < 1 for ratio in found.vertical_cdrs)
 
 
+def test_files_that_are_no_images_are_named(tmp_path, capsys):
+    write_camera(tmp_path, "a", count=1, size=64, first_seed=0)
+    (tmp_path / "images" / "b.heic").write_bytes(b"")
+    assert inspect(f"folder:{tmp_path}").problems == []
+    assert capsys.readouterr().err == "Passed over, being no images: 1 file: b.heic.\n"
+
+
 def test_all_problems_are_found_at_once(tmp_path):
     write_camera(tmp_path, "a", count=5, size=64, first_seed=0)
     images, masks = tmp_path / "images", tmp_path / "masks"

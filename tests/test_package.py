@@ -1,0 +1,26 @@
+"""What `import fundus_uda` offers."""
+
+import pytest
+import torch
+
+import fundus_uda
+from fundus_uda.engine.checkpoint import save_checkpoint
+from fundus_uda.segmentation.training import prepare
+from tests.fixtures.small_run import small_settings
+
+
+def test_its_functions_are_at_hand():
+    from fundus_uda import adapt, evaluate, load_model, load_samples, predict
+
+    assert all(map(callable, (adapt, evaluate, load_model, load_samples, predict)))
+    assert {"adapt", "load_model", "predict"} <= set(dir(fundus_uda))
+    with pytest.raises(AttributeError, match="no attribute 'adopt'"):
+        fundus_uda.adopt  # noqa: B018
+
+
+def test_a_model_is_loaded_by_texts(cameras, tmp_path):
+    settings = small_settings(cameras, "method=source")
+    run = prepare(settings, torch.device("cpu"))
+    save_checkpoint(tmp_path / "last.pt", run.state, settings, run.data, classes=3)
+    model = fundus_uda.load_model(str(tmp_path), "cpu")
+    assert model.device == torch.device("cpu")

@@ -13,6 +13,7 @@ from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
 from fundus_uda.data.samples import IMAGE_SUFFIXES, Found, Sample, images_among, images_in
 from fundus_uda.errors import InputError
+from fundus_uda.output import require_whole
 
 _SHOWN_FAULTS = 5
 
@@ -224,6 +225,7 @@ def _drishti_gs(root: Path, split: str, annotation: str) -> list[Sample]:
 
 
 def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
+    require_whole(root)
     folder = root / "images" if (root / "images").is_dir() else root
     images = images_in(folder)
     if not images:

@@ -29,6 +29,8 @@ steps between two of them."""
 
 Item = TypeVar("Item")
 _part: ContextVar[str] = ContextVar("part", default="")
+UNFINISHED = ".unfinished"
+"""Name of the mark in a dataset folder that is not whole."""
 
 
 def require_empty(folder: Path) -> None:
@@ -260,3 +262,25 @@ def note_passed_over(files: Iterable[Path], named: bool = True) -> None:
     shown = ", ".join(ascii(name)[1:-1] for name in names[:8]) + (", ..." if names[8:] else "")
     told = f": {shown}" if named else ""
     note(f"Passed over, being no images: {len(names)} file{'s' if names[1:] else ''}{told}.")
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[None]:
+    """Mark a dataset folder as unfinished while it is written; the mark goes when all is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / UNFINISHED).touch()
+    yield
+    (folder / UNFINISHED).unlink()
+
+
+def require_whole(folder: Path) -> None:
+    """Check that a dataset folder is not one whose writing was cut off.
+
+    Raises:
+        InputError: a part of the dataset is missing.
+    """
+    if (folder / UNFINISHED).is_file():
+        raise InputError(
+            f"Expected a whole dataset at {folder}. Got: one whose writing was cut off. Write it "
+            f"anew, or go on with --resume, if the command has it."
+        )

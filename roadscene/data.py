@@ -14,6 +14,7 @@ from PIL import Image
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.errors import InputError
+from fundus_uda.output import require_whole
 from roadscene.classes import train_ids
 
 CITIES = ("Rio", "Rome", "Taipei", "Tokyo")
@@ -53,6 +54,7 @@ def load_frames(uri: str) -> list[Frame]:
         _require_city(root)
     if not root.is_dir():
         raise InputError(f"Expected {kind} data at {root}. Got: no such folder.")
+    require_whole(root)
     layout = LAYOUTS[kind]
     frames = [
         frame for name in ([split] if split else layout.splits) for frame in layout.find(root, name)

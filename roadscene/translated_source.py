@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.output import unfinished
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
 from fundus_uda.translation.stage import require_ready, translated
@@ -59,14 +60,15 @@ def write_translated_source(
         device,
     )
     _, root, _ = parse_data_uri(settings.source, SPLITS)
-    for frame, image in zip(source, images, strict=True):
-        assert frame.label is not None
-        image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
-        label_file = out / frame.label.relative_to(root)
-        for file in (image_file, label_file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(image_file)
-        shutil.copyfile(frame.label, label_file)
+    with unfinished(out):
+        for frame, image in zip(source, images, strict=True):
+            assert frame.label is not None
+            image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
+            label_file = out / frame.label.relative_to(root)
+            for file in (image_file, label_file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(image_file)
+            shutil.copyfile(frame.label, label_file)
     folder.finish()
     return translated_uri(settings.source, out)
 

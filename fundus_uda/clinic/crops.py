@@ -18,7 +18,7 @@ from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DISC_SHARE, DiscRegion, region_of
-from fundus_uda.output import progress, require_empty
+from fundus_uda.output import progress, require_empty, unfinished
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
 """Number of threads, and so of photographs in memory at once."""
@@ -83,7 +83,7 @@ def write_crops(
         Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
         return row | region_columns(region)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with unfinished(out), ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(partial(row_or_reason, crop), sources)
         rows = list(progress(done, "crops", len(sources)))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
@@ -127,7 +127,7 @@ def write_labelled_crops(
             Image.fromarray(region.crop(whole)).save(out / folder / f"{sample.id}.png")
         return row | region_columns(region)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with unfinished(out), ThreadPoolExecutor(THREADS) as pool:
         rows = list(progress(pool.map(crop, samples), "crops", len(samples)))
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
 

@@ -20,6 +20,7 @@ from fundus_uda.data.samples import (
     listed_folders,
 )
 from fundus_uda.errors import InputError
+from fundus_uda.output import require_whole
 
 _SHOWN_FAULTS = 5
 
@@ -231,6 +232,7 @@ def _drishti_gs(root: Path, split: str, annotation: str) -> list[Sample]:
 
 
 def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
+    require_whole(root)
     folder = root / "images" if (root / "images").is_dir() else root
     images = images_in(folder)
     if not images:

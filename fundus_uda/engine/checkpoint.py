@@ -17,10 +17,15 @@ from fundus_uda.engine.run_folder import RunFolder, kept_run
 from fundus_uda.engine.settings import CheckpointName, RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.output import note
 
 FORMAT = 3
 NOT_BINDING = {"workers"}
 """Settings that may change on resume, since no result depends on them."""
+
+
+class DamagedCheckpointError(InputError):
+    """A checkpoint whose bytes are not those that were written."""
 
 
 @dataclass
@@ -53,11 +58,17 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, state: State, settings: RunSettings, data: dict[str, str], classes: int
+    path: Path,
+    state: State,
+    settings: RunSettings,
+    data: dict[str, str],
+    classes: int,
+    keeps_previous: bool = False,
 ) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, then rename it.
 
-    Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one.
+    Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one. With
+    `keeps_previous`, the old one stays as `previous_checkpoint(path)`.
 
     Raises:
         RunError: it cannot be written, for example because the disk is full.
@@ -66,17 +77,20 @@ def save_checkpoint(
         "format": FORMAT,
         "state": state.state_dict(),
         "settings": settings.model_dump(mode="json"),
-        "fingerprint": fingerprint(settings.model_dump(mode="json")),
         "data": data,
         "classes": classes,
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
+    contents["checksum"] = checksum(contents)
     temporary = path.with_suffix(".tmp")
     try:
         with temporary.open("wb") as file:
             torch.save(contents, file)
             file.flush()
             os.fsync(file.fileno())
+        if keeps_previous and path.is_file():
+            previous_checkpoint(path).unlink(missing_ok=True)
+            os.link(path, previous_checkpoint(path))  # a second name: `path` is never absent
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         temporary.unlink(missing_ok=True)
@@ -86,11 +100,45 @@ def save_checkpoint(
         ) from error
 
 
+def previous_checkpoint(path: Path) -> Path:
+    """Return where the checkpoint is kept that `path` held before its newest."""
+    return path.with_suffix(f".previous{path.suffix}")
+
+
+def checksum(contents: Any) -> str:
+    """Compute the SHA-256 of nested contents of a checkpoint: names, plain values, tensors.
+
+    Returns:
+        Hexadecimal digits, the same on every machine of one byte order.
+    """
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, dict):
+            for key in sorted(value, key=str):
+                digest.update(f"{key!r}:".encode())
+                add(value[key])
+        elif isinstance(value, list | tuple):
+            digest.update(f"[{len(value)}]".encode())
+            for item in value:
+                add(item)
+        elif isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+        else:
+            digest.update(f"{value!r};".encode())
+
+    add(contents)
+    return digest.hexdigest()
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint on the CPU without running code that it may contain.
 
     Raises:
-        InputError: no such file, not a checkpoint, damaged, or of another format.
+        InputError: no such file, not a checkpoint, or of another format.
+        DamagedCheckpointError: bytes that are not those that were written.
     """
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
@@ -100,11 +148,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from None
     except Exception as error:  # damaged bytes may raise anything
         # torch's message may advise loading the file unsafely, so it is not repeated.
-        raise InputError(
+        raise DamagedCheckpointError(
             f"Expected a checkpoint of this program at {path}. Got: another kind of file, or a "
             f"damaged one ({type(error).__name__}). Copy it again, or train anew."
         ) from None
-    keys = {"format", "state", "settings", "fingerprint", "data", "classes"}
+    keys = {"format", "state", "settings", "checksum", "data", "classes"}
     if not isinstance(contents, dict) or not keys <= contents.keys():
         raise InputError(
             f"Expected a checkpoint of this program at {path}, with {sorted(keys)}. "
@@ -115,9 +163,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"Expected checkpoint format {FORMAT} at {path}. Got: {contents['format']}. "
             f"Use the version of the program that wrote it."
         )
-    if contents["fingerprint"] != fingerprint(contents["settings"]):
-        raise InputError(
-            f"Expected the settings in {path} to match their fingerprint. Got: changed ones. "
+    if contents.pop("checksum") != checksum(contents):
+        raise DamagedCheckpointError(
+            f"Expected the contents of {path} to match their checksum. Got: changed ones. "
             f"Copy the file again, or train anew."
         )
     state, classes = contents["state"], contents["classes"]
@@ -134,10 +182,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]) -> None:
     """Fill `state` from the checkpoint of an interrupted run of the same settings and data.
 
+    Where the newest checkpoint is damaged and the one before it is whole, that one is taken, and a
+    line on the terminal says so.
+
     Raises:
         InputError: other settings or other data (both values are named), or see `load_checkpoint`.
     """
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except DamagedCheckpointError as error:
+        previous = previous_checkpoint(path)
+        if not previous.is_file():
+            raise
+        checkpoint = load_checkpoint(previous)
+        note(f"{error} Going on from the one before it, of step {checkpoint.step}: {previous}.")
     lines = changed_settings(settings, checkpoint.settings)
     lines += differences(data, checkpoint.data, "fingerprint of ")
     if lines:
@@ -199,7 +257,7 @@ def fingerprint(contents: Any) -> str:
 
 
 def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
-    """Compute the SHA-256 of a list of images: names, image file sizes, contents of the labels.
+    """Compute the SHA-256 of a list of images: names, and contents of images and labels.
 
     Args:
         files: name, image file and label files of each image.
@@ -208,8 +266,7 @@ def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
         Hexadecimal digits; "" for no image at all.
     """
     listed = [
-        (name, image.stat().st_size, [hashlib.sha256(f.read_bytes()).hexdigest() for f in labels])
-        for name, image, labels in files
+        (name, *(_file_digest(file) for file in (image, *labels))) for name, image, labels in files
     ]
     return fingerprint(listed) if listed else ""
 
@@ -253,6 +310,11 @@ def require_model_first(model: Path, rest: list[Path]) -> None:
 def _is_model(path: Path) -> bool:
     names = ("last.pt", "model.json", "adaptation.json")
     return path.suffix in (".pt", ".pth") or any((path / name).is_file() for name in names)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:

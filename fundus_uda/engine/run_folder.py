@@ -5,19 +5,28 @@ import json
 import math
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from fundus_uda.config.read import Settings
 from fundus_uda.errors import InputError
 from fundus_uda.output import require_empty, write_whole
 
 LIBRARIES = ("torch", "monai", "numpy", "segmentation-models-pytorch", "timm", "fundus-uda")
+LOCK, HOLDER = ".lock", ".holder"
+"""Files of `RunFolder.locked`, which a crash may leave."""
 WRITTEN_BEFORE_TRAINING = {
+    LOCK,
+    HOLDER,
+    f".{HOLDER}.tmp",
     "last.tmp",
     *(
         f"{dot}{name}{tmp}"
@@ -112,6 +121,34 @@ class RunFolder:
                 f"Expected a checkpoint to resume at {self.last}. Got: {found}. "
                 f"Start the run without --resume, in an empty folder."
             )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing this folder; a crash releases it.
+
+        Raises:
+            InputError: another process writes it; says which, since when.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(self.path / LOCK, timeout=0), self.path / HOLDER
+        try:
+            lock.acquire()
+        except Timeout:
+            told = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+            raise InputError(
+                f"Expected that no other process writes {self.path}. Got: {told}. Wait for it, or "
+                f"stop it."
+            ) from None
+        try:
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            write_whole(holder, f"process {os.getpid()} on {platform.node()}, since {since}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            lock.release()
+            if not any(self.path.iterdir()):  # nothing was begun
+                self.path.rmdir()
 
     def settings(self) -> dict[str, Any] | None:
         """Read the resolved settings in `config.yaml`; None if they are missing or incomplete."""

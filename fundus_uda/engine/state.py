@@ -11,6 +11,7 @@ from fundus_uda.affinity import AffinityDiscriminator
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.settings import EngineSettings, RunSettings
+from fundus_uda.errors import RunError
 
 
 @dataclass
@@ -159,6 +160,23 @@ def build_state(
         teacher=teacher,
         label_shares=label_shares,
     )
+
+
+def require_finite_weights(state: TrainState) -> None:
+    """Check the weights before they are saved, so that the checkpoint before stays a good one.
+
+    Raises:
+        RunError: names the first tensor that is not finite.
+    """
+    networks = {"segmenter": state.segmenter, "discriminator": state.discriminator}
+    for network, module in networks.items():
+        for name, tensor in module.state_dict().items() if module is not None else ():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise RunError(
+                    f"Expected finite weights after step {state.step}. Got: others in {name} of "
+                    f"the {network}. The checkpoint before is left as it is. In a new run, lower "
+                    f"the learning rates or segmenter.weight_decay."
+                )
 
 
 def trained_network(state: TrainState, settings: EngineSettings) -> nn.Module:

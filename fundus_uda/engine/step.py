@@ -198,8 +198,14 @@ def _discriminators(
 
 
 def _update(state: TrainState) -> None:
+    """Update the weights, unless a gradient is not finite.
+
+    With float16, the scaler skips such an update by itself, and scales less.
+    """
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
         if optimizer is not None:
+            if not state.scaler.is_enabled():
+                _require_finite_gradients(optimizer, state.step)
             state.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
     state.scaler.update()
@@ -246,6 +252,20 @@ def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+def _require_finite_gradients(optimizer: torch.optim.Optimizer, step: int) -> None:
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    if not math.isfinite(norm):
+        raise RunError(
+            f"Expected finite gradients. Got: a norm of {norm} at step {step}. {NO_UPDATE}"
+        )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import competes, selection_score
 from fundus_uda.engine.settings import EngineSettings
-from fundus_uda.engine.state import TrainState, trained_network
+from fundus_uda.engine.state import TrainState, require_finite_weights, trained_network
 from fundus_uda.engine.step import adaptation_step
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import RunError
@@ -84,16 +84,17 @@ def train(
     """
     folder = RunFolder(out)
     folder.require_ready(continue_run)
-    run = prepare(settings, device)
-    if folder.is_begun:
-        resume(folder.last, run.state, settings, run.data)
-        folder.rewind(run.state.step)
-    else:
-        require_same_settings(settings, folder)
-        folder.begin(settings, device, run.report)  # only once all input has been read
-    _train(run, settings, folder)
-    summaries = _score_kept(run, evaluate, folder)
-    folder.finish()
+    with folder.locked():
+        run = prepare(settings, device)
+        if folder.is_begun:
+            resume(folder.last, run.state, settings, run.data)
+            folder.rewind(run.state.step)
+        else:
+            require_same_settings(settings, folder)
+            folder.begin(settings, device, run.report)  # only once all input has been read
+        _train(run, settings, folder)
+        summaries = _score_kept(run, evaluate, folder)
+        folder.finish()
     return summaries
 
 
@@ -117,11 +118,12 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
                 f"from. Got: none in {state.step} steps. Start from a network that fits the "
                 f"target better, or lower adaptation.teacher.confidence."
             )
+        require_finite_weights(state)
         if run.selection_images is not None:
             _select(state, run.selection_images(), settings, folder)
             if state.selected_step == state.step:
                 save_checkpoint(folder.selected, state, settings, run.data, classes)
-        save_checkpoint(folder.last, state, settings, run.data, classes)
+        save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
 
     if state.step == 0 and METHODS[settings.method].class_balanced:
         state.class_thresholds = _class_thresholds(run, settings)

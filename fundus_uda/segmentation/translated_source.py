@@ -15,6 +15,7 @@ from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics
+from fundus_uda.output import unfinished
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.translation.images import Domain
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
@@ -62,11 +63,12 @@ def write_translated_source(
         folder,
         device,
     )
-    for sample, image in zip(source, images, strict=True):
-        mask = read_sample(sample)["label"][0].numpy()
-        for name, pixels in (("images", image), ("masks", mask)):
-            (out / name).mkdir(exist_ok=True)
-            Image.fromarray(pixels).save(out / name / f"{sample.id}.png")
+    with unfinished(out):
+        for sample, image in zip(source, images, strict=True):
+            mask = read_sample(sample)["label"][0].numpy()
+            for name, pixels in (("images", image), ("masks", mask)):
+                (out / name).mkdir(exist_ok=True)
+                Image.fromarray(pixels).save(out / name / f"{sample.id}.png")
     folder.finish()
     return f"folder:{out}"
 

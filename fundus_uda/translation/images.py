@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.checkpoint import fingerprint_files
 
 Image = NDArray[np.uint8]
 """RGB image, (H, W, 3)."""
@@ -53,10 +53,10 @@ class Domain:
         field: Callable[[Image], Field],
         in_memory: bool,
     ) -> "Domain":
-        """Build a domain from an application's list; its fingerprint is of ids and file sizes."""
-        listed = [(item.id, item.image.stat().st_size) for item in items]
-        ids = [name for name, _ in listed]
-        return cls(ids, read, working_size, field, fingerprint(listed), in_memory)
+        """Build a domain from an application's list; its fingerprint is of ids and images."""
+        ids = [item.id for item in items]
+        listed = fingerprint_files((item.id, item.image, ()) for item in items)
+        return cls(ids, read, working_size, field, listed, in_memory)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -170,7 +170,7 @@ def train_translation(
         return translation_step(state, source_batch, target_batch, segmenter, settings)
 
     def snapshot() -> None:
-        save_checkpoint(folder.last, state, settings, data, classes=0)
+        save_checkpoint(folder.last, state, settings, data, classes=0, keeps_previous=True)
 
     if not folder.is_begun:
         folder.begin(settings, device)  # only once the images in memory have been read

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import require_masks, without_masks
 from fundus_uda.errors import InputError
+from fundus_uda.output import unfinished
 
 DISC = np.zeros((12, 10), dtype=bool)
 DISC[2:10, 2:8] = True
@@ -317,3 +319,16 @@ def test_a_bare_path_is_a_folder_or_a_manifest(cameras, tmp_path):
     photograph(tmp_path / "a.png")
     (tmp_path / "list.csv").write_text("image\na.png\n")
     assert ids(load_samples(str(tmp_path / "list.csv"))) == ["a"]
+
+
+def test_a_set_whose_writing_was_cut_off_is_refused(cameras, tmp_path):
+    shutil.copytree(cameras / "a", tmp_path / "set")
+    with pytest.raises(ZeroDivisionError), unfinished(tmp_path / "set"):
+        raise ZeroDivisionError
+    with pytest.raises(
+        InputError, match="Expected a whole dataset at .*set. Got: one whose writing"
+    ):
+        load_samples(f"folder:{tmp_path / 'set'}")
+    with unfinished(tmp_path / "set"):
+        pass
+    assert len(load_samples(f"folder:{tmp_path / 'set'}")) == 8

@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 
@@ -5,7 +6,16 @@ import pytest
 import torch
 
 from fundus_uda.engine import train
-from fundus_uda.engine.checkpoint import FORMAT, load_checkpoint, resume, save_checkpoint
+from fundus_uda.engine.checkpoint import (
+    FORMAT,
+    DamagedCheckpointError,
+    checksum,
+    fingerprint_files,
+    load_checkpoint,
+    previous_checkpoint,
+    resume,
+    save_checkpoint,
+)
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_engine import CLASSES, run, settings, state
@@ -87,13 +97,19 @@ except RunError:
     assert list(tmp_path.iterdir()) == []
 
 
+def save_with_checksum(contents, path):
+    """A file of the right outer form, whatever is inside."""
+    contents.pop("checksum")
+    torch.save({**contents, "checksum": checksum(contents)}, path)
+
+
 @pytest.mark.parametrize("part", ["segmenter", "step"])
 def test_a_checkpoint_without_its_network_is_refused(part, tmp_path):
     of = settings()
     save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
     contents = torch.load(tmp_path / "last.pt", weights_only=True)
     del contents["state"][part]
-    torch.save(contents, tmp_path / "last.pt")
+    save_with_checksum(contents, tmp_path / "last.pt")
     with pytest.raises(InputError, match=r"with \['segmenter', 'step'\] in .* Copy the file"):
         load_checkpoint(tmp_path / "last.pt")
 
@@ -103,7 +119,7 @@ def test_a_checkpoint_without_its_optimiser_is_not_resumed(tmp_path):
     save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
     contents = torch.load(tmp_path / "last.pt", weights_only=True)
     del contents["state"]["segmenter_optimizer"]
-    torch.save(contents, tmp_path / "last.pt")
+    save_with_checksum(contents, tmp_path / "last.pt")
     with pytest.raises(InputError, match="Got: one without segmenter_optimizer. Copy"):
         resume(tmp_path / "last.pt", state(of), of, {})
 
@@ -148,5 +164,63 @@ def test_another_format_and_changed_settings_are_refused(tmp_path):
         load_checkpoint(tmp_path / "newer.pt")
     contents["settings"]["seed"] = 99
     torch.save(contents, tmp_path / "edited.pt")
-    with pytest.raises(InputError, match="match their fingerprint"):
+    with pytest.raises(InputError, match="match their checksum"):
         load_checkpoint(tmp_path / "edited.pt")
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+    of = settings(steps=3)
+    run(state(of), of, tmp_path / "run")
+    whole = (tmp_path / "run" / "last.pt").read_bytes()
+    rng = random.Random(0)
+    for _ in range(40):
+        place = rng.randrange(len(whole))
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randrange(8)
+        (tmp_path / "damaged.pt").write_bytes(damaged)
+        try:
+            loaded = load_checkpoint(tmp_path / "damaged.pt")
+        except InputError:
+            continue
+        # a bit between the entries of the archive, which holds nothing
+        assert_identical(loaded.state, load_checkpoint(tmp_path / "run" / "last.pt").state)
+
+
+def test_one_changed_weight_is_noticed(tmp_path):
+    of = settings(steps=3)
+    run(state(of), of, tmp_path / "run")
+    contents = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    next(iter(contents["state"]["segmenter"].values())).view(-1)[0] += 1e-3
+    torch.save(contents, tmp_path / "changed.pt")
+    with pytest.raises(DamagedCheckpointError, match="to match their checksum. Got: changed ones"):
+        load_checkpoint(tmp_path / "changed.pt")
+
+
+def test_resume_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, capsys):
+    of = settings(steps=7)
+    run(state(of), of, tmp_path / "whole")
+    run(state(of), of, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    resumed = state(of)
+    resume(last, resumed, of, {"source": "s"})
+    assert resumed.step == 6
+    assert "Going on from the one before it, of step 6" in capsys.readouterr().err
+
+
+def test_without_the_one_before_a_damaged_checkpoint_is_an_error(tmp_path):
+    of = settings(steps=3)
+    run(state(of), of, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    last.write_bytes(b"damaged")
+    previous_checkpoint(last).unlink()
+    with pytest.raises(DamagedCheckpointError, match="damaged one"):
+        resume(last, state(of), of, {"source": "s"})
+
+
+def test_the_fingerprint_is_of_the_images_bytes(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    before = fingerprint_files([("a", tmp_path / "a.png", ())])
+    (tmp_path / "a.png").write_bytes(b"two")  # as long as before
+    assert fingerprint_files([("a", tmp_path / "a.png", ())]) != before
+    assert fingerprint_files([]) == ""

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +135,34 @@ def test_what_begin_writes_is_whole_or_not_there(tmp_path, monkeypatch):
         folder.begin(settings(), torch.device("cpu"))
     assert not (tmp_path / "run" / "config.yaml").exists()
     folder.require_ready(continue_run=True)  # it can be resumed, from step 0
+
+
+def test_a_second_process_is_kept_out_and_told_which_one_is_in(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    code = f"""
+from pathlib import Path
+from fundus_uda.engine.run_folder import RunFolder
+with RunFolder(Path({str(tmp_path / "run")!r})).locked():
+    pass
+"""
+    with folder.locked():
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "InputError: Expected that no other process writes" in second.stderr
+    assert f"process {os.getpid()} on" in second.stderr
+    assert not (tmp_path / "run").exists()  # nothing was begun, so nothing stays
+
+
+def test_a_lock_that_a_crash_left_keeps_nobody_out(tmp_path):
+    code = f"""
+import os
+from pathlib import Path
+from fundus_uda.engine.run_folder import RunFolder
+with RunFolder(Path({str(tmp_path / "run")!r})).locked():
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    folder = RunFolder(tmp_path / "run")
+    folder.require_ready(continue_run=True)
+    with folder.locked():
+        folder.begin(settings(), torch.device("cpu"))
+    assert not (tmp_path / "run" / ".lock").exists()

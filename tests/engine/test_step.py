@@ -14,11 +14,12 @@ from fundus_uda.affinity import (
     segmentation_loss,
 )
 from fundus_uda.engine.batches import Batch, batch_stream
+from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.step import adaptation_step
 from fundus_uda.errors import RunError
-from tests.fixtures.tiny_engine import TinyImages, settings, state
+from tests.fixtures.tiny_engine import TinyImages, run, settings, state
 
 
 def batches() -> tuple[Batch, Batch]:
@@ -219,3 +220,25 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     assert trained.step == 0
     for name, weight in trained.segmenter.named_parameters():
         assert torch.equal(weight, before[name])
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_the_update():
+    of = settings(method="source")
+    train_state = state(of)
+    source, _ = batches()
+    weights = {name: w.clone() for name, w in train_state.segmenter.state_dict().items()}
+    last = list(train_state.segmenter.parameters())[-1]
+    last.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(
+        RunError, match="Expected finite gradients. Got: a norm of (inf|nan) at step 0"
+    ):
+        adaptation_step(train_state, source, None, of)
+    for name, parameter in train_state.segmenter.named_parameters():
+        assert torch.equal(parameter, weights[name])
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    of = settings(method="source", steps=1, segmenter={"lr": 1e38, "weight_decay": 1e9})
+    with pytest.raises(RunError, match="Expected finite weights after step 1"):
+        run(state(of), of, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step == 0

@@ -120,6 +120,19 @@ def test_released_measure_has_the_numbers_of_the_authors_code(
     assert space[0, -1, 2, 0].item() == pytest.approx(last, rel=1e-12)
 
 
+def test_released_measure_of_one_hots_by_hand():
+    """Each factor and each logarithm is clamped at eps, so that no 0 log 0 arises."""
+    prob = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]], dtype=torch.float64)
+    eps = 0.01
+    space = affinity_space(prob, neighbors=4, measure="released", eps=eps).reshape(4, 2, 2)
+    up, left, right, down = 0, 1, 2, 3
+    for n in (up, down):  # copies of the pixel: q = p_x
+        assert space[n].tolist() == [[0, 0], [0, 0]]
+    across = (1 - eps) * math.log(1 / eps)  # p_x = 1, q = 0
+    assert space[right, :, 0].tolist() == pytest.approx([across, 0])
+    assert space[left, :, 1].tolist() == pytest.approx([0, across])
+
+
 def test_released_cleaning_loss_has_the_numbers_of_the_authors_code():
     prob = (4 * torch.sin(torch.arange(36, dtype=torch.float64))).reshape(1, 3, 3, 4).softmax(1)
     for neighbors, expected in ((8, 0.6271479356314601), (4, 0.5756728312154307)):

@@ -33,7 +33,8 @@ def batches() -> tuple[Batch, Batch]:
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "adabn"])
 def test_every_method_updates_what_it_should(name):
-    weights = {"adversarial_weight": 1, "regulariser_weight": 1, "teacher": {"confidence": 0}}
+    teacher = {"confidence": 0, "keep_fraction": 0.5 if METHODS[name].class_balanced else None}
+    weights = {"adversarial_weight": 1, "regulariser_weight": 1, "teacher": teacher}
     of = settings(method=name, adaptation=weights)
     trained = state(of)
     before = copy.deepcopy(trained.state_dict())

@@ -282,9 +282,7 @@ def test_maps_have_the_layout_of_the_discriminator():
     of = settings(channels_last=True)
     trained, layouts = state(of), []
     trained.discriminator.register_forward_pre_hook(
-        lambda _, inputs: layouts.append(
-            inputs[0].is_contiguous(memory_format=torch.channels_last)
-        )
+        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
     )
     adaptation_step(trained, *batches(), of)
     assert layouts == [True] * 3

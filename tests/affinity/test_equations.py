@@ -251,6 +251,19 @@ def test_segmentation_loss_is_equation_2_over_labelled_pixels():
     torch.testing.assert_close(segmentation_loss(logits, label), torch.stack(terms).mean())
 
 
+def test_segmentation_loss_of_a_single_labelled_pixel_is_its_cross_entropy():
+    """In float64 too, whose weights are float32 ones."""
+    logits = random_logits(1, 3, 2, 2)
+    label = torch.tensor([[[255, 255], [2, 255]]])
+    expected = -logits.log_softmax(dim=1)[0, 2, 1, 0]
+    torch.testing.assert_close(segmentation_loss(logits, label), expected)
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    weighted = segmentation_loss(logits, label, weight_of_class=weights)
+    torch.testing.assert_close(weighted, 0.5 * expected)
+    of_half = segmentation_loss(logits.half(), label, weight_of_class=weights)
+    assert of_half.dtype == torch.float32
+
+
 def test_segmentation_loss_gradcheck():
     logits = random_logits(1, 3, 2, 2).requires_grad_()
     label = torch.tensor([[[0, 255], [2, 1]]])
@@ -303,6 +316,7 @@ def test_domain_losses_stay_finite_for_a_certain_discriminator():
         (lambda p: affinity_space(p, neighbors=6), "Expected `neighbors` to be 4 or 8. Got: 6"),
         (lambda p: affinity_space(p, measure="kl"), "Expected `measure` to be .* Got: 'kl'"),
         (lambda p: affinity_space(p, eps=0.5), r"Expected `eps` in \(0, 0.5\). Got: 0.5"),
+        (lambda p: affinity_space(p, eps=0), r"Expected `eps` in \(0, 0.5\). Got: 0"),
         (lambda p: affinity_map(p, directions="up"), "Expected `directions`"),
         (lambda p: affinity_cleaning_loss(p, similarity="l2"), "Expected `similarity`"),
         (lambda p: affinity_cleaning_loss(p, reduction="max"), "Expected `reduction`"),

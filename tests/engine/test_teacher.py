@@ -72,6 +72,18 @@ def test_a_threshold_is_the_confidence_of_the_last_pixel_kept_in_the_whole_domai
         assert (label.flatten() != IGNORE).tolist() == kept.tolist()
 
 
+def test_a_single_pixel_has_its_own_confidence_as_threshold():
+    prob = torch.tensor([[0.9, 0.3], [0.1, 0.7]]).reshape(1, 2, 1, 2)
+    thresholds = class_thresholds(Probabilities(), [prob], 2, 0.2)
+    assert thresholds.tolist() == pytest.approx([0.9, 0.7], abs=1.01 / BINS)
+
+
+def test_thresholds_follow_the_probabilities_to_their_device():
+    prob = PROB.to("meta")
+    label = pseudo_labels(prob, TeacherSettings(), IGNORE, torch.tensor([0.75, 0.375]))
+    assert label.device == prob.device
+
+
 def test_a_certain_teacher_has_thresholds_of_one_and_keeps_its_pixels():
     prob = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).reshape(1, 2, 1, 3)
     thresholds = class_thresholds(Probabilities(), [prob], 2, 0.5)

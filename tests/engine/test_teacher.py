@@ -3,9 +3,11 @@ import torch
 from torch import nn
 
 from fundus_uda.engine.settings import TeacherSettings
-from fundus_uda.engine.teacher import BINS, class_thresholds, pseudo_labels, update_ema
+from fundus_uda.engine.teacher import class_thresholds, pseudo_labels, update_ema
 
 IGNORE = 255
+BIN = 2**-16 * 1.01
+"""How finely thresholds over a domain are found, in confidence."""
 PROB = torch.tensor(  # one row of six pixels, two classes: 0, 0, 0, 0, 1, 1
     [[0.95, 0.90, 0.80, 0.60, 0.30, 0.45], [0.05, 0.10, 0.20, 0.40, 0.70, 0.55]]
 ).reshape(1, 2, 1, 6)
@@ -25,6 +27,12 @@ def test_each_class_keeps_its_share_of_its_own_most_confident_pixels():
     assert labels(keep_fraction=0.5) == [0, 0, IGNORE, IGNORE, 1, IGNORE]
     assert labels(keep_fraction=0.01) == [0, IGNORE, IGNORE, IGNORE, 1, IGNORE]
     assert labels(keep_fraction=1.0) == [0, 0, 0, 0, 1, 1]
+
+
+def test_the_only_pixel_of_a_class_is_kept():
+    prob = torch.tensor([[0.9, 0.8, 0.3], [0.1, 0.2, 0.7]]).reshape(1, 2, 1, 3)
+    label = pseudo_labels(prob, TeacherSettings(keep_fraction=0.5), IGNORE)
+    assert label.tolist() == [[[0, IGNORE, 1]]]
 
 
 def test_equally_confident_pixels_are_kept_together():
@@ -65,7 +73,7 @@ def test_a_threshold_is_the_confidence_of_the_last_pixel_kept_in_the_whole_domai
     ):
         thresholds = class_thresholds(Probabilities(), images, 3, fraction)
         assert thresholds.dtype == torch.float32
-        assert thresholds.tolist() == pytest.approx([first, second, 1], abs=1.01 / BINS)
+        assert thresholds.tolist() == pytest.approx([first, second, 1], abs=BIN)
         assert (thresholds[:2] <= torch.tensor([first, second])).all()
         label = pseudo_labels(prob, TeacherSettings(), IGNORE, thresholds)
         kept = (PROB.amax(dim=1) >= torch.tensor([[first] * 4 + [second] * 2])).flatten()
@@ -75,7 +83,7 @@ def test_a_threshold_is_the_confidence_of_the_last_pixel_kept_in_the_whole_domai
 def test_a_single_pixel_has_its_own_confidence_as_threshold():
     prob = torch.tensor([[0.9, 0.3], [0.1, 0.7]]).reshape(1, 2, 1, 2)
     thresholds = class_thresholds(Probabilities(), [prob], 2, 0.2)
-    assert thresholds.tolist() == pytest.approx([0.9, 0.7], abs=1.01 / BINS)
+    assert thresholds.tolist() == pytest.approx([0.9, 0.7], abs=BIN)
 
 
 def test_thresholds_follow_the_probabilities_to_their_device():

@@ -4,6 +4,7 @@ from itertools import islice
 import pytest
 import torch
 
+from fundus_uda.engine import batches
 from fundus_uda.engine.batches import Batch, batch_keys, batch_stream
 from fundus_uda.errors import InputError
 from tests.fixtures.tiny_engine import TinyImages
@@ -89,6 +90,19 @@ def views(length):
     return batch_stream(
         Views(length), batch_size=2, seed=0, domain="target", start=0, workers=0, pin_memory=False
     )
+
+
+def test_workers_and_pinned_memory_are_asked_of_the_loader(monkeypatch):
+    asked = []
+
+    def loader(dataset, **options):
+        asked.append((len(dataset), options["num_workers"], options["pin_memory"]))
+        return []
+
+    monkeypatch.setattr(batches, "DataLoader", loader)
+    options = {"batch_size": 2, "seed": 0, "domain": "target", "start": 0}
+    assert list(batch_stream(TinyImages(5), workers=3, pin_memory=True, **options)) == []
+    assert asked == [(5, 3, True)]
 
 
 def test_a_batch_has_all_that_its_samples_have():

@@ -32,6 +32,10 @@ def test_class_weights_by_hand_and_in_the_segmentation_loss():
     equal = class_weights(torch.tensor([0.9, 0.1, 0.0]), balance=1)
     assert (equal * torch.tensor([0.9, 0.1, 0.0])).tolist() == pytest.approx([0.5, 0.5, 0])
 
+    rare = class_weights(torch.tensor([9999.0, 1.0], dtype=torch.float64), balance=1)
+    by_hand = torch.tensor([1 / 0.9999, 1 / 0.001]) / (1 + 1e-4 / 1e-3)  # 1e-4 counts as 1e-3
+    torch.testing.assert_close(rare, by_hand)
+
     logits, label = (
         torch.tensor([0.3, -1.0, 2.0, 0.5, 0.0, 1.0]).reshape(1, 2, 1, 3),
         torch.tensor([[[0, 1, 255]]]),

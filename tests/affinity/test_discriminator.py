@@ -28,6 +28,7 @@ def test_parameter_count_by_hand():
 def test_output_has_a_logit_for_every_32_pixels():
     logits = AffinityDiscriminator(3)(torch.zeros(2, 3, 64, 96))
     assert logits.shape == (2, 1, 2, 3)
+    assert AffinityDiscriminator(3)(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 1, 1)
 
 
 def test_a_map_below_its_stride_is_refused():

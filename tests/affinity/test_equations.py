@@ -120,6 +120,19 @@ def test_released_measure_has_the_numbers_of_the_authors_code(
     assert space[0, -1, 2, 0].item() == pytest.approx(last, rel=1e-12)
 
 
+def test_released_measure_of_one_hots_by_hand():
+    """Each factor and each logarithm is clamped at eps, so that no 0 log 0 arises."""
+    prob = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]], dtype=torch.float64)
+    eps = 0.01
+    space = affinity_space(prob, neighbors=4, measure="released", eps=eps).reshape(4, 2, 2)
+    up, left, right, down = 0, 1, 2, 3
+    for n in (up, down):  # copies of the pixel: q = p_x
+        assert space[n].tolist() == [[0, 0], [0, 0]]
+    across = (1 - eps) * math.log(1 / eps)  # p_x = 1, q = 0
+    assert space[right, :, 0].tolist() == pytest.approx([across, 0])
+    assert space[left, :, 1].tolist() == pytest.approx([0, across])
+
+
 def test_released_cleaning_loss_has_the_numbers_of_the_authors_code():
     prob = (4 * torch.sin(torch.arange(36, dtype=torch.float64))).reshape(1, 3, 3, 4).softmax(1)
     for neighbors, expected in ((8, 0.6271479356314601), (4, 0.5756728312154307)):
@@ -238,6 +251,19 @@ def test_segmentation_loss_is_equation_2_over_labelled_pixels():
     torch.testing.assert_close(segmentation_loss(logits, label), torch.stack(terms).mean())
 
 
+def test_segmentation_loss_of_a_single_labelled_pixel_is_its_cross_entropy():
+    """In float64 too, whose weights are float32 ones."""
+    logits = random_logits(1, 3, 2, 2)
+    label = torch.tensor([[[255, 255], [2, 255]]])
+    expected = -logits.log_softmax(dim=1)[0, 2, 1, 0]
+    torch.testing.assert_close(segmentation_loss(logits, label), expected)
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    weighted = segmentation_loss(logits, label, weight_of_class=weights)
+    torch.testing.assert_close(weighted, 0.5 * expected)
+    of_half = segmentation_loss(logits.half(), label, weight_of_class=weights)
+    assert of_half.dtype == torch.float32
+
+
 def test_segmentation_loss_gradcheck():
     logits = random_logits(1, 3, 2, 2).requires_grad_()
     label = torch.tensor([[[0, 255], [2, 1]]])
@@ -290,6 +316,7 @@ def test_domain_losses_stay_finite_for_a_certain_discriminator():
         (lambda p: affinity_space(p, neighbors=6), "Expected `neighbors` to be 4 or 8. Got: 6"),
         (lambda p: affinity_space(p, measure="kl"), "Expected `measure` to be .* Got: 'kl'"),
         (lambda p: affinity_space(p, eps=0.5), r"Expected `eps` in \(0, 0.5\). Got: 0.5"),
+        (lambda p: affinity_space(p, eps=0), r"Expected `eps` in \(0, 0.5\). Got: 0"),
         (lambda p: affinity_map(p, directions="up"), "Expected `directions`"),
         (lambda p: affinity_cleaning_loss(p, similarity="l2"), "Expected `similarity`"),
         (lambda p: affinity_cleaning_loss(p, reduction="max"), "Expected `reduction`"),

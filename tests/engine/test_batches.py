@@ -4,7 +4,8 @@ from itertools import islice
 import pytest
 import torch
 
-from fundus_uda.engine.batches import batch_keys, batch_stream
+from fundus_uda.engine import batches
+from fundus_uda.engine.batches import Batch, batch_keys, batch_stream
 from fundus_uda.errors import InputError
 from tests.fixtures.tiny_engine import TinyImages
 
@@ -75,3 +76,81 @@ def test_a_stream_leaves_the_global_generator_alone():
 def test_an_empty_domain_is_refused():
     with pytest.raises(InputError, match="at least one target image. Got: none"):
         next(stream(length=0, domain="target"))
+
+
+class Views(TinyImages):
+    """Also with `strong`, its image in other colours."""
+
+    def __getitem__(self, key):
+        sample = super().__getitem__(key)
+        return {**sample, "strong": sample["image"] + 1}
+
+
+def views(length):
+    return batch_stream(
+        Views(length), batch_size=2, seed=0, domain="target", start=0, workers=0, pin_memory=False
+    )
+
+
+def test_workers_and_pinned_memory_are_asked_of_the_loader(monkeypatch):
+    asked = []
+
+    def loader(dataset, **options):
+        asked.append((len(dataset), options["num_workers"], options["pin_memory"]))
+        return []
+
+    monkeypatch.setattr(batches, "DataLoader", loader)
+    options = {"batch_size": 2, "seed": 0, "domain": "target", "start": 0}
+    assert list(batch_stream(TinyImages(5), workers=3, pin_memory=True, **options)) == []
+    assert asked == [(5, 3, True)]
+
+
+def test_a_batch_has_all_that_its_samples_have():
+    batch = next(views(3))
+    assert batch.image.shape == (2, 3, 32, 32)
+    assert batch.label.shape == (2, 32, 32)
+    assert torch.equal(batch.strong, batch.image + 1)
+    bare = next(
+        batch_stream(
+            TinyImages(3, labelled=False),
+            batch_size=2, seed=0, domain="target", start=0, workers=0, pin_memory=False,
+        )
+    )  # fmt: skip
+    assert (bare.label, bare.strong) == (None, None)
+
+
+def test_all_of_a_batch_is_moved_and_its_images_laid_out():
+    meta = torch.device("meta")
+    moved = next(views(3)).to(meta, torch.channels_last)
+    assert [tensor.device for tensor in moved] == [meta] * 3
+    for image in (moved.image, moved.strong):
+        assert image.is_contiguous(memory_format=torch.channels_last)
+        assert not image.is_contiguous()
+    assert Batch(torch.zeros(1, 3, 2, 2)).to(meta, torch.contiguous_format)[1:] == (None, None)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_what_a_dataset_refuses_is_said_in_its_own_words(workers):
+    class Refuses(TinyImages):
+        def __getitem__(self, key):
+            raise InputError("Expected a readable image. Got: none.")
+
+    stream = batch_stream(
+        Refuses(1), batch_size=1, seed=0, domain="source", start=0, workers=workers,
+        pin_memory=False,
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        next(stream)
+    assert str(caught.value) == "Expected a readable image. Got: none."
+
+
+def test_an_order_without_shuffling_is_that_of_the_list():
+    keys = [key for step in range(3) for key in batch_keys(3, 2, 0, "source", step, shuffle=False)]
+    assert [key.sample for key in keys] == [0, 1, 2, 0, 1, 2]
+    assert len({key.seed for key in keys}) == 6
+    stream = batch_stream(
+        TinyImages(3), batch_size=2, seed=0, domain="source", start=0, workers=0,
+        pin_memory=False, shuffle=False,
+    )  # fmt: skip
+    label = TinyImages(3)[batch_keys(3, 1, 0, "source", 0, shuffle=False)[0]]["label"]
+    assert torch.equal(next(stream).label[0], label)

@@ -1,3 +1,5 @@
+import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -9,10 +11,13 @@ from fundus_uda.engine import train
 from fundus_uda.engine.checkpoint import (
     FORMAT,
     DamagedCheckpointError,
+    checkpoint_file,
     checksum,
+    fingerprint,
     fingerprint_files,
     load_checkpoint,
     previous_checkpoint,
+    require_same_network,
     resume,
     save_checkpoint,
 )
@@ -224,3 +229,125 @@ def test_the_fingerprint_is_of_the_images_bytes(tmp_path):
     (tmp_path / "a.png").write_bytes(b"two")  # as long as before
     assert fingerprint_files([("a", tmp_path / "a.png", ())]) != before
     assert fingerprint_files([]) == ""
+
+
+def test_a_checkpoint_says_what_it_holds(tmp_path):
+    of = settings(method="mean_teacher")
+    trained = state(of)
+    trained.step = 4
+    with torch.no_grad():
+        trained.teacher[4].weight.add_(1)
+    save_checkpoint(tmp_path / "last.pt", trained, of, {"source": "s"}, CLASSES)
+    loaded = load_checkpoint(tmp_path / "last.pt")
+    assert (loaded.step, loaded.data, loaded.classes) == (4, {"source": "s"}, CLASSES)
+    assert loaded.settings == of.model_dump(mode="json")
+    assert torch.equal(loaded.label_shares, trained.label_shares)
+    assert torch.equal(loaded.weights["4.weight"], trained.teacher[4].weight)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert contents["versions"] == {
+        "torch": str(torch.__version__),
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+    plain = settings(method="source")
+    save_checkpoint(tmp_path / "plain.pt", state(plain), plain, {}, CLASSES)
+    plain_weights = load_checkpoint(tmp_path / "plain.pt").weights
+    assert torch.equal(plain_weights["4.weight"], state(plain).segmenter[4].weight)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path, monkeypatch):
+    of, events = settings(), []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+
+        def noted(*arguments, name=name, call=call):
+            if name == "fsync":
+                file = tmp_path / "last.tmp"
+                events.append(("fsync", file.stat().st_size))
+            else:
+                events.append(("replace", arguments[0].stat().st_size))
+            call(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    size = (tmp_path / "last.pt").stat().st_size
+    assert events == [("fsync", size), ("replace", size)]
+
+
+def test_a_mean_teachers_checkpoint_needs_its_teacher(tmp_path):
+    of = settings(method="mean_teacher")
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    del contents["state"]["teacher"]
+    torch.save(contents, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"with \['step', 'teacher'\]"):
+        load_checkpoint(tmp_path / "last.pt")
+    torch.save({**contents, "state": [1]}, tmp_path / "list.pt")
+    with pytest.raises(InputError, match="Got: list. Copy"):
+        load_checkpoint(tmp_path / "list.pt")
+
+
+def test_a_run_that_trains_no_segmenter_has_a_step_alone(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, classes=0)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save({**contents, "state": {"step": 3}}, tmp_path / "last.pt")
+    loaded = load_checkpoint(tmp_path / "last.pt")
+    assert (loaded.step, loaded.classes) == (3, 0)
+
+
+def test_a_list_is_no_checkpoint(tmp_path):
+    torch.save(["format", "state"], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="Expected a checkpoint of this program .* Name last.pt"):
+        load_checkpoint(tmp_path / "list.pt")
+
+
+def test_another_image_list_alone_is_refused(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {"source": "s"}, CLASSES)
+    with pytest.raises(InputError, match="Resume with those, or start a new run") as caught:
+        resume(tmp_path / "last.pt", state(of), of, {"source": "t"})
+    assert "\n  fingerprint of source: 't' here, 's' there\n" in str(caught.value)
+
+
+def test_a_start_of_another_network_is_refused_with_both_values():
+    ours = {"network": {"encoder": "resnet50"}}
+    require_same_network("runs/asa", ours, {"network": {"encoder": "resnet50"}})
+    with pytest.raises(InputError, match="Expected the network of runs/asa") as caught:
+        require_same_network("runs/asa", ours, {"network": {"encoder": "resnet101"}})
+    assert "\n  network.encoder: 'resnet50' here, 'resnet101' there\n" in str(caught.value)
+
+
+def test_a_fingerprint_is_the_sha_256_whatever_the_order_of_keys():
+    assert fingerprint({"b": 1, "a": [2]}) == fingerprint({"a": [2], "b": 1})
+    assert fingerprint({"a": 1}) == hashlib.sha256(b'{"a": 1}').hexdigest()
+
+
+def test_a_fingerprint_of_files_is_of_names_sizes_and_labels(tmp_path):
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+
+    def of(name="x", image_bytes=b"1234", label_bytes=b"label", labelled=True):
+        image.write_bytes(image_bytes)
+        label.write_bytes(label_bytes)
+        return fingerprint_files([(name, image, [label] if labelled else [])])
+
+    whole = of()
+    assert of(image_bytes=b"4321") == whole  # of an image, the size is enough
+    others = [of(name="y"), of(image_bytes=b"12345"), of(label_bytes=b"lebal"), of(labelled=False)]
+    assert len({whole, *others}) == 5
+    assert fingerprint_files([]) == ""
+    assert fingerprint_files(iter([("x", image, [label])])) == of()
+
+
+def test_a_model_is_a_file_or_one_checkpoint_of_a_run_folder(tmp_path):
+    file = tmp_path / "some.pt"
+    assert checkpoint_file(file) == file
+    assert checkpoint_file(file, "selected") == file
+    with pytest.raises(InputError, match="folder with last.pt at .* Got: none. Has its training"):
+        checkpoint_file(tmp_path)
+    (tmp_path / "last.pt").touch()
+    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
+    with pytest.raises(InputError, match="folder with selected.pt at .* Take its last"):
+        checkpoint_file(tmp_path, "selected")
+    (tmp_path / "selected.pt").touch()
+    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
+    assert checkpoint_file(tmp_path, which="selected") == tmp_path / "selected.pt"

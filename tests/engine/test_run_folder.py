@@ -1,5 +1,6 @@
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine import run_folder
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder
 from fundus_uda.errors import InputError
 from tests.fixtures.tiny_engine import settings
 
@@ -166,3 +168,92 @@ with RunFolder(Path({str(tmp_path / "run")!r})).locked():
     with folder.locked():
         folder.begin(settings(), torch.device("cpu"))
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_settings_are_read_in_the_order_in_which_they_were_written(tmp_path):
+    folder = begun(tmp_path)
+    assert list(folder.settings()) == list(settings().model_dump())
+    assert folder.settings() == settings().model_dump(mode="json")
+    (folder.path / "config.yaml").write_text("")  # cut off
+    assert folder.settings() is None
+    (folder.path / "config.yaml").unlink()
+    assert folder.settings() is None
+
+
+def test_the_environment_names_versions_and_what_is_not_installed(tmp_path, monkeypatch):
+    def version(library):
+        if library == "timm":
+            raise run_folder.metadata.PackageNotFoundError
+        return f"version of {library}"
+
+    monkeypatch.setattr(run_folder.metadata, "version", version)
+    text = (begun(tmp_path).path / "environment.json").read_text()
+    environment = json.loads(text)
+    assert list(environment) == ["device", "python", "platform", *LIBRARIES]
+    assert environment["timm"] == "not installed"
+    assert environment["fundus-uda"] == "version of fundus-uda"
+    assert environment["python"] == platform.python_version()
+    assert environment["platform"] == platform.platform()
+    assert text.startswith('{\n  "device"')
+    assert text.endswith("}\n")
+
+
+def test_a_gpu_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(settings(), torch.device("cuda:1"))
+    assert json.loads((folder.path / "environment.json").read_text())["device"] == "GPU 1"
+    assert not (folder.path / "weights.txt").exists()  # no report, no file
+
+
+def test_a_run_may_begin_in_a_folder_that_is_new_with_its_parents_or_empty(tmp_path):
+    for path in (tmp_path / "new" / "run", tmp_path / "empty"):
+        if path.name == "empty":
+            path.mkdir()
+        RunFolder(path).begin(settings(), torch.device("cpu"))
+        assert (path / "config.yaml").is_file()
+
+
+def test_a_file_in_the_runs_place_is_no_run(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match="Got: nothing. Start the run without"):
+        folder.require_ready(continue_run=True)
+    with pytest.raises(InputError, match="new or empty folder for the run"):
+        folder.begin(settings(), torch.device("cpu"))
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_scores_are_below_evaluation_and_summaries_in_order(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.summaries() == []
+    for name in ("selected", "last"):
+        folder.evaluation(name).mkdir(parents=True)
+        (folder.evaluation(name) / "summary.json").touch()
+    (tmp_path / "evaluation" / "other").mkdir()
+    expected = [tmp_path / "evaluation" / name / "summary.json" for name in ("last", "selected")]
+    assert folder.summaries() == expected
+
+
+def test_checkpoints_have_their_names(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert (folder.last, folder.selected) == (tmp_path / "last.pt", tmp_path / "selected.pt")
+
+
+def test_a_row_whose_step_was_cut_off_is_dropped(tmp_path):
+    folder = begun(tmp_path)
+    (folder.path / "metrics.csv").write_text("step,loss\n1,0.5\n2,0.25\n1")
+    folder.rewind(2)
+    assert (folder.path / "metrics.csv").read_text() == "step,loss\n1,0.5\n2,0.25\n"
+    (folder.path / "metrics.csv").write_text("step,loss\n1,0.5\n,0.25\n")
+    folder.rewind(2)
+    assert (folder.path / "metrics.csv").read_text() == "step,loss\n1,0.5\n"
+    assert not list(folder.path.glob("*.tmp"))
+
+
+def test_rows_are_written_whatever_the_locale_and_with_one_header(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.log("metrics", {"step": 1, "größe": 2})
+    folder.log("metrics", {"step": 2, "größe": 3})
+    written = (tmp_path / "metrics.csv").read_bytes().decode("utf-8")
+    assert written.splitlines() == ["step,größe", "1,2", "2,3"]

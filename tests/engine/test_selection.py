@@ -40,6 +40,20 @@ def test_a_large_class_must_not_vanish_however_the_others_vary():
     assert not has_collapsed(torch.tensor([0.6, 0.392, 0.008]), background_rim_cup)
 
 
+def test_a_tenth_of_a_large_class_is_enough_and_two_hundredths_are_large():
+    assert not has_collapsed(torch.tensor([0.5, 0.475, 0.025]), torch.tensor([0.5, 0.25, 0.25]))
+    assert has_collapsed(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.5, 0.48, 0.02]))
+    assert not has_collapsed(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.5, 0.485, 0.015]))
+
+
+def test_counts_of_pixels_are_as_good_as_shares():
+    sound, lacking = torch.tensor([600, 392, 8]), torch.tensor([600, 394, 6])
+    for expected in (torch.tensor([72, 21, 7]), torch.tensor([0.72, 0.21, 0.07])):
+        for scale in (1, 1000):
+            assert not has_collapsed(scale * sound, expected)
+            assert has_collapsed(scale * lacking, expected)
+
+
 def test_only_the_second_half_competes_and_nothing_collapsed():
     sound, collapsed = SelectionScore(0.9, 2.0, False), SelectionScore(1.0, 1.0, True)
     assert [competes(sound, step, 100) for step in (49, 50, 100)] == [False, True, True]
@@ -67,6 +81,24 @@ def test_the_score_averages_images_and_not_batches():
     split = selection_score(network, [images[:2], images[2:]], LABELS, neighbors=8)
     prob = network.eval()(images).softmax(dim=1)
     assert split.mean_affinity == pytest.approx(mean_affinity(prob).mean().item(), abs=1e-6)
+
+
+class Brightness(nn.Module):
+    """Predicts the class that each pixel of the image names, and asks for no gradient."""
+
+    def forward(self, image):
+        assert not torch.is_grad_enabled()
+        return 20 * torch.nn.functional.one_hot(image[:, 0].long(), 3).permute(0, 3, 1, 2).float()
+
+
+def test_the_classes_are_counted_over_all_images():
+    """Batches of one class each, the last class in none: shares 2/3, 1/3 and 0."""
+    batches = [torch.full((size, 3, 8, 8), float(c)) for size, c in ((1, 0), (2, 1), (3, 0))]
+    score = selection_score(Brightness(), batches, torch.tensor([2.0, 1.0, 0.0]), neighbors=8)
+    assert score.effective_classes == pytest.approx(effective_classes(torch.tensor([2, 1])))
+    assert not score.collapsed
+    # plain numbers, as snapshots.csv prints them
+    assert [type(value) for value in vars(score).values()] == [float, float, bool]
 
 
 def test_the_best_snapshot_is_kept_and_never_a_collapsed_one(tmp_path):

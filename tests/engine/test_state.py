@@ -13,6 +13,7 @@ from tests.engine.test_step import batches
 from tests.fixtures.tiny_engine import CLASSES, CPU, segmenter, settings, state
 
 SGD = {"lr": 0.05, "momentum": 0.7, "weight_decay": 0.02}
+PRECISIONS = ("float32", "bfloat16", "float16")
 ADAM = {"lr": 3e-3, "betas": [0.6, 0.8]}
 
 
@@ -111,3 +112,73 @@ def test_the_rates_of_both_optimisers_follow_poly_lr():
         rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
     shares = [(1 - step / 4) ** 0.9 for step in range(4)]
     assert rates == [pytest.approx([0.05 * share, 3e-3 * share]) for share in shares]
+
+
+def test_all_that_changes_in_training_is_saved_and_restored():
+    of = settings(method="mean_teacher")
+    saved, fresh = state(of), state(of)
+    saved.step, saved.selected_step, saved.selected_score = 5, 4, 0.75
+    saved.label_shares = torch.tensor([0.5, 0.25, 0.25])
+    saved.class_thresholds = torch.tensor([0.9, 0.8, 0.7])
+    with torch.no_grad():
+        saved.teacher[4].weight.add_(1)
+    fresh.load_state_dict(copy.deepcopy(saved.state_dict()))
+    assert (fresh.step, fresh.selected_step, fresh.selected_score) == (5, 4, 0.75)
+    assert torch.equal(fresh.label_shares, saved.label_shares)
+    assert torch.equal(fresh.class_thresholds, saved.class_thresholds)
+    assert torch.equal(fresh.teacher[4].weight, saved.teacher[4].weight)
+
+
+def test_a_new_state_is_at_step_0_and_has_selected_nothing():
+    built = state(settings())
+    assert (built.step, built.selected_step, built.selected_score) == (0, None, float("-inf"))
+    assert built.class_thresholds is None
+    assert built.auxiliary_discriminator is None
+    assert built.teacher is None
+
+
+def test_initial_weights_of_discriminators_depend_on_the_seed_alone():
+    auxiliary = {"auxiliary": {}}
+    one = state(settings(seed=1, adaptation=auxiliary))
+    torch.rand(7)
+    network = segmenter()
+    torch.rand(7)
+    groups = [ParameterGroup(list(network.parameters()), 1.0)]
+    same = build_state(
+        network, groups, torch.ones(CLASSES), settings(seed=1, adaptation=auxiliary), CPU
+    )
+    other = state(settings(seed=2, adaptation=auxiliary))
+
+    def first_weights(built):
+        return (
+            built.discriminator.layers[0].weight,
+            built.auxiliary_discriminator.layers[0].weight,
+        )
+
+    for ours, theirs, others in zip(*map(first_weights, (one, same, other)), strict=True):
+        assert torch.equal(ours, theirs)
+        assert not torch.equal(ours, others)
+    assert not torch.equal(*first_weights(one))
+
+
+def test_a_teacher_is_a_copy_in_evaluation_mode_without_gradients():
+    built = state(settings(method="mean_teacher"))
+    assert not built.teacher.training
+    assert not any(p.requires_grad for p in built.teacher.parameters())
+    assert all(p.requires_grad for p in built.segmenter.parameters())
+    assert built.teacher[4].weight.data_ptr() != built.segmenter[4].weight.data_ptr()
+    assert torch.equal(built.teacher[4].weight, built.segmenter[4].weight)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_networks_have_the_layout_of_the_settings(channels_last):
+    built = state(settings(channels_last=channels_last))
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    for convolution in (built.segmenter[0], built.discriminator.layers[0]):
+        assert convolution.weight.is_contiguous(memory_format=layout)
+        assert convolution.weight.is_contiguous() != channels_last
+
+
+def test_gradients_are_scaled_in_float16_alone():
+    enabled = {p: state(settings(precision=p)).scaler.is_enabled() for p in PRECISIONS}
+    assert enabled == {"float32": False, "bfloat16": False, "float16": True}

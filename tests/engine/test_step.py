@@ -34,7 +34,8 @@ def batches() -> tuple[Batch, Batch]:
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "adabn"])
 def test_every_method_updates_what_it_should(name):
-    weights = {"adversarial_weight": 1, "regulariser_weight": 1, "teacher": {"confidence": 0}}
+    teacher = {"confidence": 0, "keep_fraction": 0.5 if METHODS[name].class_balanced else None}
+    weights = {"adversarial_weight": 1, "regulariser_weight": 1, "teacher": teacher}
     of = settings(method=name, adaptation=weights)
     trained = state(of)
     before = copy.deepcopy(trained.state_dict())
@@ -163,6 +164,31 @@ def test_running_statistics_are_those_of_the_source_where_settings_say_so(method
     assert not torch.equal(adapted.segmenter[1].running_mean, of_both.segmenter[1].running_mean)
 
 
+def test_without_a_source_the_running_statistics_are_those_of_the_target():
+    """Else there would be none at all: a setting for the source cannot hold without one."""
+    of = settings(method="self_training", adaptation={"batch_norm_statistics": "source"})
+    trained = state(of)
+    _, target = batches()
+    adaptation_step(trained, None, target, of)
+    assert trained.segmenter[1].running_mean.abs().min() > 0
+
+
+@pytest.mark.parametrize("damping", [False, True])
+def test_a_damped_adversarial_weight_falls_with_the_steps(damping):
+    """At step 3 of 4 a weight of 4 is one of 1 with damping."""
+    updated = []
+    for weights in (
+        {"adversarial_weight": 4, "adversarial_damping": damping},
+        {"adversarial_weight": 1 if damping else 4},
+    ):
+        of = settings(steps=4, adaptation=weights)
+        trained = state(of)
+        trained.step = 3
+        adaptation_step(trained, *batches(), of)
+        updated.append(trained.segmenter[4].weight)
+    assert torch.equal(*updated)
+
+
 def test_rare_classes_weigh_more_with_a_class_balance():
     of = settings(method="source", class_balance=0.5)
     trained = state(of)
@@ -208,6 +234,59 @@ def test_a_step_runs_in_mixed_precision(precision):
     losses = adaptation_step(trained, source, target, of)
     assert losses["segmentation"] > 0
     assert next(trained.segmenter.parameters()).dtype == torch.float32
+
+
+def dtypes_of(network, seen):
+    """Note what a network takes and gives at each call."""
+    network.register_forward_hook(
+        lambda _, inputs, output: seen.append((inputs[0].dtype, output.dtype))
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_all_networks_compute_in_the_precision_and_the_probabilities_are_float32(precision):
+    low = getattr(torch, precision)
+    seen = []
+    of = settings(method="adaptsegnet", precision=precision)
+    trained = state(of)
+    dtypes_of(trained.segmenter, seen)
+    dtypes_of(trained.discriminator, seen)
+    adaptation_step(trained, *batches(), of)
+    assert seen == [(torch.float32, low)] * 5  # S on both domains; D to fool, and on both maps
+
+    seen = []
+    for method in ("mean_teacher", "adabn"):
+        of = settings(method=method, precision=precision)
+        trained = state(of)
+        dtypes_of(trained.teacher if method == "mean_teacher" else trained.segmenter, seen)
+        adaptation_step(trained, None, batches()[1], of)
+    assert seen == [(torch.float32, low)] * 2
+
+
+def test_float16_scales_its_gradients_anew_at_each_step():
+    of = settings(precision="float16", segmenter={"lr": 0.05, "weight_decay": 0})
+    trained, plain = state(of), state(settings(segmenter={"lr": 0.05, "weight_decay": 0}))
+    before = trained.segmenter[4].weight.detach().clone()
+    adaptation_step(trained, *batches(), of)
+    adaptation_step(plain, *batches(), settings(segmenter={"lr": 0.05, "weight_decay": 0}))
+    moved, expected = trained.segmenter[4].weight - before, plain.segmenter[4].weight - before
+    torch.testing.assert_close(moved, expected, rtol=0.05, atol=1e-4)  # as large as without scaling
+    scale = trained.scaler.get_scale()
+    trained.segmenter[4].weight.register_hook(lambda gradient: gradient * float("inf"))
+    after = trained.segmenter[4].weight.detach().clone()
+    adaptation_step(trained, *batches(), of)
+    assert torch.equal(trained.segmenter[4].weight, after)  # an overflow updates nothing
+    assert trained.scaler.get_scale() == scale / 2
+
+
+def test_maps_have_the_layout_of_the_discriminator():
+    of = settings(channels_last=True)
+    trained, layouts = state(of), []
+    trained.discriminator.register_forward_pre_hook(
+        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    adaptation_step(trained, *batches(), of)
+    assert layouts == [True] * 3
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update():

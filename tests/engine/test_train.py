@@ -6,6 +6,8 @@ import torch
 from fundus_uda.engine import train
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.selection import SelectionScore
+from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures import tiny_engine
 from tests.fixtures.runs import assert_identical, power_failure
@@ -215,3 +217,108 @@ def test_an_interrupt_says_at_which_step_it_came_and_what_is_kept(tmp_path, caps
     assert said == (
         f"Stopped at step 5 of 7 of {tmp_path / 'run'}. Its last checkpoint is that of step 3."
     )
+
+
+@pytest.mark.parametrize(("scores", "selected"), [([0.5, 0.9, 0.8], 6), ([0.5, 0.9, 0.9], 6)])
+def test_a_later_snapshot_is_selected_only_if_it_is_better(scores, selected, tmp_path, monkeypatch):
+    """Snapshots at steps 3, 6 and 7."""
+    of, left = settings(), iter(scores)
+    trained = state(of)
+    monkeypatch.setattr(train, "selection_score", lambda *_: SelectionScore(next(left), 2.0, False))
+    train.train(of, tmp_path / "run", CPU, lambda *_: prepared(trained, of), Scores())
+    assert (trained.selected_step, trained.selected_score) == (selected, 0.9)
+    kept = load_checkpoint(tmp_path / "run" / "selected.pt")
+    assert (kept.step, kept.classes, kept.data) == (selected, 3, {"source": "s"})
+    rows = (tmp_path / "run" / "snapshots.csv").read_text().splitlines()
+    assert rows == [
+        "step,mean_affinity,effective_classes,collapsed",
+        *(f"{step},{score},2.0,False" for step, score in zip((3, 6, 7), scores, strict=True)),
+    ]
+
+
+def test_the_teacher_is_scored_with_the_neighbours_of_the_settings(tmp_path, monkeypatch):
+    of = settings(
+        method="mean_teacher",
+        adaptation={"teacher": {"confidence": 0}},
+        affinity={"neighbors": 4},
+        steps=1,
+    )
+    trained, asked = state(of), []
+    trained.label_shares = torch.tensor([0.5, 0.25, 0.25])
+
+    def score(*arguments):
+        asked.append(arguments)
+        return SelectionScore(0.5, 2.0, False)
+
+    monkeypatch.setattr(train, "selection_score", score)
+    train.train(of, tmp_path / "run", CPU, lambda *_: prepared(trained, of), Scores())
+    assert asked == [(trained.teacher, [], trained.label_shares, 4)]
+
+
+class OneBatch:
+    """All target images as one batch, counted each time that they are asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self):
+        self.asked += 1
+        images = tiny_engine.TinyImages(3, shift=0.5)
+        return [torch.stack([images[tiny_engine.SampleKey(i, i)]["image"] for i in range(3)])]
+
+
+def test_class_balanced_thresholds_are_those_of_the_first_network_and_are_kept(tmp_path):
+    adaptation = {"teacher": {"keep_fraction": 0.3}}
+    of = settings(method="cbst", adaptation=adaptation, start="runs/source")
+    whole, parts, images = state(of), state(of), OneBatch()
+    expected = class_thresholds(whole.teacher, images(), 3, 0.3)
+    assert expected.min() < 1
+
+    def run_of(train_state, out, continue_run=False):
+        made = prepared(train_state, of)
+        object.__setattr__(made, "selection_images", images)
+        with growing_score(train_state):
+            train.train(of, tmp_path / out, CPU, lambda *_: made, Scores(), continue_run)
+
+    run_of(whole, "whole")
+    assert images.asked == 1 + 1 + 3  # here, for the thresholds, at each of three snapshots
+    assert torch.equal(whole.class_thresholds, expected)
+    saved = load_checkpoint(tmp_path / "whole" / "last.pt").state
+    assert torch.equal(saved["class_thresholds"], expected)
+
+    with power_failure(train, "adaptation_step", at=3):
+        run_of(parts, "parts")
+    resumed, images.asked = state(of), 0
+    run_of(resumed, "parts", continue_run=True)
+    assert images.asked == 2  # at two snapshots: thresholds come from the checkpoint
+    assert_identical(whole.state_dict(), resumed.state_dict())
+
+
+def test_a_teacher_that_labelled_pixels_once_may_be_unsure_later(tmp_path, monkeypatch):
+    of = settings(method="self_training", start="runs/asa")
+    fractions = {1: 0.5}
+
+    def step(train_state, *_):
+        train_state.step += 1
+        return {"pseudo_label_fraction": fractions.get(train_state.step, 0.0)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "adaptation_step", step)
+        run(state(of), of, tmp_path / "run")
+        # and a run that goes on has had its first snapshot
+        with power_failure(train, "adaptation_step", at=3):
+            run(state(of), of, tmp_path / "parts")
+        fractions.clear()
+        resumed = state(of)
+        resumed.step = 3
+        run(resumed, of, tmp_path / "parts")
+    assert RunFolder(tmp_path / "parts").is_finished
+
+
+def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path):
+    of = settings()
+    with power_failure(train, "adaptation_step", at=0):
+        run(state(of), of, tmp_path / "run")
+    kept = load_checkpoint(tmp_path / "run" / "last.pt")
+    assert (kept.step, kept.classes, kept.data) == (0, 3, {"source": "s"})
+    assert not (tmp_path / "run" / "selected.pt").exists()

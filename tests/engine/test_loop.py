@@ -1,0 +1,72 @@
+"""What the loop asks for, in which order, and what it records."""
+
+import torch
+
+from fundus_uda.engine import loop
+from fundus_uda.engine.batches import Batch
+from fundus_uda.engine.run_folder import RunFolder
+from tests.fixtures.tiny_engine import TinyImages, settings, state
+
+
+def test_each_domain_is_streamed_as_the_settings_say(tmp_path, monkeypatch):
+    of = settings(method="source", seed=9, batch_size=2, steps=4, shuffle=False, workers=3)
+    source, target = TinyImages(5), TinyImages(3, labelled=False)
+    asked, moved = [], []
+
+    class Moves(Batch):
+        def to(self, device, memory_format):
+            moved.append((device, memory_format))
+            return self
+
+    def stream(dataset, **options):
+        asked.append((dataset, options))
+        while True:
+            yield Moves(torch.zeros(1))
+
+    monkeypatch.setattr(loop, "batch_stream", stream)
+    trained = state(of)
+    trained.step = 3
+
+    def update(source_batch, target_batch):
+        trained.step += 1
+        return {"loss": 0.5}
+
+    loop.train_loop(trained, source, target, of, RunFolder(tmp_path), "x", update, lambda: None)
+    options = {"batch_size": 2, "seed": 9, "start": 3, "shuffle": False, "workers": 3}
+    options["pin_memory"] = False
+    assert asked == [
+        (source, {**options, "domain": "source"}),
+        (target, {**options, "domain": "target"}),
+    ]
+    assert moved == [(trained.device, torch.contiguous_format)] * 2
+
+
+def test_steps_are_logged_and_snapshots_taken_every_few_and_at_the_end(tmp_path):
+    of = settings(method="source", steps=7, snapshot_every=3)
+    trained, events = state(of), []
+
+    def update(source_batch, target_batch):
+        assert source_batch.image.shape == (4, 3, 32, 32)
+        assert target_batch is None
+        trained.step += 1
+        events.append(trained.step)
+        return {"loss": trained.step / 2}
+
+    folder = RunFolder(tmp_path)
+    loop.train_loop(
+        trained, TinyImages(5), None, of, folder, "x", update, lambda: events.append("snapshot")
+    )
+    assert events == [1, 2, 3, "snapshot", 4, 5, 6, "snapshot", 7, "snapshot"]
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert rows == ["step,loss", *(f"{step},{step / 2}" for step in range(1, 8))]
+    loop.train_loop(trained, TinyImages(5), None, of, folder, "x", update, lambda: events.append(0))
+    assert events[-1] == "snapshot"  # nothing is left to do
+
+
+def test_memory_is_kept_on_a_cpu(tmp_path, monkeypatch):
+    of, called = settings(method="source", steps=1), []
+    monkeypatch.setattr(loop, "retain_freed_memory", lambda: called.append(True))
+    trained = state(of)
+    trained.step = 1
+    loop.train_loop(trained, None, None, of, RunFolder(tmp_path), "x", None, None)
+    assert called == [True]

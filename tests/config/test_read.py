@@ -246,7 +246,7 @@ def test_an_unknown_experiment_names_the_nearest(group, name, hint):
 
 def test_shipped_experiments_are_the_entries_of_the_shipped_files():
     assert {path.name for path in config_folder().rglob("*.yaml")} == {
-        "cpu.yaml", "paper.yaml", "gta5.yaml", "synthia.yaml", "cross_city.yaml"
+        "cpu.yaml", "paper.yaml", "streets.yaml", "gta5.yaml", "synthia.yaml", "cross_city.yaml"
     }  # fmt: skip
     names = shipped_experiments("fundus")
     assert {"cpu/asa", "paper/asa", "cpu/demo", "paper/mean_teacher"} <= set(names)

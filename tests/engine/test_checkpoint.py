@@ -104,7 +104,7 @@ except RunError:
 
 def save_with_checksum(contents, path):
     """A file of the right outer form, whatever is inside."""
-    contents.pop("checksum")
+    contents = {key: value for key, value in contents.items() if key != "checksum"}
     torch.save({**contents, "checksum": checksum(contents)}, path)
 
 
@@ -278,10 +278,10 @@ def test_a_mean_teachers_checkpoint_needs_its_teacher(tmp_path):
     save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
     contents = torch.load(tmp_path / "last.pt", weights_only=True)
     del contents["state"]["teacher"]
-    torch.save(contents, tmp_path / "last.pt")
+    save_with_checksum(contents, tmp_path / "last.pt")
     with pytest.raises(InputError, match=r"with \['step', 'teacher'\]"):
         load_checkpoint(tmp_path / "last.pt")
-    torch.save({**contents, "state": [1]}, tmp_path / "list.pt")
+    save_with_checksum({**contents, "state": [1]}, tmp_path / "list.pt")
     with pytest.raises(InputError, match="Got: list. Copy"):
         load_checkpoint(tmp_path / "list.pt")
 
@@ -290,7 +290,7 @@ def test_a_run_that_trains_no_segmenter_has_a_step_alone(tmp_path):
     of = settings()
     save_checkpoint(tmp_path / "last.pt", state(of), of, {}, classes=0)
     contents = torch.load(tmp_path / "last.pt", weights_only=True)
-    torch.save({**contents, "state": {"step": 3}}, tmp_path / "last.pt")
+    save_with_checksum({**contents, "state": {"step": 3}}, tmp_path / "last.pt")
     loaded = load_checkpoint(tmp_path / "last.pt")
     assert (loaded.step, loaded.classes) == (3, 0)
 
@@ -322,7 +322,7 @@ def test_a_fingerprint_is_the_sha_256_whatever_the_order_of_keys():
     assert fingerprint({"a": 1}) == hashlib.sha256(b'{"a": 1}').hexdigest()
 
 
-def test_a_fingerprint_of_files_is_of_names_sizes_and_labels(tmp_path):
+def test_a_fingerprint_of_files_is_of_names_images_and_labels(tmp_path):
     image, label = tmp_path / "image.png", tmp_path / "label.png"
 
     def of(name="x", image_bytes=b"1234", label_bytes=b"label", labelled=True):
@@ -331,8 +331,7 @@ def test_a_fingerprint_of_files_is_of_names_sizes_and_labels(tmp_path):
         return fingerprint_files([(name, image, [label] if labelled else [])])
 
     whole = of()
-    assert of(image_bytes=b"4321") == whole  # of an image, the size is enough
-    others = [of(name="y"), of(image_bytes=b"12345"), of(label_bytes=b"lebal"), of(labelled=False)]
+    others = [of(name="y"), of(image_bytes=b"4321"), of(label_bytes=b"lebal"), of(labelled=False)]
     assert len({whole, *others}) == 5
     assert fingerprint_files([]) == ""
     assert fingerprint_files(iter([("x", image, [label])])) == of()
@@ -342,7 +341,7 @@ def test_a_model_is_a_file_or_one_checkpoint_of_a_run_folder(tmp_path):
     file = tmp_path / "some.pt"
     assert checkpoint_file(file) == file
     assert checkpoint_file(file, "selected") == file
-    with pytest.raises(InputError, match="folder with last.pt at .* Got: none. Has its training"):
+    with pytest.raises(InputError, match="folder with last.pt, or .* at .* Got: neither. Has its"):
         checkpoint_file(tmp_path)
     (tmp_path / "last.pt").touch()
     assert checkpoint_file(tmp_path) == tmp_path / "last.pt"

@@ -44,8 +44,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare.command(load_roadscene), "runs/source runs/asa --out table.md"),
     "draw": (draw.command(load_roadscene), "cityscapes:data/cityscapes#val runs/asa"),
     "reproduce": (
-        reproduce.command(load_roadscene, "table3, table4 or table5"),
-        "table3 --dry-run",
+        reproduce.command(
+            load_roadscene,
+            "table1, table3a, table4 or table5; with --profile paper also table2, 3b, 6",
+        ),
+        "table3a --dry-run",
     ),
     "configs": (configs.command(load_roadscene, "roadscene"), "gta5/resnet101_asa"),
 }

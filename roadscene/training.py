@@ -21,7 +21,6 @@ from fundus_uda.experiments.cost import (
     cost_of_step,
     forward_gmacs,
     seconds_of_step,
-    without_weights,
 )
 from roadscene.classes import CLASSES
 from roadscene.data import (
@@ -125,8 +124,10 @@ def step_seconds(settings: RoadSettings, device: torch.device) -> float:
 
 
 def _random_state(settings: RoadSettings, device: torch.device) -> TrainState:
-    classes = settings.data.classes
-    return _initial_state(without_weights(settings), torch.full((classes,), 1 / classes), device)[0]
+    """Build a state whose cost is that of a run, without the weights that the run starts from."""
+    network, classes = random_network(settings), settings.data.classes
+    shares = torch.full((classes,), 1 / classes)
+    return build_state(network, parameter_groups(network, settings), shares, settings, device)
 
 
 def _sizes(settings: RoadSettings) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -1,5 +1,6 @@
 """What one application refuses, notices or survives, the other does too: each test is for both."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +10,20 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import typer
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
+import cli.main
+import cli.roadscene
 import fundus_uda.clinic.predict
 import fundus_uda.segmentation.evaluation
 import roadscene.evaluation
 import roadscene.prediction
 from fundus_uda.application import FUNDUS
 from fundus_uda.engine import train as engine
+from fundus_uda.engine.checkpoint import checksum, load_checkpoint
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.errors import InputError
@@ -27,6 +33,7 @@ from fundus_uda.translation.settings import HistogramSettings
 from roadscene.application import ROADSCENE
 from roadscene.model import Model
 from tests.fixtures import tiny_streets
+from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.seeing import brightness_model
 from tests.fixtures.small_run import small_settings
 
@@ -38,6 +45,8 @@ class Rendered:
     """An application on small rendered data of its own, which a test may damage."""
 
     application: Application
+    app: typer.Typer
+    """Its commands."""
     settings: EngineSettings
     """A run of one step, with test data."""
     label: Path
@@ -73,6 +82,7 @@ def fundus(root: Path, cameras: Path) -> Rendered:
     evaluate_model = fundus_uda.segmentation.evaluation.evaluate_model
     return Rendered(
         application=FUNDUS,
+        app=cli.main.app,
         settings=small_settings(root, *one_step),
         label=min((root / "a" / "masks").iterdir()),
         test_image=max((root / "test" / "images").iterdir()),
@@ -107,6 +117,7 @@ def streets(root: Path, _: Path) -> Rendered:
     model, test = Model(Road(), settings, CPU), settings.data.test
     return Rendered(
         application=ROADSCENE,
+        app=cli.roadscene.app,
         settings=settings,
         label=min((root / "source").rglob("*_labelIds.png")),
         test_image=max((root / "target" / "leftImg8bit" / "val" / "dusk").iterdir()),
@@ -241,3 +252,68 @@ def test_a_stopped_prediction_goes_on_and_equals_an_unbroken_one(rendered, tmp_p
         for folder in (tmp_path / "whole", out)
     )
     assert one == other
+
+
+def with_selected(run: RunFolder) -> dict[str, Any]:
+    """Give a run a selected checkpoint of other weights than its last; return them."""
+    contents = torch.load(run.last, weights_only=True)
+    for tensor in contents["state"]["segmenter"].values():
+        if tensor.is_floating_point():
+            tensor.mul_(0.5)
+    contents.pop("checksum")
+    torch.save({**contents, "checksum": checksum(contents)}, run.selected)
+    return dict(contents["state"]["segmenter"])
+
+
+def test_a_run_starts_from_the_named_checkpoint(rendered, tmp_path):
+    rendered.train(tmp_path / "start")
+    start = RunFolder(tmp_path / "start")
+    start.selected.unlink(missing_ok=True)
+    goes_on = {"start": str(start.path), "start_checkpoint": "selected"}
+    plain = rendered.settings
+    rendered.settings = plain.model_copy(update=goes_on)
+    message = f"run folder with selected.pt at {start.path}. Got: none, .* Take its last checkpoint"
+    with pytest.raises(InputError, match=message):
+        rendered.train(tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+    weights = {"selected": with_selected(start), "last": load_checkpoint(start.last).weights}
+    for which, expected in weights.items():
+        rendered.settings = plain.model_copy(update=goes_on | {"start_checkpoint": which})
+        with power_failure(engine, "adaptation_step", at=0):
+            rendered.train(tmp_path / which)
+        begun = load_checkpoint(RunFolder(tmp_path / which).last)
+        assert begun.step == 0
+        assert_identical(begun.weights, expected)
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "draw"])
+def test_commands_load_the_selected_checkpoint_where_it_is_asked_for(command, rendered, tmp_path):
+    """The last one is damaged, so that it cannot be what was loaded."""
+    rendered.train(tmp_path / "run")
+    run, test = RunFolder(tmp_path / "run"), rendered.settings.data.test
+    run.selected.unlink(missing_ok=True)
+    arguments = {
+        "predict": ["predict", str(run.path), str(rendered.photographs)],
+        "evaluate": ["evaluate", str(run.path), test],
+        "draw": ["draw", test, str(run.path), "--rows", "1"],
+    }[command]
+    runner = CliRunner()
+
+    def invoke(name, *options):
+        out = str(tmp_path / name)
+        given = [*arguments, "--out", out, "--device", "cpu", *options]
+        return runner.invoke(rendered.app, given, catch_exceptions=False)
+
+    with pytest.raises(InputError, match="Expected a run folder with selected.pt"):
+        invoke("none", "--checkpoint", "selected")
+    with_selected(run)
+    truncate(run.last)
+    with pytest.raises(InputError, match="Expected a checkpoint of this program at .*last.pt"):
+        invoke("of_last.png")
+    done = invoke("of_selected.png", "--checkpoint", "selected")
+    assert done.exit_code in ((0, 3) if command == "predict" else (0,)), done.output
+    assert (tmp_path / "of_selected.png").exists()
+    if command == "evaluate":
+        summary = json.loads((tmp_path / "of_selected.png" / "summary.json").read_text())
+        assert (summary["checkpoint"], summary["step"]) == ("selected", 1)

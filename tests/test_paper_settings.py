@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fundus_uda.application import FUNDUS
-from fundus_uda.config.read import shipped_experiments
+from fundus_uda.config.read import config_folder, shipped_experiments
 from fundus_uda.experiments.plans import list_costs
 from fundus_uda.experiments.reproduce import run_settings
 from fundus_uda.experiments.tables import Quoted, Row
@@ -124,18 +124,9 @@ def test_costs_are_within_6_percent_of_table_5():
 
 
 def test_the_comments_of_the_settings_files_are_the_tables_values():
-    text = (ROADSCENE_CONFIGS / "gta5.yaml").read_text(encoding="utf-8")
+    text = (config_folder() / "roadscene" / "gta5.yaml").read_text(encoding="utf-8")
     rows = ROADSCENE.tables("paper")["table1"]
     for name, row in rows.items():
         if isinstance(row, Row):
             (value,) = re.findall(rf"^  {name}:.*?# ([\d.]+)$", text, flags=re.MULTILINE)
             assert float(value) == row.paper.scores["miou"], name
-
-
-def _configs():
-    from fundus_uda.config.read import config_folder
-
-    return config_folder() / "roadscene"
-
-
-ROADSCENE_CONFIGS = _configs()

@@ -4,7 +4,7 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,6 @@ from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, memory_format
 from fundus_uda.engine.step import adaptation_step
-
-SettingsT = TypeVar("SettingsT", bound=EngineSettings)
 
 
 class Cost(NamedTuple):
@@ -110,12 +108,6 @@ def cost_of_step(
     return flops.get_total_flops() / 1e9, memory.peak / 1e6
 
 
-def without_weights(settings: SettingsT) -> SettingsT:
-    """Return settings of a run that starts from random weights, on which cost does not depend."""
-    network = settings.network.model_copy(update={"weights": "random"})  # type: ignore[attr-defined]
-    return settings.model_copy(update={"start": None, "network": network})
-
-
 def seconds_of_step(
     state: TrainState,
     source_size: tuple[int, int],
@@ -147,6 +139,11 @@ def _step_on_random_images(
     image = torch.randn(count, 3, *target_size)
     target = Batch(image, strong=image if method.teacher == "mean" else None)
     target = target.to(state.device, layout)
+    # A fraction of the pixels would be picked by their values, which tensors may not have. Picking
+    # is no operation that is counted.
+    teacher = settings.adaptation.teacher.model_copy(update={"keep_fraction": None})
+    adaptation = settings.adaptation.model_copy(update={"teacher": teacher})
+    settings = settings.model_copy(update={"adaptation": adaptation})
     return partial(
         adaptation_step,
         state,

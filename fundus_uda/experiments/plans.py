@@ -51,7 +51,7 @@ def list_runs(
     """
     planned = [
         (f"{name}-seed{seed}", row, run_settings(application, row, seed, out, overrides))
-        for name, row in rows_of(application, table, profile, only).items()
+        for name, row in rows_of(application, table, profile, overrides, only).items()
         if isinstance(row, Row)
         for seed in range(min(row.seeds or seeds, seeds))
     ]
@@ -99,11 +99,12 @@ def list_costs(
         InputError: an unknown table or row, or wrong settings.
     """
     counted = []
-    for name, row in rows_of(application, table, profile, only).items():
+    for name, row in rows_of(application, table, profile, overrides, only).items():
         if isinstance(row, Row):
             settings = application.read_settings(row.experiment, [*overrides, *row.overrides])
             cost = application.step_cost(settings)
-            paper = row.paper_gflops if profile == "paper" else None
+            same_task = row.paper is not None and bool(row.paper.scores)
+            paper = row.paper_gflops if same_task else None
             counted.append(
                 {
                     "row": name,

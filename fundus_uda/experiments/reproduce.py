@@ -56,7 +56,7 @@ def reproduce(
             `out`.
         RunError: rows that failed, raised at the end.
     """
-    rows = rows_of(application, table, profile, only)
+    rows = rows_of(application, table, profile, overrides, only)
     failures, number = [], 0
     runs = sum(
         min(row.seeds or seeds, seeds) for row in rows.values() if not isinstance(row, Quoted)
@@ -109,12 +109,18 @@ def _make(
 
 
 def rows_of(
-    application: Application, table: str, profile: Profile, only: tuple[str, ...] = ()
+    application: Application,
+    table: str,
+    profile: Profile,
+    overrides: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> Table:
     """List the rows of a table, or the named ones and those that they need.
 
+    The arguments are those of `reproduce`.
+
     Raises:
-        InputError: an unknown table or row.
+        InputError: an unknown table or row, or wrong settings.
     """
     tables = application.tables(profile)
     if table not in tables:
@@ -130,7 +136,7 @@ def rows_of(
     needed = set(only)
     for name, row in reversed(rows.items()):  # a row stands below those it needs
         if name in needed and not isinstance(row, Quoted):
-            needed |= needed_by(application, row, ())
+            needed |= needed_by(application, row, overrides)
             needed |= {row.second} if isinstance(row, BestOf) else set()
     return {name: row for name, row in rows.items() if name in needed}
 

@@ -33,7 +33,6 @@ from fundus_uda.experiments.cost import (
     cost_of_step,
     forward_gmacs,
     seconds_of_step,
-    without_weights,
 )
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import input_statistics
@@ -144,9 +143,11 @@ def _costed(
     settings: FundusSettings, device: torch.device
 ) -> tuple[TrainState, tuple[tuple[int, int], tuple[int, int]]]:
     """Build a state with random weights, and give the sizes of source and target images."""
+    network = settings.network.model_copy(update={"weights": "random"})
+    settings = settings.model_copy(update={"start": None, "network": network})
     shares = torch.full((len(CLASSES),), 1 / len(CLASSES))
     square = (settings.data.size, settings.data.size)
-    return initial_state(without_weights(settings), shares, device), (square, square)
+    return initial_state(settings, shares, device), (square, square)
 
 
 def score_on_target(

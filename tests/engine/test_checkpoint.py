@@ -350,3 +350,23 @@ def test_a_model_is_a_file_or_one_checkpoint_of_a_run_folder(tmp_path):
     (tmp_path / "selected.pt").touch()
     assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
     assert checkpoint_file(tmp_path, which="selected") == tmp_path / "selected.pt"
+
+
+def test_either_checkpoint_of_a_run_folder_can_be_named(tmp_path):
+    for name in ("last.pt", "selected.pt"):
+        (tmp_path / name).touch()
+    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
+    assert checkpoint_file(tmp_path, "last") == tmp_path / "last.pt"
+    assert checkpoint_file(tmp_path, "selected") == tmp_path / "selected.pt"
+    for which in ("last", "selected"):  # a file is itself
+        assert checkpoint_file(tmp_path / "mine.pt", which) == tmp_path / "mine.pt"
+
+
+def test_a_folder_without_a_selected_checkpoint_is_refused(tmp_path):
+    (tmp_path / "last.pt").touch()
+    message = f"run folder with selected.pt at {tmp_path}. Got: none, .* Take its last checkpoint"
+    with pytest.raises(InputError, match=message):
+        checkpoint_file(tmp_path, "selected")
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(InputError, match="run folder with last.pt, or a folder that"):
+        checkpoint_file(tmp_path, "selected")

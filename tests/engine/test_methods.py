@@ -112,3 +112,9 @@ def test_a_run_reads_the_domains_that_its_method_uses(name, expected):
         return
     with pytest.raises(InputError, match=f"data.target for the method {name}. Got: none"):
         training_domains(name, "s", None)
+
+
+def test_only_cbst_chooses_pseudo_labels_over_the_whole_target():
+    assert {name for name, m in METHODS.items() if m.class_balanced} == {"cbst"}
+    assert METHODS["cbst"].teacher == "frozen"
+    assert not METHODS["cbst"].without_source

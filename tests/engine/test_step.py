@@ -120,6 +120,34 @@ def test_a_teacher_labels_the_target_and_the_segmenter_sees_its_strong_view():
     torch.testing.assert_close(trained.teacher[4].weight, mean)
 
 
+def test_class_thresholds_of_the_state_choose_the_pseudo_labels():
+    """Against the loss written out; source and target are both learnt."""
+    of = settings(
+        method="cbst",
+        adaptation={"teacher": {"keep_fraction": 0.5}},
+        segmenter={"lr": 0.05, "weight_decay": 0, "momentum": 0},
+    )
+    trained, reference = state(of), state(of)
+    source, target = batches()
+    trained.class_thresholds = torch.tensor([0.2, 0.9, 0.3])
+    losses = adaptation_step(trained, source, target, of)
+
+    ratio, label = (
+        reference.teacher(target.image).softmax(dim=1)
+        / torch.tensor([0.2, 0.9, 0.3])[:, None, None]
+    ).max(dim=1)
+    label[ratio < 1] = of.ignore_label
+    assert (label != of.ignore_label).float().mean() > 0
+    assert losses["pseudo_label_fraction"] == (label != of.ignore_label).float().mean()
+    seed_torch(of.seed, "step", 0)
+    segmentation = F.cross_entropy(reference.segmenter.train()(source.image), source.label)
+    of_teacher = F.cross_entropy(
+        reference.segmenter(target.image), label, ignore_index=of.ignore_label
+    )
+    assert losses["segmentation"] == pytest.approx(segmentation.item(), rel=1e-5)
+    assert losses["teacher"] == pytest.approx(of_teacher.item(), rel=1e-5)
+
+
 def test_a_teacher_that_is_sure_of_nothing_teaches_nothing_and_says_so():
     of = settings(method="self_training", adaptation={"teacher": {"confidence": 1.0}})
     _, target = batches()

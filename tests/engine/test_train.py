@@ -1,9 +1,13 @@
 """The run that both applications share: what it refuses, writes, resumes, keeps and scores."""
 
+from dataclasses import replace
+from itertools import islice
+
 import pytest
 import torch
 
 from fundus_uda.engine import train
+from fundus_uda.engine.batches import batch_stream
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
@@ -11,7 +15,7 @@ from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures import tiny_engine
 from tests.fixtures.runs import assert_identical, power_failure
-from tests.fixtures.tiny_engine import CPU, growing_score, prepared, run, state
+from tests.fixtures.tiny_engine import CPU, TinyImages, growing_score, prepared, run, state
 
 TEST = ("first test image", "second test image")
 
@@ -322,3 +326,63 @@ def test_a_run_that_is_killed_at_once_can_be_resumed(tmp_path):
     kept = load_checkpoint(tmp_path / "run" / "last.pt")
     assert (kept.step, kept.classes, kept.data) == (0, 3, {"source": "s"})
     assert not (tmp_path / "run" / "selected.pt").exists()
+
+
+def class_balanced(out, train_state, of, continue_run=False):
+    """Train on tiny data whose whole target is shown to the teacher; return the calls for it."""
+    shown = []
+
+    def whole_target():
+        target = TinyImages(3, shift=0.5, labelled=False)
+        stream = batch_stream(
+            target, batch_size=3, seed=0, domain="target", start=0, workers=0, pin_memory=False
+        )
+        shown.append(train_state.step)
+        return (batch.image for batch in islice(stream, 1))
+
+    def prepare(*_):
+        return replace(prepared(train_state, of), selection_images=whole_target)
+
+    with growing_score(train_state):
+        train.train(of, out, CPU, prepare, Scores(), continue_run)
+    return shown
+
+
+def test_class_thresholds_are_found_once_kept_and_the_same_after_a_resume(tmp_path, monkeypatch):
+    of = settings(method="cbst", start="s", adaptation={"teacher": {"keep_fraction": 0.5}})
+    found, by_hand = [], []
+    find = train.class_thresholds
+
+    def counted(teacher, images, classes, keep_fraction):
+        found.append((classes, keep_fraction))
+        thresholds = find(teacher, images, classes, keep_fraction)
+        by_hand.append(thresholds)
+        return thresholds
+
+    monkeypatch.setattr(train, "class_thresholds", counted)
+    whole = state(of)
+    shown = class_balanced(tmp_path / "whole", whole, of)
+    assert found == [(3, 0.5)]
+    assert shown[0] == 0  # by the teacher as it is before the first step
+    assert ((by_hand[0] > 0) & (by_hand[0] <= 1)).all()
+    assert (by_hand[0] < 1).any()
+    assert torch.equal(whole.class_thresholds, by_hand[0])
+
+    parts = state(of)
+    with power_failure(train, "adaptation_step", at=4):
+        class_balanced(tmp_path / "parts", parts, of)
+    kept = load_checkpoint(tmp_path / "parts" / "last.pt")
+    assert kept.step == 3
+    assert torch.equal(kept.state["class_thresholds"], by_hand[0])
+    resumed = state(of)
+    class_balanced(tmp_path / "parts", resumed, of, continue_run=True)
+    assert len(found) == 2  # once per run, none on resume
+    assert_identical(whole.state_dict(), resumed.state_dict())
+
+
+@pytest.mark.parametrize("method", ["asc", "mean_teacher"])
+def test_other_methods_have_no_class_thresholds(method, tmp_path):
+    of = settings(method=method, adaptation={"teacher": {"confidence": 0}})
+    trained = state(of)
+    run(trained, of, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").state["class_thresholds"] is None

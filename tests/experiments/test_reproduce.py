@@ -1,6 +1,7 @@
 """Tables of tiny runs: what is trained, resumed, refused and written."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,17 +13,21 @@ from PIL import Image
 from fundus_uda import application
 from fundus_uda.application import FUNDUS
 from fundus_uda.config.read import shipped_experiments
+from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.errors import InputError, RunError
-from fundus_uda.experiments import reproduce as reproduction
-from fundus_uda.experiments.reproduce import reproduce
+from fundus_uda.experiments.reproduce import reproduce, rows_of, run_settings
 from fundus_uda.experiments.results import as_markdown, collect
-from fundus_uda.experiments.tables import TABLES, BestOf, Row
+from fundus_uda.experiments.tables import BestOf, PaperValue, Quoted, Row
+from fundus_uda.masks.dice import DICE
+from tests.fixtures.runs import assert_identical
 
 CPU = torch.device("cpu")
+PAPER = PaperValue("0.100, 0.200, 0.150", dict(zip(DICE, (0.1, 0.2, 0.15), strict=True)))
 ROWS = {
-    "source": Row("Source only", "source", seeds=None, paper=(0.1, 0.2, 0.15)),
-    "mean_teacher": Row("Mean teacher", "mean_teacher", start="source", seeds=None),
-    "oracle": Row("Oracle", "oracle"),
+    "source": Row("Source only", "cpu/source", seeds=None, paper=PAPER),
+    "mean_teacher": Row("Mean teacher", "cpu/mean_teacher", start="source", seeds=None),
+    "quoted": Quoted("Of others", PaperValue("0.8")),
+    "oracle": Row("Oracle", "cpu/oracle"),
 }
 
 
@@ -32,14 +37,21 @@ def tiny(cameras) -> tuple[str, ...]:
     return (f"data.source=folder:{cameras / 'a'}", *data, *size)
 
 
-TINY = replace(FUNDUS, tables={"tiny": ROWS})
+def with_rows(rows, **changes):
+    """The application, with one table."""
+    return replace(FUNDUS, tables=lambda profile: {"tiny": rows}, **changes)
+
+
+TINY = with_rows(ROWS)
 
 
 def test_a_table_is_trained_written_and_then_left_alone(cameras, tmp_path):
     said: list[str] = []
     reproduce(TINY, "tiny", tmp_path, CPU, 2, "cpu", tiny(cameras), said.append)
-    written = collect(TINY, "tiny", tmp_path)
-    assert list(zip(written["row"], written["seed"], strict=True)) == [
+    written = collect(TINY, ROWS, tmp_path)
+    assert set(written["checkpoint"]) <= {"last", "selected"}
+    last = written[written["checkpoint"] == "last"].reset_index()
+    assert list(zip(last["row"], last["seed"], strict=True)) == [
         ("source", 0),
         ("source", 1),
         ("mean_teacher", 0),
@@ -53,12 +65,13 @@ def test_a_table_is_trained_written_and_then_left_alone(cameras, tmp_path):
         "Oracle, seed 0",
     ]
     assert (written["seconds"] > 0).all()
-    source, _, teacher, _, oracle = written["dice_mean"]
-    assert written["gap_closed"][2] == pytest.approx((teacher - source) / (oracle - source))
-    assert written["gap_closed"].isna().tolist() == [False, True, False, True, False]
-    assert (tmp_path / "tiny.md").read_text().startswith("| Method | Seeds |")
+    source, _, teacher, _, oracle = last["dice_mean"]
+    assert last["gap_closed"][2] == pytest.approx((teacher - source) / (oracle - source))
+    assert last["gap_closed"].isna().tolist() == [False, True, False, True, False]
+    assert (tmp_path / "tiny.md").read_text().startswith("| Method | Checkpoint | Seeds |")
     assert Image.open(tmp_path / "tiny.png").width > 500
-    assert written["paper"].tolist()[:2] == ["0.100, 0.200, 0.150"] * 2
+    assert last["paper"].tolist()[:2] == ["0.100, 0.200, 0.150"] * 2
+    assert not list(tmp_path.glob("quoted*"))
 
     def never(*_, **__):
         raise AssertionError("a finished run was trained again")
@@ -74,21 +87,34 @@ def test_a_run_of_other_settings_is_refused(cameras, tmp_path):
         reproduce(TINY, "tiny", tmp_path, CPU, 1, "cpu", (*tiny(cameras), "batch_size=3"))
 
 
-def test_an_unknown_table_names_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match="table7, table3, table4, table5"):
-        reproduce(FUNDUS, "table1", tmp_path, CPU)
+def test_an_unknown_table_names_those_of_the_profile(tmp_path):
+    for profile in ("cpu", "paper"):
+        message = f"table7, table3, table4, table5 with --profile {profile}. Got: 'table1'"
+        with pytest.raises(InputError, match=message):
+            reproduce(FUNDUS, "table1", tmp_path, CPU, profile=profile)
 
 
 def test_rows_bring_those_they_start_from(cameras, tmp_path):
     written = reproduce(
         TINY, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("mean_teacher",)
     )
-    assert written["row"].tolist() == ["source", "mean_teacher"]
+    assert written["row"].unique().tolist() == ["source", "mean_teacher"]
 
 
-def test_a_translated_row_brings_the_network_that_translates():
-    rows = reproduction._with_starts(FUNDUS.tables["table7"], ("asa_it_st",))
-    assert list(rows) == ["source", "asa_it", "asa_it_st"]
+@pytest.mark.parametrize(
+    ("profile", "row", "brought"),
+    [
+        ("cpu", "asa_it_st", ["source", "asa_it", "asa_it_st"]),
+        ("cpu", "asa_fda", ["source", "asa_fda"]),
+        # the paper's ASA starts from ImageNet, and only CyCADA needs a network to translate
+        ("paper", "asa_it_st", ["source", "asa_it", "asa_it_st"]),
+        ("paper", "asa_fda", ["asa_fda"]),
+        ("paper", "asa_st", ["asa", "asa_st"]),
+    ],
+)
+def test_a_row_brings_the_networks_that_it_needs(profile, row, brought, cameras, monkeypatch):
+    monkeypatch.delenv("FUNDUS_UDA_DATA", raising=False)  # the data are all named
+    assert list(rows_of(FUNDUS, "table3", profile, tiny(cameras), (row,))) == brought
 
 
 @pytest.mark.parametrize(("reason", "chosen"), [("", "mean_teacher"), ("Worse.", "source")])
@@ -100,13 +126,15 @@ def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, ch
         judged.append((first.name, second.name))
         return reason, {"source-seed0": 0.5}
 
-    choosing = replace(FUNDUS, tables={"tiny": rows}, select_without_labels=judge)
+    choosing = with_rows(rows, select_without_labels=judge)
     for _ in range(2):
         given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
-        written = reproduce(choosing, "tiny", *given).set_index("row")
-    assert written.index.tolist() == ["source", "mean_teacher", "choice"]
+        written = reproduce(choosing, "tiny", *given)
+    of = {row: list(zip(*(runs[key] for key in ("checkpoint", *DICE)), strict=True))
+          for row, runs in written.groupby("row", sort=False)}  # fmt: skip
+    assert list(of) == ["source", "mean_teacher", "choice"]
     assert judged == [("source-seed0", "mean_teacher-seed0")]
-    assert written["dice_mean"]["choice"] == written["dice_mean"][chosen]
+    assert of["choice"] == of[chosen]
     decision = json.loads((tmp_path / "choice-seed0" / "chosen.json").read_text())
     assert decision["chosen"] == f"{chosen}-seed0"
     assert (decision["reason"], decision["numbers"]) == (reason, {"source-seed0": 0.5})
@@ -114,7 +142,7 @@ def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, ch
 
 def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
     rows = {**ROWS, "choice": BestOf("Best", "source", "mean_teacher")}
-    choosing = replace(FUNDUS, tables={"tiny": rows}, select_without_labels=lambda *_: ("", {}))
+    choosing = with_rows(rows, select_without_labels=lambda *_: ("", {}))
     (tmp_path / "choice-seed0").mkdir()
     (tmp_path / "choice-seed0" / "config.yaml").write_text("steps: 1")
     given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
@@ -150,14 +178,14 @@ def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_
     rows = {
         "source": ROWS["source"],
         "mean_teacher": replace(ROWS["mean_teacher"], seeds=1),
-        "after": Row("After", "mean_teacher", start="mean_teacher"),
+        "after": Row("After", "cpu/mean_teacher", start="mean_teacher"),
         "choice": BestOf("Best", "source", "mean_teacher", seeds=1),
         "oracle": ROWS["oracle"],
     }
-    failing = replace(FUNDUS, tables={"tiny": rows}, train=fails)
+    failing = with_rows(rows, train=fails)
     with pytest.raises(RunError, match="All but 1 rows.*Mean teacher, seed 0: Expected finite"):
         reproduce(failing, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
-    assert collect(failing, "tiny", tmp_path)["row"].tolist() == ["source", "choice", "oracle"]
+    assert collect(failing, rows, tmp_path)["row"].tolist() == ["source", "choice", "oracle"]
 
 
 def test_an_unknown_row_names_the_known_ones(tmp_path):
@@ -165,44 +193,127 @@ def test_an_unknown_row_names_the_known_ones(tmp_path):
         reproduce(TINY, "tiny", tmp_path, CPU, only=("teacher",))
 
 
+def write_scores(run: Path, checkpoint: str, mean: float) -> None:
+    folder = run / "evaluation" / checkpoint
+    folder.mkdir(parents=True)
+    dice = {key: {"mean": mean} for key in DICE}
+    seed = int(run.name[-1])
+    (folder / "summary.json").write_text(json.dumps({"seed": seed, **dice}))
+
+
 def test_the_markdown_has_mean_spread_and_the_papers_values(tmp_path):
     for seed, mean in ((0, 0.70), (1, 0.72)):
-        folder = tmp_path / f"source-seed{seed}" / "evaluation" / "last"
-        folder.mkdir(parents=True)
-        dice = {key: {"mean": mean} for key in ("dice_cup", "dice_disc", "dice_mean")}
-        (folder / "summary.json").write_text(json.dumps({"seed": seed, **dice}))
-    line = as_markdown(TINY, "tiny", collect(TINY, "tiny", tmp_path)).splitlines()[2]
-    assert line.startswith("| Source only | 2 | 0.710 ± 0.014 | 0.710 ± 0.014 | 0.710 ± 0.014 |")
-    assert line.endswith("|  | 0.100, 0.200, 0.150 |")
+        write_scores(tmp_path / f"source-seed{seed}", "last", mean)
+    written = as_markdown(TINY, ROWS, collect(TINY, ROWS, tmp_path))
+    line, quoted = written.splitlines()[2:]
+    dice = "0.710 ± 0.014 | 0.710 ± 0.014 | 0.710 ± 0.014"
+    assert line == f"| Source only | last | 2 | {dice} |  | 0.100, 0.200, 0.150 |"
+    assert quoted == "| Of others | quoted |  |  |  |  |  | 0.8 |"
+
+
+def test_both_checkpoints_of_a_row_are_lines_beside_the_last_of_its_ends(tmp_path):
+    for row, scores in (
+        ("source", {"last": 0.5}),
+        ("mean_teacher", {"last": 0.6, "selected": 0.7}),
+        ("oracle", {"last": 0.9}),
+    ):
+        for checkpoint, mean in scores.items():
+            write_scores(tmp_path / f"{row}-seed0", checkpoint, mean)
+    written = collect(TINY, ROWS, tmp_path)
+    assert list(zip(written["row"], written["checkpoint"], strict=True)) == [
+        ("source", "last"),
+        ("mean_teacher", "last"),
+        ("mean_teacher", "selected"),
+        ("oracle", "last"),
+    ]
+    assert written["gap_closed"].tolist() == pytest.approx([0, 0.25, 0.5, 1])
+    lines = as_markdown(TINY, ROWS, written).splitlines()
+    assert [line.split(" | ")[:3] for line in lines[3:5]] == [
+        ["| Mean teacher", "last", "1"],
+        ["| Mean teacher", "selected", "1"],
+    ]
+    assert "0.700 | 0.700 | 0.700 | 50 %" in lines[4]
+
+
+def test_a_row_of_quoted_values_cannot_be_asked_for(tmp_path):
+    with pytest.raises(InputError, match="rows of source, mean_teacher, oracle. Got: quoted"):
+        reproduce(TINY, "tiny", tmp_path, CPU, only=("quoted",))
 
 
 def test_a_weight_is_a_multiple_of_the_profiles(cameras, tmp_path):
-    row = TABLES["table4"]["asa_0.2"]
     values = {}
     for profile in ("cpu", "paper"):
-        given = (FUNDUS, row, 0, tmp_path, CPU, profile, tiny(cameras))
-        values[profile] = reproduction._settings(*given).adaptation.adversarial_weight
+        row = FUNDUS.tables(profile)["table4"]["asa_0.2"]
+        of = run_settings(FUNDUS, row, 0, tmp_path, tiny(cameras))
+        values[profile] = of.adaptation.adversarial_weight
     assert values == {"cpu": pytest.approx(0.002), "paper": pytest.approx(0.0002)}
 
 
-def test_a_table_with_costs_has_them_in_both_files(cameras, tmp_path):
-    rows = {name: TABLES["table5"][name] for name in ("source", "asa_4", "asa_8")}
-    costed = replace(FUNDUS, tables={"table5": rows})
-    written = reproduce(costed, "table5", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
-    assert written["gflops"].is_monotonic_increasing
-    assert written["peak_megabytes"].is_monotonic_increasing
-    header, _, line, *_ = (tmp_path / "table5.md").read_text().splitlines()
-    assert "| GFLOPs | Memory (MB) | Paper |" in header
-    assert line.endswith("| 38.1 % mIoU (GTA5) |")
+def test_a_row_of_the_selected_checkpoint_starts_from_it(cameras, tmp_path):
+    """As the paper's self-training does; the weights are those of the file, not of the last."""
+    given = (*tiny(cameras), "adaptation.teacher.confidence=0")
+    rows = {
+        "source": ROWS["source"],
+        "after": Row("ST", "cpu/asa_st", ("start_checkpoint=selected",), start="source"),
+    }
+    table = with_rows(rows)
+    reproduce(table, "tiny", tmp_path, CPU, 1, "cpu", given, lambda _: None, ("source",))
+    source = tmp_path / "source-seed0"
+    contents = torch.load(source / "last.pt", weights_only=True)
+    for tensor in contents["state"]["segmenter"].values():
+        if tensor.is_floating_point():
+            tensor.mul_(0.5)
+    torch.save(contents, source / "selected.pt")
+    reproduce(table, "tiny", tmp_path, CPU, 1, "cpu", given, lambda _: None)
+    teacher = load_checkpoint(tmp_path / "after-seed0" / "last.pt").state["teacher"]
+    assert_identical(teacher, load_checkpoint(source / "selected.pt").weights)
 
 
-@pytest.mark.parametrize("table", FUNDUS.tables)
-def test_every_row_has_settings_and_a_start_above_it(table):
-    names = list(FUNDUS.tables[table])
-    for place, row in enumerate(FUNDUS.tables[table].values()):
+def test_a_fourier_translated_source_is_written_once_and_trained_on(cameras, tmp_path):
+    rows = {name: FUNDUS.tables("cpu")["table3"][name] for name in ("source", "asa_fda")}
+    written = []
+
+    def translate(settings, *given):
+        written.append(type(settings).__name__)
+        return FUNDUS.translate(settings, *given)
+
+    table = with_rows(rows, translate=translate)
+    for _ in range(2):
+        reproduce(table, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+        shutil.rmtree(tmp_path / "asa_fda-seed0" / "evaluation", ignore_errors=True)
+        (tmp_path / "asa_fda-seed0" / "finished").unlink()  # to be trained to its end again
+    assert written == ["FourierSettings"]
+    folder = tmp_path / "translated-fourier-seed0"
+    assert len(list((folder / "images").iterdir())) == 8
+    run = load_checkpoint(tmp_path / "asa_fda-seed0" / "last.pt")
+    assert run.settings["data"]["source"] == f"folder:{folder}"
+    assert run.settings["data"]["source_annotation"] is None
+    of_source = load_checkpoint(tmp_path / "source-seed0" / "last.pt")
+    assert run.data["source"] != of_source.data["source"]
+    assert run.data["target"]
+
+
+def test_a_translation_that_was_cut_off_is_written_anew(cameras, tmp_path):
+    rows = {name: FUNDUS.tables("cpu")["table3"][name] for name in ("source", "asa_fda")}
+    table, folder = with_rows(rows), tmp_path / "translated-fourier-seed0"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a0000.png").write_bytes(b"half")
+    reproduce(table, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    assert len(list((folder / "images").iterdir())) == 8
+    assert Image.open(folder / "images" / "a0000.png").size == (64, 64)
+
+
+@pytest.mark.parametrize("profile", ["cpu", "paper"])
+@pytest.mark.parametrize("table", ["table7", "table3", "table4", "table5"])
+def test_every_row_has_settings_and_a_start_above_it(table, profile, cameras, tmp_path):
+    rows = FUNDUS.tables(profile)[table]
+    for place, row in enumerate(rows.values()):
+        above = list(rows)[:place]
         if isinstance(row, BestOf):
-            assert {row.first, row.second} <= set(names[:place])
+            assert {row.first, row.second} <= set(above)
             continue
-        for profile in ("cpu", "paper"):
-            assert f"{profile}/{row.experiment}" in shipped_experiments("fundus")
-        assert row.start is None or row.start in names[:place]
+        assert row.experiment in shipped_experiments("fundus")
+        assert row.experiment.startswith(f"{profile}/")
+        assert row.start is None or row.start in above
+        start = run_settings(FUNDUS, row, 1, tmp_path, tiny(cameras)).start
+        assert start in (None, str(tmp_path / f"{row.start}-seed1"))

@@ -34,7 +34,7 @@ def test_help_imports_nothing_heavy():
 
 def test_mistakes_end_with_code_2_and_no_traceback(tmp_path):
     data = [f"data.{domain}=cityscapes:/nowhere#train" for domain in ("source", "target", "test")]
-    result = command("reproduce", "table3", "stepz=1", *data, "--out", tmp_path / "out")
+    result = command("reproduce", "table3a", "stepz=1", *data, "--out", tmp_path / "out")
     assert result.returncode == 2
     assert "Did you mean steps?" in result.stderr
     result = command("evaluate", tmp_path, "cityscapes:/nowhere")

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fundus_uda.experiments.panel import HEADER
+from fundus_uda.experiments.panel import HEADER, View
 from roadscene import figures
 from roadscene.classes import CLASSES
 from roadscene.data import load_frames, read_label
@@ -30,14 +30,14 @@ class Halves(nn.Module):
 def root(tmp_path, monkeypatch):
     of = settings(streets(tmp_path))
     of = of.model_copy(update={"data": of.data.model_copy(update={"classes": 16})})
-    monkeypatch.setattr(figures, "load_model", lambda *_: Model(Halves(), of, CPU))
+    monkeypatch.setattr(figures, "load_model", lambda *_, **__: Model(Halves(), of, CPU))
     return tmp_path
 
 
 def draw(root, *models, directions="all"):
     """(rows, columns, HEIGHT, WIDTH, 3) tiles of the two test images."""
     file, uri = root / "p.png", f"cityscapes:{root / 'target'}#val"
-    draw_results(uri, [root / model for model in models], file, CPU, 2, directions)
+    draw_results(uri, [root / model for model in models], file, CPU, View(2, directions))
     tiles = np.asarray(Image.open(file))[HEADER:].reshape(2, HEIGHT, -1, WIDTH, 3)
     return tiles.transpose(0, 2, 1, 3, 4)
 

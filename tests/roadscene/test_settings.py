@@ -3,9 +3,16 @@ import pytest
 from fundus_uda.config.read import config_folder, shipped_experiments
 from fundus_uda.errors import InputError
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS
-from roadscene.settings import DeepLabV2Settings, DeepLabV3PlusSettings, read_settings
+from roadscene.settings import DeepLabV2Settings, RoadDeepLabV3PlusSettings, read_settings
 
 SHIPPED = shipped_experiments("roadscene")
+METHOD_OF = {
+    "demo": "source",
+    "source_longer": "source",
+    "asa_it": "asa",
+    "asa_st": "self_training",
+}
+"""Method of the experiments of the CPU profile that are not named after theirs."""
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +25,15 @@ def test_every_shipped_config_loads(name):
     settings = read_settings(name, [])
     benchmark, _, stem = name.partition("/")
     if benchmark == "cpu":
-        assert settings.method == {"demo": "source"}.get(stem, stem)
+        assert settings.method == METHOD_OF.get(stem, stem)
+        assert (settings.start is None) == (stem in ("source", "oracle", "demo"))
         assert settings.network.architecture == "deeplab_v3plus"
         assert settings.steps % settings.snapshot_every == 0
     else:
         last = stem.removesuffix("_multi").rpartition("_")[2]
         assert settings.method == {"it": "asa", "st": "self_training"}.get(last, last)
-        assert (settings.start is not None) == (last == "st")
+        assert (settings.start is not None) == (last in ("st", "cbst"))
+        assert settings.start_checkpoint == ("selected" if last == "st" else "last")
         assert (settings.adaptation.auxiliary is not None) == stem.endswith("_multi")
         assert settings.network.architecture == "deeplab_v2"
         assert (settings.steps, settings.batch_size) == (100_000, 1)
@@ -101,7 +110,7 @@ def test_resolved_settings_read_back_alike():
 
 
 def test_options_of_the_other_architecture_are_refused():
-    assert isinstance(read_settings("cpu/source", []).network, DeepLabV3PlusSettings)
+    assert isinstance(read_settings("cpu/source", []).network, RoadDeepLabV3PlusSettings)
     with pytest.raises(InputError, match="aspp_branches"):
         read_settings("cpu/source", ["network.aspp_branches=2"])
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import Sample
+from fundus_uda.masks.measurements import refuge_vertical_cup_to_disc_ratio
 from fundus_uda.segmentation.evaluation import evaluate, quality_summary, write_evaluation
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline, predictions
@@ -153,6 +154,11 @@ def test_evaluation_scores_at_the_original_size(model, tmp_path):
     assert table["vertical_cdr_reference"][0] == pytest.approx(0.5)
     summary = write_evaluation(table, tmp_path / "out", {"method": "asa"})
     assert summary["vertical_cdr_error"] == pytest.approx(abs(table["vertical_cdr"][0] - 0.5))
+    refuge = refuge_vertical_cup_to_disc_ratio(truth)
+    assert table["vertical_cdr_refuge_reference"][0] == refuge
+    assert summary["vertical_cdr_refuge_error"] == pytest.approx(
+        abs(table["vertical_cdr_refuge"][0] - refuge)
+    )
     assert summary["method"] == "asa"
     assert table["disc_area_reference"][0] == pytest.approx((truth > 0).mean())
     assert summary["cup_area_ratio"] == pytest.approx(1, abs=0.1)
@@ -168,10 +174,12 @@ def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
         "cup_area": 0.0,
     }
     row |= {"vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}
+    row |= {"vertical_cdr_refuge": 0.25, "vertical_cdr_refuge_reference": 0.5}
     row |= {"disc_area_reference": 0.2, "cup_area_reference": 0.0}
     row |= {"dice_mean": 0.0, "estimated_dice": 0.3, "flags": "no_cup"}
     summary = write_evaluation(pd.DataFrame([row]), tmp_path, {})
     assert summary["vertical_cdr_error"] is None
+    assert summary["vertical_cdr_refuge_error"] == 0.25
     assert summary["disc_area_ratio"] == pytest.approx(0.5)
     assert summary["cup_area_ratio"] is None
 

@@ -16,7 +16,8 @@ def test_every_shipped_experiment_loads(name, monkeypatch):
 def test_each_method_has_the_papers_experiment_and_a_cpu_profile(monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     for method in METHODS:
-        paper, cpu = (read_settings(f"{profile}/{method}", []) for profile in ("paper", "cpu"))
+        name = {"self_training": "asa_st"}.get(method, method)
+        paper, cpu = (read_settings(f"{profile}/{name}", []) for profile in ("paper", "cpu"))
         assert paper.method == cpu.method == method
         assert (paper.data.size, cpu.data.size) == (512, 256)
 
@@ -72,3 +73,29 @@ def test_a_method_without_its_source_is_told_in_one_line(monkeypatch):
         read_settings("cpu/asa", ["method=asa", "data.source=null"])
     _, problem = str(caught.value).splitlines()
     assert problem.strip() == "settings: method asa needs data.source: name a labelled set."
+
+
+def test_the_cpu_profile_goes_on_from_source_only_and_the_papers_from_imagenet(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    for method in ("adaptsegnet", "advent", "minent", "maxsquare", "asc", "asa", "asa_asc"):
+        cpu, paper = (read_settings(f"{profile}/{method}", []) for profile in ("cpu", "paper"))
+        assert (cpu.start, cpu.start_checkpoint, cpu.steps) == ("runs/source", "last", 100)
+        assert (paper.start, paper.steps) == (None, 25_000)
+    of_asa = [read_settings(f"{profile}/asa_st", []) for profile in ("cpu", "paper")]
+    assert [each.start for each in of_asa] == ["runs/asa"] * 2
+    assert [each.start_checkpoint for each in of_asa] == ["last", "selected"]
+
+
+@pytest.mark.parametrize("rates", ["[6,12]", "[0,12,18]", "6"])
+def test_atrous_rates_are_three_and_positive(rates, monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    assert read_settings("cpu/source", []).network.atrous_rates == (3, 6, 9)
+    with pytest.raises(InputError, match="network.atrous_rates"):
+        read_settings("cpu/source", [f"network.atrous_rates={rates}"])
+
+
+def test_a_checkpoint_to_start_from_is_one_of_two(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    message = "start_checkpoint: Input should be 'last' or 'selected'. Got: 'best'"
+    with pytest.raises(InputError, match=message):
+        read_settings("cpu/asa", ["start_checkpoint=best"])

@@ -20,7 +20,7 @@ def test_an_asa_step_costs_at_most_15_percent_more_than_an_adaptsegnet_step(monk
     """
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     names = ("adaptsegnet", "asa")
-    settings = {name: read_settings(f"cpu/{name}", []) for name in names}
+    settings = {name: read_settings(f"cpu/{name}", ["start=null"]) for name in names}
     states = {
         name: initial_state(settings[name], torch.ones(3), torch.device("cpu")) for name in names
     }

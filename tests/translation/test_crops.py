@@ -1,10 +1,14 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
-from fundus_uda.translation.crops import RandomCrops
+from fundus_uda.translation.crops import RandomCrops, at_working_size
+from fundus_uda.translation.images import scaled_to_width
 from tests.fixtures.tiny_translation import domain
 
 
@@ -29,3 +33,12 @@ def test_a_crop_is_a_function_of_its_key():
 def test_images_smaller_than_the_crop_are_named():
     with pytest.raises(InputError, match=r"at least 48 pixels.*Got: 48x40 for s0. Lower crop"):
         RandomCrops(domain("s", 1), 48)
+
+
+@pytest.mark.parametrize(("size", "scaled"), [((100, 200), (32, 64)), ((1052, 1914), (35, 64))])
+def test_images_are_scaled_to_a_width_at_their_own_aspect(size, scaled):
+    image = np.full((*size, 3), 80, np.uint8)
+    to_width = replace(domain("s", 1), working_size=partial(scaled_to_width, 64))
+    pixels = at_working_size(image, to_width)
+    assert pixels.shape == (3, *scaled)
+    assert (pixels == 80).all()

@@ -16,9 +16,29 @@ def test_every_shipped_config_loads(name):
     assert (settings.source, settings.target) == ("folder:a", "folder:b")
 
 
-def test_every_method_is_in_both_profiles():
-    expected = {f"{profile}/{method}" for profile in ("cpu", "paper") for method in METHODS}
+def test_every_method_is_in_every_profile():
+    profiles = ("cpu", "paper", "streets")
+    expected = {f"{profile}/{method}" for profile in profiles for method in METHODS}
     assert set(shipped_experiments("translation")) == expected
+
+
+def test_the_profile_of_streets_is_that_of_cycadas_release():
+    """Images of 1024 pixels in width, crops of 400, 20 epochs of 24 966 images of GTA5."""
+    streets, paper = (read("cycada", model="run", config=name) for name in ("streets", "paper"))
+    assert isinstance(streets, CycadaSettings)
+    assert isinstance(paper, CycadaSettings)
+    assert (streets.width, streets.crop, streets.identity_weight) == (1024, 400, 1)
+    assert streets.steps == 499_320 == 20 * 24_966
+    assert (streets.batch_size, streets.snapshot_every) == (1, 24_966)
+    different = {"width", "crop", "identity_weight", "steps", "snapshot_every"}
+    assert streets.model_dump(exclude=different) == paper.model_dump(exclude=different)
+    assert paper.width is None
+    assert read("fourier", config="streets") == read("fourier")
+
+
+def test_a_width_is_at_least_64_pixels():
+    with pytest.raises(InputError, match="width: Input should be greater than or equal to 64"):
+        read("cycada", "width=32", model="run", config="streets")
 
 
 def test_a_file_may_be_named_instead_of_a_profile(tmp_path):

@@ -93,6 +93,22 @@ def test_partners_are_written_and_depend_on_seed_and_id_alone(tmp_path):
     assert other != many
 
 
+def test_a_width_is_the_size_at_which_the_networks_see_images(tmp_path, monkeypatch):
+    seen = []
+
+    def see(source, target, *_):
+        seen.extend((source.working_size(*sizes[0]), target.working_size(*sizes[1])))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "train_translation", see)
+    sizes = ((40, 80), (50, 70))
+    source, target = (domain(name, 1, size=size) for name, size in zip("st", sizes, strict=True))
+    for of in (settings(width=64), settings()):
+        with pytest.raises(KeyboardInterrupt):
+            translated(source, target, segmenter(), of, RunFolder(tmp_path), CPU)
+    assert seen == [(32, 64), (46, 64), *sizes]
+
+
 def test_methods_without_training_cannot_be_continued(tmp_path):
     with pytest.raises(InputError, match="Expected --resume with cycada alone"):
         require_ready(FOURIER, RunFolder(tmp_path), continue_run=True)

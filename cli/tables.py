@@ -3,6 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,4 +24,8 @@ def print_table(table: "pd.DataFrame") -> None:
     for row in table.astype(object).where(table.notna(), "").itertuples(index=False):
         shown.add_row(*map(str, row))
     width = None if sys.stdout.isatty() else 10_000  # whole cells in a pipe or a file
-    Console(width=width, highlight=False, markup=False).print(shown)
+    console = Console(width=width, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(shown)
+    lines = captured.get().splitlines()
+    typer.echo("\n".join(line for line in lines if line.strip()))  # rich adds blank ones

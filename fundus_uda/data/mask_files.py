@@ -129,7 +129,7 @@ def _from_values(values: _Grey, path: Path) -> Mask:
         return _from_levels(values, path, _REFUGE)
     if found <= {0, 255}:
         raise InputError(
-            f"Expected mask values 0 background, 1 rim, 2 cup in {path}. Got: 0 and 255 alone, "
+            f"Expected mask values 0 background, 1 rim, 2 cup in {path}. Got: 0, 255 alone, "
             f"as of one structure. Write both into one file: 0, then 1 where the disc's file is "
             f"255, then 2 where the cup's is."
         )

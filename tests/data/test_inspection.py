@@ -68,6 +68,6 @@ def test_the_same_problem_of_many_masks_is_told_once(tmp_path):
     for mask in (tmp_path / "masks").iterdir():
         Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(mask)
     (problem,) = inspect(str(tmp_path)).problems
-    assert "masks/a0000.png. Got: 0 and 255 alone, as of one structure. Write both" in problem
+    assert "masks/a0000.png. Got: 0, 255 alone, as of one structure. Write both" in problem
     assert problem.endswith("The same of 19 others: a0001.png, a0002.png, a0003.png, a0004.png, "
                             "a0005.png and 14 more.")  # fmt: skip

@@ -134,6 +134,7 @@ def test_published_checkpoint_is_read_with_settings(tmp_path, monkeypatch):
 
 
 def test_configs_are_listed():
-    listed = runner.invoke(app, ["configs"]).output.split()
+    rows = runner.invoke(app, ["configs"]).output.splitlines()[2:]
+    listed = [row.split("|")[1].strip() for row in rows]
     assert "gta5/resnet101_asa" in listed
     assert all(name.split("/")[0] in BENCHMARKS for name in listed)

@@ -21,6 +21,18 @@ from fundus_uda.errors import InputError, RunError
 FORMAT = 3
 NOT_BINDING = {"workers"}
 """Settings that may change on resume, since no result depends on them."""
+ADDRESSES = {
+    "data.source": "source",
+    "data.target": "target",
+    "data.test": "test",
+    "source": "source",
+    "target": "target",
+    "model": "model",
+    "start": "start",
+    "network.weights": "weights",
+}
+"""Settings that say where something is, and the names of the fingerprints of what is there. Where
+the fingerprint is the same, the data may have moved."""
 
 
 @dataclass
@@ -30,7 +42,7 @@ class Checkpoint:
     state: dict[str, Any]
     settings: dict[str, Any]
     data: dict[str, str]
-    """Fingerprint of the list of images of each domain."""
+    """Fingerprint of what is at each address: lists of images, files of weights."""
     classes: int
     """Number of classes C of the segmenter; 0 for a run that trains none."""
 
@@ -138,8 +150,11 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
         InputError: other settings or other data (both values are named), or see `load_checkpoint`.
     """
     checkpoint = load_checkpoint(path)
-    lines = changed_settings(settings, checkpoint.settings)
-    lines += differences(data, checkpoint.data, "fingerprint of ")
+    theirs = {name: checkpoint.data[name] for name in data if name in checkpoint.data}
+    ours = {name: data[name] for name in theirs}
+    same = {name for name in ours if ours[name] == theirs[name]}
+    lines = _changed_settings(settings, checkpoint.settings, same)
+    lines += differences(ours, theirs, "fingerprint of ")
     if lines:
         raise InputError(
             f"Expected the settings and data with which {path} was trained. Got:\n  "
@@ -154,24 +169,41 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
     state.load_state_dict(checkpoint.state)
 
 
-def changed_settings(settings: RunSettings, theirs: dict[str, Any]) -> list[str]:
-    """List `key: ours here, theirs there` for every differing setting that affects results."""
-    return differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
-
-
 def require_same_settings(settings: RunSettings, folder: RunFolder) -> None:
     """Check that a run that is already in a folder, if any, has these settings.
+
+    Addresses may be others: `resume` compares what is there.
 
     Raises:
         InputError: other settings; each is named with both values.
     """
     theirs = folder.settings()
-    if theirs is not None and (lines := changed_settings(settings, theirs)):
+    anywhere = set(ADDRESSES.values())
+    if theirs is not None and (lines := _changed_settings(settings, theirs, anywhere)):
         raise InputError(
             f"Expected the run in {folder.path} to have these settings. Got:\n  "
             + "\n  ".join(lines)
             + "\nChoose another --out, or remove that run."
         )
+
+
+def has_same_addresses(settings: RunSettings, folder: RunFolder) -> bool:
+    """Check whether the run in a folder has these settings, the addresses of its data too."""
+    theirs = folder.settings()
+    return theirs is not None and not _changed_settings(settings, theirs, set())
+
+
+def _changed_settings(settings: RunSettings, theirs: dict[str, Any], same: set[str]) -> list[str]:
+    """List `key: ours here, theirs there` for every differing setting that affects results.
+
+    Args:
+        settings: our settings.
+        theirs: settings of the other run.
+        same: names of fingerprints that agree, whose addresses may differ.
+    """
+    lines = differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
+    moved = {f"{key}: " for key, name in ADDRESSES.items() if name in same}
+    return [line for line in lines if not line.startswith(tuple(moved))]
 
 
 def require_same_network(start: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -208,10 +240,29 @@ def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
         Hexadecimal digits; "" for no image at all.
     """
     listed = [
-        (name, image.stat().st_size, [hashlib.sha256(f.read_bytes()).hexdigest() for f in labels])
+        (name, image.stat().st_size, [_digest(label) for label in labels])
         for name, image, labels in files
     ]
     return fingerprint(listed) if listed else ""
+
+
+def fingerprint_first_network(
+    start: str | None, which: CheckpointName, weights: str
+) -> dict[str, str]:
+    """Compute the SHA-256 of the file from which a run takes its first network, if it is a file.
+
+    Args:
+        start: run folder or checkpoint that the run starts from, if any.
+        which: checkpoint of that run folder.
+        weights: file of pretrained weights, or the name of some.
+
+    Returns:
+        Hexadecimal digits, named `start` or `weights`; empty for weights that have a name.
+    """
+    if start is not None:
+        return {"start": _digest(checkpoint_file(Path(start).expanduser(), which))}
+    file = Path(weights).expanduser()
+    return {"weights": _digest(file)} if file.is_file() else {}
 
 
 def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
@@ -241,6 +292,11 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in NOT_BINDING}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _network(settings: dict[str, Any]) -> str:

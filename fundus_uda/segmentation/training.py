@@ -22,7 +22,11 @@ from fundus_uda.data.transforms import (
     weak_strong_transforms,
 )
 from fundus_uda.engine import train as engine
-from fundus_uda.engine.checkpoint import fingerprint_files, require_same_network
+from fundus_uda.engine.checkpoint import (
+    fingerprint_files,
+    fingerprint_first_network,
+    require_same_network,
+)
 from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.selection import SelectionScore, selection_score
@@ -87,7 +91,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
         selection_images=partial(_eval_batches, targets, plain, settings, device)
         if targets
         else None,
-        data={"source": _fingerprint(source), "target": _fingerprint(target)},
+        data=_fingerprints(settings, source, target, test or []),
         test=test,
     )
 
@@ -187,8 +191,17 @@ def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
     return labelled, unlabelled, eval_transforms(*statistics)
 
 
-def _fingerprint(samples: list[Sample]) -> str:
-    return fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+def _fingerprints(
+    settings: FundusSettings, source: list[Sample], target: list[Sample], test: list[Sample]
+) -> dict[str, str]:
+    """Compute the fingerprints of the data of a run, and of the file of its first network."""
+    lists = {"source": source, "target": target, "test": test}
+    return fingerprint_first_network(
+        settings.start, settings.start_checkpoint, settings.network.weights
+    ) | {
+        name: fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+        for name, samples in lists.items()
+    }
 
 
 def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:

@@ -12,7 +12,7 @@ from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.errors import InputError
-from fundus_uda.masks.classes import BACKGROUND
+from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 from fundus_uda.output import note
@@ -31,6 +31,7 @@ class Inspection:
     disc_diameters: list[float] = field(default_factory=list)
     """Disc diameter over the shorter side of the image, of each mask."""
     vertical_cdrs: list[float] = field(default_factory=list)
+    """Vertical cup-to-disc ratio of each mask; empty if none has a cup."""
     clipped_pixels: int = 0
     """Cup pixels that lay outside the disc."""
     problems: list[str] = field(default_factory=list)
@@ -58,6 +59,9 @@ def inspect(uri: str, annotation: str | None = None) -> Inspection:
         except InputError as problem:
             found.problems.append(str(problem))
     found.problems += _masks_without_image(uri, samples)
+    if found.vertical_cdrs and not any(found.vertical_cdrs):
+        found.vertical_cdrs = []
+        found.problems.append(_no_cup(uri, len(found.disc_shares)))
     return found
 
 
@@ -121,6 +125,31 @@ def cropped_if_whole(samples: list[Sample], uri: str) -> list[Sample]:
         return samples
     note(f"{uri} shows whole photographs: they are cropped around the disc by their masks.")
     return [replace(sample, around_disc=True) for sample in samples]
+
+
+def require_cups(samples: list[Sample], uri: str) -> list[Sample]:
+    """Return samples to learn from unless all their masks are of the disc alone.
+
+    Raises:
+        InputError: discs without a single cup, or an unreadable mask.
+    """
+    discs = 0
+    for sample in samples:
+        mask, _ = read_mask(sample)
+        if (mask == CUP).any():
+            return samples
+        discs += bool((mask != BACKGROUND).any())
+    if discs:
+        raise InputError(_no_cup(uri, discs))
+    return samples
+
+
+def _no_cup(uri: str, discs: int) -> str:
+    return (
+        f"Expected a cup (2) in some mask of {uri}. Got: none in {discs} masks with a disc. Was "
+        f"the disc alone annotated? Then the set serves as a target or as test data of the disc, "
+        f"and not to learn from."
+    )
 
 
 def require_crops(samples: list[Sample], uri: str) -> list[Sample]:

@@ -15,7 +15,6 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask
 from fundus_uda.masks.rim import rim_measurements
 
-
 def measure(
     mask: Mask, spacing_mm: tuple[float, float] | None = None, laterality: str | None = None
 ) -> dict[str, float | bool | None]:
@@ -101,6 +100,25 @@ def refuge_vertical_cup_to_disc_ratio(mask: Mask) -> float:
     """
     disc = int((mask != BACKGROUND).sum(axis=0).max())
     return int((mask == CUP).sum(axis=0).max()) / disc if disc else math.nan
+
+
+def refuge_ratio_error(
+    predicted: NDArray[np.float64], reference: NDArray[np.float64]
+) -> float | None:
+    """Compute the mean absolute error of vertical ratios as the REFUGE challenge scores it.
+
+    A mask without a disc counts with a ratio of 0, so that discs that are not found are no gain.
+
+    Args:
+        predicted: (N,) `refuge_vertical_cup_to_disc_ratio` of the predictions.
+        reference: (N,) the same of the references.
+
+    Returns:
+        The error; None if no reference has a ratio.
+    """
+    if np.isnan(reference).all():
+        return None
+    return float(np.abs(np.nan_to_num(predicted) - np.nan_to_num(reference)).mean())
 
 
 def check_arguments(spacing_mm: tuple[float, float] | None, laterality: str | None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
-from fundus_uda.data.inspection import cropped_if_whole, require_crops
+from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
     eval_transforms,
@@ -72,7 +72,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     labelled, unlabelled = training_domains(settings.method, data.source, data.target)
     oracle = settings.method == "oracle"
     annotation = data.target_annotation if oracle else data.source_annotation
-    source = _labelled(labelled, annotation) if labelled else []
+    source = require_cups(_labelled(labelled, annotation), labelled) if labelled else []
     target = []
     if unlabelled is not None:
         target = require_crops(without_masks(load_samples(unlabelled)), unlabelled)

@@ -21,6 +21,10 @@ from fundus_uda.output import require_empty
 THREADS = min(12, max(4, os.cpu_count() or 4))
 """Number of threads, and so of photographs in memory at once."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
+UNSURE = (
+    "Expected the outline of a disc, round or the same in a mirror. Got: neither, though the "
+    "search found the place. Adapt the network to this camera with `fundus-uda adapt`."
+)
 FAILED = "Expected a photograph that can be measured. Got: one that led to"
 UNREADABLE = (
     "Expected a readable photograph, and a readable mask of its size. Got: others, which "

@@ -7,8 +7,13 @@ import pandas as pd
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
-from fundus_uda.masks.measurements import check_arguments, measure
+from fundus_uda.masks.measurements import DISC_MM, check_arguments, measure, plausible_spacing
 from fundus_uda.masks.nifti import read_mask_nifti
+
+IMPLAUSIBLE = (
+    f"Expected a spacing by which the disc is {DISC_MM[0]} to {DISC_MM[1]} mm high and wide. Got: "
+    "another, so that millimetres are left blank."
+)
 
 
 def measure_files(
@@ -29,7 +34,8 @@ def measure_files(
     Returns:
         Columns image, status, reason, and the keys of `measurements.measure`. `image` is the name
         of the file without its suffix. `status` is "ok", or "unreadable" for an unreadable mask,
-        whose row has the reason and blanks.
+        whose row has the reason and blanks. A spacing that cannot be true is a reason, too, and
+        leaves millimetres blank.
 
     Raises:
         InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
@@ -56,7 +62,11 @@ def measure_files(
             else:
                 stated = None
                 mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
-            row |= measure(mask, spacing_mm or stated, laterality)
+            given = spacing_mm or stated
+            spacing = plausible_spacing(mask, given)
+            if spacing != given:
+                row["reason"] = IMPLAUSIBLE
+            row |= measure(mask, spacing, laterality)
         except InputError as error:
             # The folder is left out, since it may name a patient.
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}

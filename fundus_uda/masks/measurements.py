@@ -15,6 +15,10 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask
 from fundus_uda.masks.rim import rim_measurements
 
+DISC_MM = (0.8, 3.5)
+"""Least and largest height and width of a human disc, in millimetres."""
+
+
 def measure(
     mask: Mask, spacing_mm: tuple[float, float] | None = None, laterality: str | None = None
 ) -> dict[str, float | bool | None]:
@@ -119,6 +123,24 @@ def refuge_ratio_error(
     if np.isnan(reference).all():
         return None
     return float(np.abs(np.nan_to_num(predicted) - np.nan_to_num(reference)).mean())
+
+
+def plausible_spacing(
+    mask: Mask, spacing_mm: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return a spacing by which the disc has a size that human discs have (`DISC_MM`), else None.
+
+    Files state the spacing of another plane, micrometres, or the default 1 of a converter.
+
+    Args:
+        mask: (H, W) of classes 0 background, 1 rim, 2 cup; without a disc, any spacing is returned.
+        spacing_mm: spacing of rows and of columns, in millimetres; None if unknown.
+    """
+    disc = mask != BACKGROUND
+    if spacing_mm is None or not disc.any():
+        return spacing_mm
+    sizes = _rows_between(disc) * spacing_mm[0], _rows_between(disc.T) * spacing_mm[1]
+    return spacing_mm if all(DISC_MM[0] <= size <= DISC_MM[1] for size in sizes) else None
 
 
 def check_arguments(spacing_mm: tuple[float, float] | None, laterality: str | None) -> None:

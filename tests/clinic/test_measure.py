@@ -61,6 +61,19 @@ def test_nifti_measures_as_the_image_that_it_was_written_from(tmp_path, spacing)
     assert second["reason"].startswith("Expected a NIfTI mask at broken.nii. Got: ")
 
 
+@pytest.mark.parametrize("stated", ["argument", "file"])
+def test_a_spacing_that_cannot_be_true_is_said_and_not_used(tmp_path, stated):
+    spacing = (1.0, 1.0)  # a converter's default
+    write_mask_nifti(ellipses(disc=(80, 60), cup=(40, 15)), tmp_path / "a.nii.gz", spacing)
+    given = spacing if stated == "argument" else None
+    (row,) = measure_files([tmp_path], given, "R").to_dict("records")
+    assert row["status"] == "ok"
+    assert row["reason"].startswith("Expected a spacing by which the disc is 0.8 to 3.5 mm high")
+    assert np.isnan(row["disc_height_mm"])
+    assert np.isnan(row["ddls_stage"])
+    assert row["vertical_cdr"] == pytest.approx(0.5)
+
+
 def test_a_mask_that_is_there_as_both_is_measured_once(masks):
     write_mask_nifti(ellipses(disc=(80, 60)), masks / "classes.nii.gz")
     assert measure_files([masks])["image"].tolist() == ["classes", "refuge"]

@@ -133,6 +133,7 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
         row("Photographs with disc and cup measured", lambda one: share(one, "ok", "flagged")),
         row("Flagged", lambda one: share(one, "flagged")),
         row("Without a disc, or unreadable", lambda one: share(one, "no_disc", "unreadable")),
+        row("Network unsure of the disc that was found", lambda one: share(one, "network_unsure")),
         row("Estimated Dice (no masks needed)", lambda one: _number(one["set"]["estimated_dice"])),
         row("Agreement under flips, cup", lambda one: _number(one["set"]["flip_dice_cup"])),
         row("Agreement under flips, disc", lambda one: _number(one["set"]["flip_dice_disc"])),
@@ -228,7 +229,7 @@ def _card(
     with Image.open(file) as opened:
         width, height = opened.size
     card |= {"picture": _data_url(file, "jpeg"), "width": width, "height": height}
-    if row["status"] == "no_disc":  # the picture is the whole photograph
+    if row["status"] not in ("ok", "flagged"):  # the picture is the whole photograph
         return card
     masks = {"": now.mask(image)}
     if then:

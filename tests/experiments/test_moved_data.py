@@ -15,7 +15,7 @@ from fundus_uda.experiments.tables import Row
 CPU = torch.device("cpu")
 ROWS = {
     "source": Row("Source only", "cpu/demo", overrides=("method=source",)),
-    "teacher": Row("Mean teacher", "cpu/demo", start="source", overrides=("method=mean_teacher",)),
+    "asc": Row("ASC", "cpu/demo", start="source", overrides=("method=asc", "start=source")),
 }
 TINY = replace(FUNDUS, tables=lambda _: {"tiny": ROWS})
 

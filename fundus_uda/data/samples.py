@@ -4,9 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
+
 from fundus_uda.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+MAX_MEGAPIXELS = 178
+"""Largest size of an image that Pillow reads; beyond it, a file may be made to fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,13 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
         for path in paths
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
+
+
+def refusal(error: Exception) -> str:
+    """Say in a few words why a library refused an image."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than the {MAX_MEGAPIXELS} megapixels that are read"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def first_duplicates(named: Iterable[tuple[str, Path]]) -> tuple[Path, Path] | None:

@@ -1,6 +1,7 @@
 """Output that every command shares: folders that must be empty, progress on the terminal."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,6 +35,25 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def passed_over(
+    folder: Path, taken: Iterable[Path], suffixes: Sequence[str], more: str = ""
+) -> str:
+    """Say how many files directly in a folder were not taken; "" for none.
+
+    No name is said, since it may be a patient's. Hidden files do not count.
+
+    Args:
+        folder: folder that a user gave.
+        taken: files of the folder that are read.
+        suffixes: suffixes of the files that are read.
+        more: what else is read, in words.
+    """
+    files = {path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
+    count = len(files.difference(taken))
+    number = "1 file" if count == 1 else f"{count} files"
+    return f"Passed over {number}; {', '.join(suffixes)}{more} are read." if count else ""
 
 
 def note(text: str) -> None:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import Sample, first_duplicates, images_in
+from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
 from fundus_uda.masks.measurements import DISC_MM, check_arguments, measure, plausible_spacing
 from fundus_uda.masks.nifti import read_mask_nifti
+from fundus_uda.output import note, passed_over
 
 IMPLAUSIBLE = (
     f"Expected a spacing by which the disc is {DISC_MM[0]} to {DISC_MM[1]} mm high and wide. Got: "
@@ -71,14 +73,18 @@ def measure_files(
             # The folder is left out, since it may name a patient.
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    measures = measure(np.zeros((1, 1), np.uint8))
+    return pd.DataFrame(rows, columns=["image", "status", "reason", *measures])
 
 
 def _masks_in(folder: Path) -> list[Path]:
     """List the masks of a folder. `predict` writes each as image and NIfTI; the image counts."""
     images = images_in(folder)
+    others = [file for file in folder.iterdir() if _is_nifti(file)]
+    if said := passed_over(folder, images + others, (*IMAGE_SUFFIXES, ".nii", ".nii.gz")):
+        note(said)
     names = {_name_of(file) for file in images}
-    nifti = [file for file in folder.iterdir() if _is_nifti(file) and _name_of(file) not in names]
+    nifti = [file for file in others if _name_of(file) not in names]
     return images + sorted(nifti)
 
 

@@ -1,5 +1,6 @@
 import shutil
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +73,14 @@ def test_a_spacing_that_cannot_be_true_is_said_and_not_used(tmp_path, stated):
     assert np.isnan(row["disc_height_mm"])
     assert np.isnan(row["ddls_stage"])
     assert row["vertical_cdr"] == pytest.approx(0.5)
+
+
+def test_a_volume_without_voxels_is_a_row_and_the_table_has_all_columns(tmp_path):
+    empty = nibabel.Nifti1Image(np.zeros((0, 4, 1), np.uint8), np.eye(4))
+    nibabel.save(empty, tmp_path / "a.nii.gz")
+    table = measure_files([tmp_path])
+    assert table["status"].tolist() == ["unreadable"]
+    assert table.columns.tolist()[3:] == list(measure(np.zeros((1, 1), np.uint8)))
 
 
 def test_a_mask_that_is_there_as_both_is_measured_once(masks):

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_empty
+from fundus_uda.output import note, passed_over, require_empty
 from roadscene.classes import CLASSES, class_table, palette
-from roadscene.data import Frame, images_in
+from roadscene.data import IMAGE_SUFFIXES, Frame, images_in
 from roadscene.images import read_frame
 from roadscene.model import Model
 
@@ -120,6 +120,8 @@ def _collect(paths: list[Path]) -> list[Frame]:
     frames: dict[str, Frame] = {}
     for path in paths:
         files = images_in(path) if path.is_dir() else [path]
+        if path.is_dir() and (said := passed_over(path, files, IMAGE_SUFFIXES)):
+            note(said)
         for file in files:
             if not file.is_file():
                 raise InputError(f"Expected an image or a folder of images. Got: {file}.")

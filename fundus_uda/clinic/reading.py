@@ -19,10 +19,16 @@ from PIL import Image, UnidentifiedImageError
 from fundus_uda.clinic.decoding import DecoderDiedError, frames_of, photograph_of
 from fundus_uda.clinic.dicom_pixels import MAX_FRAMES, is_dicom
 from fundus_uda.data.field import on_black
-from fundus_uda.data.samples import IMAGE_SUFFIXES, MAX_MEGAPIXELS, first_duplicates
+from fundus_uda.data.samples import (
+    IMAGE_SUFFIXES,
+    MAX_MEGAPIXELS,
+    first_duplicates,
+    may_name_a_file,
+)
 from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.output import note, passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
@@ -60,10 +66,12 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
     """List the photographs of image files, DICOM files, folders and CSV files.
 
     A folder stands for the files directly in it that are not hidden: those with an image suffix,
-    `.dcm` or `.dicom`, and DICOM files of any other name, such as a UID. A CSV has the columns `id`
-    and `path`, with paths relative to the CSV; missing files fail when they are read. Without a
-    CSV, the id is the file name without a known suffix, with %XX for characters that cannot be
-    printed. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
+    `.dcm` or `.dicom`, and DICOM files of any other name, such as a UID. A line on the terminal
+    says how many others there are. A file that is given by its name may have any suffix. A CSV has
+    the columns `id` and `path`, with paths relative to the CSV; missing files fail when they are
+    read. Without a CSV, the id is the file name without a known suffix, with %XX for characters
+    that cannot be printed. Each frame of a DICOM file with several is a photograph,
+    `<id>-frame<n>` from 1.
 
     Args:
         paths: image files, DICOM files, folders and CSV files; the list keeps their order.
@@ -75,13 +83,14 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
             for two photographs.
     """
     files: list[PhotographFile] = []
+    told = ""
     for path in paths:
         if path.is_dir():
-            files += [
-                PhotographFile(_id_of(file), file)
-                for file in sorted(path.iterdir())
-                if _is_image(file)
-            ]
+            taken = [file for file in sorted(path.iterdir()) if _is_image(file)]
+            files += [PhotographFile(_id_of(file), file) for file in taken]
+            if said := passed_over(path, taken, IMAGE_SUFFIXES, " and DICOM files"):
+                told = f" {said}"
+                note(said)
         elif not path.is_file():
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
         elif path.suffix.lower() == ".csv":
@@ -89,7 +98,7 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
         else:
             files.append(PhotographFile(_id_of(path), path))
     if not files:
-        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
+        raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.{told}")
     named = (source for file in files for source in _frames(file))
     sources = [
         replace(source, id=_hashed(source.id, key) if key else _printable(source.id))
@@ -226,7 +235,7 @@ def _listed(path: Path) -> list[PhotographFile]:
     sources = []
     for line, id_, file_name in rows:
         # the id is not quoted, since it may name a patient
-        if not id_ or id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
+        if not may_name_a_file(id_ or ""):
             raise InputError(
                 f"Expected ids in {path} that can be file names. Got: another in line {line}. "
                 "Use letters, digits, - and _."

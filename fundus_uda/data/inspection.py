@@ -9,7 +9,7 @@ import numpy as np
 from fundus_uda.data.datasets import list_samples
 from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import Sample, images_in
+from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP
@@ -58,25 +58,44 @@ def inspect(uri: str, annotation: str | None = None) -> Inspection:
             _inspect_one(sample, found)
         except InputError as problem:
             found.problems.append(str(problem))
-    found.problems += _masks_without_image(uri, samples)
+    found.problems += _faults_of_folders(uri, samples)
     if found.vertical_cdrs and not any(found.vertical_cdrs):
         found.vertical_cdrs = []
         found.problems.append(_no_cup(uri, len(found.disc_shares)))
     return found
 
 
-def _masks_without_image(uri: str, samples: list[Sample]) -> list[str]:
-    """Report the masks of a `folder:` data URI for which no image has the same stem."""
+def _faults_of_folders(uri: str, samples: list[Sample]) -> list[str]:
+    """Report what a `folder:` data URI holds and nobody reads, such as masks without an image."""
     kind, _, path = uri.partition(":")
-    masks = Path(path.removesuffix("#all")) / "masks"
-    if kind != "folder" or not masks.is_dir():
+    root = Path(path.removesuffix("#all")).expanduser()
+    images, masks = root / "images", root / "masks"
+    if kind != "folder" or not images.is_dir():
         return []
     used = {mask for sample in samples for mask in sample.masks}
-    return [
+    without_image = [
         f"Expected an image for each mask, with its stem. Got: none for {mask}. Rename or remove "
         f"the mask."
-        for mask in images_in(masks)
+        for mask in (images_in(masks) if masks.is_dir() else [])
         if mask not in used
+    ]
+    return [*_not_read(images), *_not_read(masks), *without_image]
+
+
+def _not_read(folder: Path) -> list[str]:
+    """Report files and folders in a folder of a `folder:` data URI that are not read."""
+    if not folder.is_dir():
+        return []
+    read = set(images_in(folder))
+    others = sorted(
+        path.name for path in folder.iterdir() if path not in read and not path.name.startswith(".")
+    )
+    if not others:
+        return []
+    named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+    return [
+        f"Expected files {', '.join(IMAGE_SUFFIXES)} alone, and no folders, in {folder}. Got: "
+        f"{len(others)} that are not read: {named}. Convert or move them."
     ]
 
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fundus_uda.data.samples import Found, Sample
+from fundus_uda.data.samples import Found, Sample, may_name_a_file
 from fundus_uda.errors import InputError
 
-COLUMNS = ("image", "mask", "split")
+COLUMNS = ("image", "mask", "split", "id")
 """Columns of a CSV; only the first is required."""
 
 SPLITS = ("train", "validation", "test")
@@ -23,7 +23,8 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
     """Read the samples of one split, and the faults of its rows.
 
     Paths are relative to the file. A datalist has lists of {"image": ..., "label": ...} under
-    the names of splits: train or training, val or validation, test or testing.
+    the names of splits: train or training, val or validation, test or testing. A photograph is
+    named by its `id` or, without one, by its file.
 
     Raises:
         InputError: the file is of neither kind, or has other columns.
@@ -46,6 +47,11 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
                 f"Expected train, validation or test as the split of {row['image']} in {path}. "
                 f"Got: a split {row['split']!r}. Name one of these."
             )
+        elif named == split and row["id"] and not may_name_a_file(row["id"]):
+            found.append(
+                f"Expected an id that can be a file name for {row['image']} in {path}. Got: "
+                f"{row['id']!r}. Use letters, digits, - and _."
+            )
         elif named == split and not image.is_file():
             found.append(
                 f"Expected the image {image}, which {path} lists. Got: no such file. Paths are "
@@ -53,13 +59,18 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
             )
         elif named == split:
             masks = (path.parent / row["mask"],) if row["mask"] else ()
-            found.append(Sample(image.stem, image, masks, "labels"))
+            found.append(Sample(row["id"].strip() or image.stem, image, masks, "labels"))
     return found
 
 
 def _rows_of_datalist(path: Path) -> list[dict[str, str]]:
     return [
-        {"image": str(entry["image"]), "mask": str(entry.get("label") or ""), "split": key}
+        {
+            "image": str(entry["image"]),
+            "mask": str(entry.get("label") or ""),
+            "split": key,
+            "id": str(entry.get("id") or ""),
+        }
         for key, entries in json.loads(path.read_text(encoding="utf-8-sig")).items()
         if key.lower() in _SPLIT_NAMES  # a datalist may hold more than its splits
         for entry in entries
@@ -73,7 +84,7 @@ def _rows_of_csv(path: Path) -> list[dict[str, str]]:
         unknown = [column for column in columns if column not in COLUMNS]
         if unknown or COLUMNS[0] not in columns:
             raise InputError(
-                f"Expected the columns image and, if there are any, mask and split in {path}, "
+                f"Expected the columns image and, if there are any, mask, split and id in {path}, "
                 f"separated by commas. Got: {', '.join(columns) or 'none'}. {_mend(columns)}"
             )
         return [{column: row.get(column) or "" for column in COLUMNS} for row in reader]

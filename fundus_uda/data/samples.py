@@ -80,6 +80,11 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
     )
 
 
+def may_name_a_file(id_: str) -> bool:
+    """Check whether results can be named after an id, on any operating system."""
+    return id_.strip() not in ("", ".", "..") and not set(id_) & set('/\\:*?"<>|\0')
+
+
 def refusal(error: Exception) -> str:
     """Say in a few words why a library refused an image."""
     if isinstance(error, Image.DecompressionBombError):

@@ -17,6 +17,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGEx
 from fundus_uda.clinic import decoding
 from fundus_uda.clinic.dicom_pixels import read_dicom
 from fundus_uda.clinic.reading import LoadedPhotograph, PhotographFile, list_photographs, read
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.samples import Sample
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
 
@@ -338,6 +341,47 @@ def test_folders_take_images_and_dicom_with_or_without_suffix_and_nothing_below(
     (tmp_path / "below").mkdir()
     write_dicom(tmp_path / "below" / "d.dcm", eye())
     assert [source.id for source in list_photographs([tmp_path])] == ["IM0001", "b", "c"]
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path, capfd):
+    for name in ("a.jpg", "b.jfif", "c.webp", "Mustermann.ppm"):
+        Image.fromarray(eye()).save(tmp_path / name, "JPEG" if name == "b.jfif" else None)
+    assert [source.id for source in list_photographs([tmp_path])] == ["a"]
+    said = capfd.readouterr().err
+    assert said.startswith("Passed over 3 files; .png, .jpg, ")
+    assert said.endswith(" and DICOM files are read.\n")
+    assert "Mustermann" not in said
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(InputError, match=r"Got: none. Passed over 3 files; .png, .*are read"):
+        list_photographs([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["b.jfif", "c.webp", "d.ppm", "e.dcm", "no_suffix"])
+def test_a_file_given_by_name_is_what_its_content_says(tmp_path, name):
+    kinds = {".jfif": "JPEG", ".dcm": "PNG", "": "PNG"}
+    pixels = smooth_eye()
+    path = tmp_path / name
+    Image.fromarray(pixels).save(path, kinds.get(path.suffix))
+    found = read_one(path)
+    assert found.status == "ok", found.reason
+    assert np.abs(found.pixels.astype(int) - pixels).mean() < 6
+    write_dicom(tmp_path / "photograph.png", eye())
+    assert np.array_equal(read_one(tmp_path / "photograph.png").pixels, eye())
+
+
+def test_what_is_too_large_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.fromarray(eye()).save(tmp_path / "a.png")
+    reason = "Expected at most 178 megapixels. Got: more. Make the image smaller."
+    assert read_one(tmp_path / "a.png").reason == reason
+    sample = Sample("a", tmp_path / "a.png", (tmp_path / "a.png",), "labels")
+    for reads in (read_sample, read_mask):
+        with pytest.raises(InputError, match="Got: more than the 178 megapixels that are read"):
+            reads(sample)
+    monkeypatch.undo()
+    assert round(2 * Image.MAX_IMAGE_PIXELS / 1e6) == 179
+    Image.new("RGB", (2000, 20)).save(tmp_path / "strip.png")
+    assert read_one(tmp_path / "strip.png").reason.endswith("sides at most 64 to 1. Got: 2000x20.")
 
 
 def test_a_csv_gives_ids_to_paths(tmp_path):

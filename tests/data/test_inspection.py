@@ -21,6 +21,23 @@ def test_a_sound_folder(cameras):
     assert all(0 < ratio < 1 for ratio in found.vertical_cdrs)
 
 
+@pytest.mark.parametrize("names", [("od", "oc"), ("a0000.gif",)])
+def test_masks_that_are_not_read_are_a_problem(tmp_path, names):
+    write_camera(tmp_path, "a", count=1, size=64, first_seed=0)
+    masks = tmp_path / "masks"
+    mask = Image.open(masks / "a0000.png")
+    mask.load()
+    (masks / "a0000.png").unlink()
+    for name in names:
+        file = masks / name if "." in name else masks / name / "a0000.png"
+        file.parent.mkdir(exist_ok=True)
+        mask.save(file)
+    Image.new("RGB", (64, 64)).save(tmp_path / "images" / "b.webp")
+    images, of_masks = inspect(f"folder:{tmp_path}").problems
+    assert images.endswith("images. Got: 1 that are not read: b.webp. Convert or move them.")
+    assert f"{masks}. Got: {len(names)} that are not read: {', '.join(sorted(names))}." in of_masks
+
+
 def test_masks_of_the_disc_alone_are_a_problem_and_no_source(cameras, tmp_path):
     shutil.copytree(cameras / "a", tmp_path / "a")
     for file in (tmp_path / "a" / "masks").iterdir():

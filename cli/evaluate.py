@@ -27,9 +27,14 @@ def fundus(
     where = pick_device(device)
     summary = evaluate_model(model, uri, annotation, out, where, checkpoint, overwrite)
     typer.echo(as_markdown(compare([out])))
-    for name, how in (("vertical_cdr_error", "extent"), ("vertical_cdr_refuge_error", "REFUGE")):
-        if (error := summary[name]) is not None:
-            typer.echo(f"Mean absolute error of the vertical ratio, by {how}: {error:.3f}")
+    measured, refuge = summary["vertical_cdr_images"], summary["vertical_cdr_refuge_error"]
+    if measured:
+        typer.echo(
+            f"Mean absolute error of the vertical ratio: {summary['vertical_cdr_error']:.3f} on "
+            f"the {measured} of {summary['dice_disc']['n']} images with a ratio"
+        )
+    if refuge is not None:
+        typer.echo(f"The same as REFUGE counts, with 0 where no disc is found: {refuge:.3f}")
     typer.echo(f"Wrote {out / 'dice.csv'} and {out / 'summary.json'}.")
 
 

@@ -26,7 +26,8 @@ def fundus(uri: DataUri, annotation: Annotation = None) -> None:
         typer.echo(f"disc area, share of the image: {_spread(found.disc_shares)}")
         if are_whole_photographs(found.disc_diameters):
             typer.echo("  Whole photographs: cut them with `fundus-uda crop` before training.")
-        typer.echo(f"vertical cup-to-disc ratio: {_spread(found.vertical_cdrs)}")
+        ratios = _spread(found.vertical_cdrs) if found.vertical_cdrs else "no mask has a cup"
+        typer.echo(f"vertical cup-to-disc ratio: {ratios}")
         typer.echo(f"cup pixels outside the disc, clipped: {found.clipped_pixels}")
     _end(found.problems)
 
@@ -45,7 +46,7 @@ def roadscene(uri: DataUri) -> None:
         typer.echo(f"  {size} pixels: {count}")
     for name, share in found.class_shares.items():
         typer.echo(f"  {name}: {100 * share:.2f} % of the labelled pixels")
-    if found.labelled:
+    if found.ignored_share is not None:
         typer.echo(f"  no class: {100 * found.ignored_share:.2f} % of all pixels")
     _end(found.problems)
 

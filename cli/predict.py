@@ -32,8 +32,8 @@ def fundus(
 ) -> None:
     """Write masks, overlays, measurements and a report that flags what to distrust.
 
-    A photograph that cannot be read, or that shows no disc, gets a row with the reason, and the
-    command ends with exit code 3.
+    A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
+    gets a row with the reason, and the command ends with exit code 3.
     """
     from fundus_uda.clinic.predict import predict
     from fundus_uda.clinic.reading import read_key

@@ -11,7 +11,7 @@ from fundus_uda.experiments.tables import Application
 from fundus_uda.masks.dice import DICE
 from fundus_uda.paper_tables import tables
 from fundus_uda.recipe.adapt import reason_to_reject, scored
-from fundus_uda.segmentation.comparison import as_markdown, compare
+from fundus_uda.segmentation.comparison import as_markdown, compare, mean_scores
 from fundus_uda.segmentation.figures import draw_results
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import read_settings
@@ -25,10 +25,6 @@ def _in_profile(experiment: str, profile: Profile) -> str:
 
 def _translated_uri(_: str, out: Path) -> str:
     return f"folder:{out}"
-
-
-def _dice(summary: dict[str, Any]) -> dict[str, float]:
-    return {key: summary[key]["mean"] for key in DICE}
 
 
 def _select_without_labels(
@@ -63,6 +59,6 @@ FUNDUS = Application(
     tables=tables,
     select_without_labels=_select_without_labels,
     scores=dict(zip(DICE, ("Dice cup", "Dice disc", "Mean Dice"), strict=True)),
-    scores_of=_dice,
+    scores_of=mean_scores,
     form="{:.3f}",
 )

@@ -1,6 +1,9 @@
 """DeepLabv3+ and where its pretrained encoder comes from."""
 
+from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
@@ -141,7 +144,9 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
     Args:
         encoder: encoder to fill. The file must have each of its tensors, except batch-norm's
             counters, which old files lack.
-        path: file of named tensors, perhaps with prefixes up to `encoder.`.
+        path: file of named tensors, perhaps inside other mappings (`model`, `state_dict`) and with
+            other prefixes (`module.`, `encoder.`), and beside a head. Of several such sets of
+            tensors, the first in the file is taken.
         by_order: match tensors by order and shape, for a file of another implementation that is
             known to have the same tensors; a classification head at its end is left out.
 
@@ -149,7 +154,8 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
         InputError: no such file, not weights, or weights of another network.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):  # options beside the tensors
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(
             f"Expected encoder weights at {path}. Got: no such file. Known names are "
@@ -161,23 +167,52 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
             f"Expected encoder weights at {path}. Got: another kind of file, or a damaged one "
             f"({type(error).__name__}). Save the encoder's state_dict there."
         ) from None
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+    weights = named_tensors(contents)
+    if not weights:
         raise InputError(f"Expected named tensors in {path}. Got: another kind of file.")
     wanted = encoder.state_dict()
-    if by_order:
-        found = list(weights.values())[: len(wanted)]
-    else:
-        counters = {name: t for name, t in wanted.items() if name.endswith("num_batches_tracked")}
-        by_name = {name.split("encoder.", 1)[-1]: tensor for name, tensor in weights.items()}
-        found = [(counters | by_name)[name] for name in wanted if name in counters | by_name]
-    shapes = [tuple(tensor.shape) for tensor in wanted.values()]
-    if [tuple(tensor.shape) for tensor in found] != shapes:
+    in_order = dict(zip(wanted, weights.values(), strict=False))
+    found = in_order if by_order else _by_name(wanted, weights)
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    if other := [name for name in wanted if shapes.get(name) != wanted[name].shape]:
         raise InputError(
             f"Expected the {len(wanted)} tensors of this encoder in {path}. "
-            f"Got: {len(weights)} tensors of another network."
+            f"Got: {len(weights)} tensors of another network: none is {other[0]} of shape "
+            f"{tuple(wanted[other[0]].shape)}; the first is {next(iter(weights))}."
         )
-    encoder.load_state_dict(dict(zip(wanted, found, strict=True)))
+    encoder.load_state_dict(found)
+
+
+def named_tensors(contents: Any, prefix: str = "") -> dict[str, Tensor]:
+    """List all tensors in nested mappings, as a file may wrap them, by names with dots between."""
+    found: dict[str, Tensor] = {}
+    for key, value in contents.items() if isinstance(contents, Mapping) else ():
+        if isinstance(value, Tensor):
+            found[f"{prefix}{key}"] = value
+        else:
+            found |= named_tensors(value, f"{prefix}{key}.")
+    return found
+
+
+def _by_name(wanted: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Match an encoder's tensors to those of a file, whatever prefix all of either share.
+
+    timm joins the names of some modules by underscores if it cuts off the head.
+    """
+    ours = {name: name.removeprefix("model.").replace(".", "_") for name in wanted}
+    theirs: dict[str, Tensor] = {}
+    for name, tensor in weights.items():
+        theirs.setdefault(name.replace(".", "_"), tensor)
+    counters = {name: t for name, t in wanted.items() if name.endswith("num_batches_tracked")}
+    first = next(iter(ours.values()))
+    prefixes = [name.removesuffix(first) for name in theirs if name.endswith(first)]
+    matches = (
+        counters
+        | {name: theirs[prefix + ours[name]] for name in wanted if prefix + ours[name] in theirs}
+        for prefix in prefixes
+    )
+    best: dict[str, Tensor] = max(matches, key=len, default={})
+    return best
 
 
 def _downloaded(encoder: str) -> dict[str, Tensor]:

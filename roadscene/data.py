@@ -17,6 +17,8 @@ from fundus_uda.errors import InputError
 from fundus_uda.output import require_whole
 from roadscene.classes import train_ids
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
+ANY_IMAGE = f"{{{','.join(IMAGE_SUFFIXES)}}}"
 CITIES = ("Rio", "Rome", "Taipei", "Tokyo")
 
 
@@ -37,6 +39,8 @@ class Layout:
 
     find: Callable[[Path, str], list[Frame]]
     splits: tuple[str, ...]
+    images: str
+    """Pattern of the image files below the root; SPLIT stands for the name of a split."""
 
 
 def load_frames(uri: str) -> list[Frame]:
@@ -62,7 +66,8 @@ def load_frames(uri: str) -> list[Frame]:
     if not frames:
         found = ", ".join(sorted(path.name for path in root.iterdir())[:12])
         raise InputError(
-            f"Expected {kind} images at {uri}. Got: none. In {root}: {found or 'nothing'}."
+            f"Expected {kind} images at {uri}, of the pattern {layout.images}. Got: none. "
+            f"In {root}: {found or 'nothing'}."
         )
     return sorted(frames, key=lambda frame: frame.id)
 
@@ -156,13 +161,12 @@ def read_ids(frame: Frame) -> NDArray[np.int64]:
 
 def images_in(folder: Path) -> list[Path]:
     """List the image files directly in a folder, sorted; none if there is no such folder."""
-    suffixes = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
     if not folder.is_dir():
         return []
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
 
 
@@ -272,8 +276,10 @@ def _require_city(root: Path) -> None:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "gta5": Layout(_gta5, ("all",)),
-    "synthia": Layout(_synthia, ("all",)),
-    "cityscapes": Layout(_cityscapes, ("train", "val", "test")),
-    "cross-city": Layout(_cross_city, ("train", "test")),
+    "gta5": Layout(_gta5, ("all",), f"images/*{ANY_IMAGE}"),
+    "synthia": Layout(_synthia, ("all",), f"RGB/*{ANY_IMAGE}"),
+    "cityscapes": Layout(
+        _cityscapes, ("train", "val", "test"), "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png"
+    ),
+    "cross-city": Layout(_cross_city, ("train", "test"), f"Images/SPLIT/*{ANY_IMAGE}"),
 }

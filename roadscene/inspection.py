@@ -24,8 +24,8 @@ class Inspection:
     """Number of images by "WIDTHxHEIGHT"."""
     class_shares: dict[str, float] = field(default_factory=dict)
     """Share of the labelled pixels for each of the 19 classes that occurs."""
-    ignored_share: float = 0.0
-    """Share of all pixels of the labels that have no class."""
+    ignored_share: float | None = None
+    """Share of all pixels of the labels that have no class; None without a label."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -60,5 +60,12 @@ def inspect(uri: str) -> Inspection:
     if classes.any():
         shares = dict(zip((c.name for c in CLASSES), classes / classes.sum(), strict=True))
         found.class_shares = {name: float(share) for name, share in shares.items() if share}
+    elif found.labelled:
+        found.problems.append(
+            f"Expected pixels of a class in the labels at {uri}. Got: none in {found.labelled}, as "
+            f"in a test split whose labels are not public. Take another split, or use this one as "
+            f"a target only."
+        )
+    if found.labelled:
         found.ignored_share = float(pixels[IGNORE] / pixels.sum())
     return found

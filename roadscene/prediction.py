@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.errors import InputError
 from fundus_uda.output import Unfinished, note_passed_over, progress
 from roadscene.classes import CLASSES, class_table, palette

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fundus_uda.engine import train as engine
 from fundus_uda.engine.batches import SampleKey
-from fundus_uda.engine.checkpoint import fingerprint_files, require_same_network
+from fundus_uda.engine.checkpoint import require_same_network
+from fundus_uda.engine.fingerprint import fingerprint_files, fingerprint_first_network
 from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.state import TrainState, build_state, memory_format
@@ -95,7 +96,7 @@ def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[lis
         source=sources,
         target=targets,
         selection_images=partial(_batches, targets, settings, device) if targets else None,
-        data={"source": _fingerprint(source), "target": _fingerprint(target)},
+        data=_fingerprints(settings, source, target, test or []),
         test=test,
         report=str(report or ""),
     )
@@ -179,10 +180,19 @@ def _shape(settings: RoadSettings) -> dict[str, Any]:
     return {"network": network, "data": {"classes": settings.data.classes}}
 
 
-def _fingerprint(frames: list[Frame]) -> str:
-    return fingerprint_files(
-        (frame.id, frame.image, [frame.label] if frame.label else []) for frame in frames
-    )
+def _fingerprints(
+    settings: RoadSettings, source: list[Frame], target: list[Frame], test: list[Frame]
+) -> dict[str, str]:
+    """Compute the fingerprints of the data of a run, and of the file of its first network."""
+    lists = {"source": source, "target": target, "test": test}
+    return fingerprint_first_network(
+        settings.start, settings.start_checkpoint, settings.network.weights
+    ) | {
+        name: fingerprint_files(
+            (frame.id, frame.image, [frame.label] if frame.label else []) for frame in frames
+        )
+        for name, frames in lists.items()
+    }
 
 
 def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ its shape alone.
 
 import codecs
 import re
+from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ import torch
 from torch import Tensor
 
 from fundus_uda.errors import InputError
+from fundus_uda.networks import named_tensors
 from roadscene.deeplab_v2 import RATES, DeepLabV2
 
 ROOTS = re.compile(r"(?:^|.*?\.)((?:conv1|bn1|layer[1-6]|features|classifier|fc)\..*)")
 """Key from its first part that names a module of the network; parts before it are wrappers."""
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
-_NUMPY_SCALARS: list[Any] = [  # MaxSquare keeps its score beside the tensors
+_BESIDE_TENSORS: list[Any] = [  # MaxSquare keeps its score there; others keep their options
+    Namespace,
     (_SCALAR, "numpy.core.multiarray.scalar"),  # its name in numpy 1
     _SCALAR,
     np.dtype,
@@ -120,7 +123,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InputError: no such file, or a file without named tensors.
     """
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+        with torch.serialization.safe_globals(_BESIDE_TENSORS):
             contents: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"Expected weights at {path}. Got: no such file.") from None
@@ -132,12 +135,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     if isinstance(contents, dict) and isinstance(contents.get("state"), dict):
         contents = contents["state"].get("segmenter")  # a run of this program
-    elif isinstance(contents, dict) and isinstance(contents.get("state_dict"), dict):
-        contents = contents["state_dict"]
-    if not isinstance(contents, dict) or not contents:
+    named = named_tensors(contents)
+    if not named:
         raise InputError(f"Expected named tensors in {path}. Got: another kind of file.")
-    named = {key: value for key, value in contents.items() if isinstance(value, Tensor)}
-    return {_without_wrappers(key): value for key, value in named.items()}
+    tensors: dict[str, Tensor] = {}
+    for key, value in named.items():  # of several networks, the first in the file
+        tensors.setdefault(_without_wrappers(key), value)
+    return tensors
 
 
 def _without_wrappers(key: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 import typer
 from PIL import Image
@@ -203,6 +204,35 @@ def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):
 
     label.save(rendered.label, compress_level=0)  # as it was: the run goes on
     assert rendered.train(tmp_path / "run", continue_run=True)["last"]["step"] == 1
+
+
+def test_a_run_goes_on_with_its_data_elsewhere(rendered, tmp_path):
+    """On another machine, or from another working folder, they have other addresses."""
+    weights = tmp_path / "here" / "weights.pth"
+    data = rendered.settings.data
+    root = Path(data.source.partition(":")[2].partition("#")[0]).parent
+    shutil.copytree(root, tmp_path / "here")
+    network = rendered.settings.network
+    encoder = smp.encoders.get_encoder(network.encoder, weights=None)
+    torch.save(encoder.state_dict(), weights)
+    text = rendered.settings.model_dump_json().replace(str(root), str(tmp_path / "here"))
+    given = json.loads(text)
+    given["network"]["weights"] = str(weights)
+    model = type(rendered.settings)
+    rendered.application.train(model.model_validate(given), tmp_path / "run", CPU)
+
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = json.loads(json.dumps(given).replace(str(tmp_path / "here"), str(tmp_path / "there")))
+    settings = model.model_validate(moved)
+    summaries = rendered.application.train(settings, tmp_path / "run", CPU, True)
+    assert summaries["last"]["step"] == 1
+    assert str(tmp_path / "here") not in (tmp_path / "run" / "config.yaml").read_text()
+
+    test = tmp_path / "there" / rendered.test_label.relative_to(root)
+    test.write_bytes(test.read_bytes() + b"\0")
+    with pytest.raises(InputError, match="fingerprint of test: '.*' here, '.*' there") as raised:
+        rendered.application.train(settings, tmp_path / "run", CPU, True)
+    assert "data.source" not in str(raised.value)
 
 
 def test_a_damaged_photograph_is_a_row_with_a_reason_and_the_others_are_done(

@@ -1,5 +1,10 @@
+from argparse import Namespace
+
 import pytest
+import timm
 import torch
+import torchvision
+from segmentation_models_pytorch.encoders import get_encoder
 
 from fundus_uda import networks
 from fundus_uda.errors import InputError
@@ -56,10 +61,52 @@ def test_a_file_by_name_and_with_prefixes(tmp_path):
             assert torch.equal(tensor, plain[key]), key
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda tensors: {"model": tensors, "epoch": 3, "args": Namespace(lr=0.1)},
+        lambda tensors: {
+            "model_state_dict": tensors,
+            "optimizer": {"state": {0: {"m": torch.ones(2)}}},
+        },
+        lambda tensors: {
+            "state_dict": tensors,
+            "state_dict_ema": {n: t + 1 for n, t in tensors.items()},
+        },
+        lambda tensors: {f"backbone.{name}": tensor for name, tensor in tensors.items()},
+        lambda tensors: {"state": {"segmenter": {f"encoder.{n}": t for n, t in tensors.items()}}},
+    ],
+)
+def test_weights_are_taken_out_of_any_wrapper(tmp_path, wrapped):
+    tensors = torchvision.models.resnet18().state_dict()  # with its head
+    torch.save(wrapped(tensors), tmp_path / "wrapped.pth")
+    network = deeplab_v3plus("resnet18", str(tmp_path / "wrapped.pth"), classes=3)
+    for name, tensor in network.encoder.state_dict().items():
+        assert torch.equal(tensor, tensors[name]), name
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "resnet10t"])
+def test_a_checkpoint_of_timm_itself_is_read(tmp_path, name):
+    """It has a head and not the prefix of segmentation-models-pytorch."""
+    theirs = timm.create_model(name, pretrained=False)
+    torch.save(theirs.state_dict(), tmp_path / "timm.pth")
+    encoder = get_encoder(f"tu-{name}", weights=None)
+    load_encoder(encoder, tmp_path / "timm.pth")
+    expected = timm.create_model(name, pretrained=False, features_only=True)
+    for ours in encoder.state_dict():
+        twin = next(k for k in theirs.state_dict() if k.replace(".", "_") == _joined(ours))
+        assert torch.equal(encoder.state_dict()[ours], theirs.state_dict()[twin]), ours
+    assert len(encoder.state_dict()) == len(expected.state_dict())
+
+
+def _joined(name):
+    return name.removeprefix("model.").replace(".", "_")
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     encoder = deeplab_v3plus("resnet18", "random", classes=3).encoder
     torch.save({"a": torch.zeros(3)}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"Got: 1 tensors of another network"):
+    with pytest.raises(InputError, match=r"Got: 1 tensors of another network: none is conv1.weig"):
         load_encoder(encoder, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="Expected named tensors"):

@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
-from fundus_uda.masks.measurements import check_arguments, measure
+from fundus_uda.masks.measurements import DISC_MM, check_arguments, measure, plausible_spacing
 from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.output import note_passed_over
+
+IMPLAUSIBLE = (
+    f"Expected a spacing by which the disc is {DISC_MM[0]} to {DISC_MM[1]} mm high and wide. Got: "
+    "another, so that millimetres are left blank."
+)
 
 
 def measure_files(
@@ -30,7 +36,8 @@ def measure_files(
     Returns:
         Columns image, status, reason, and the keys of `measurements.measure`. `image` is the name
         of the file without its suffix. `status` is "ok", or "unreadable" for an unreadable mask,
-        whose row has the reason and blanks.
+        whose row has the reason and blanks. A spacing that cannot be true is a reason, too, and
+        leaves millimetres blank.
 
     Raises:
         InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
@@ -57,21 +64,26 @@ def measure_files(
             else:
                 stated = None
                 mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
-            row |= measure(mask, spacing_mm or stated, laterality)
+            given = spacing_mm or stated
+            spacing = plausible_spacing(mask, given)
+            if spacing != given:
+                row["reason"] = IMPLAUSIBLE
+            row |= measure(mask, spacing, laterality)
         except InputError as error:
             # The folder is left out, since it may name a patient.
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    measures = measure(np.zeros((1, 1), np.uint8))
+    return pd.DataFrame(rows, columns=["image", "status", "reason", *measures])
 
 
 def _masks_in(folder: Path) -> list[Path]:
     """List the masks of a folder. `predict` writes each as image and NIfTI; the image counts."""
     images = images_in(folder)
+    others = [file for file in folder.iterdir() if _is_nifti(file)]
+    note_passed_over(sorted({*folder.iterdir()} - {*images, *others}))
     names = {_name_of(file) for file in images}
-    nifti = [file for file in folder.iterdir() if _is_nifti(file) and _name_of(file) not in names]
-    twins = {file for file in folder.iterdir() if _is_nifti(file)}
-    note_passed_over(sorted({*folder.iterdir()} - {*images} - twins))
+    nifti = [file for file in others if _name_of(file) not in names]
     return images + sorted(nifti)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
     THREADS,
+    UNSURE,
     reason_without_disc,
     region_columns,
     row_or_reason,
@@ -32,10 +33,10 @@ from fundus_uda.clinic.report.numbers import read_predictions, require_same_imag
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
-from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
-from fundus_uda.masks.measurements import measure
+from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
@@ -87,10 +88,12 @@ def predict(
         ids: see `list_photographs`.
 
     Returns:
-        The rows of `measurements.csv`, with the columns `summary.columns()`: status is ok, flagged,
-        no_disc or unreadable; flags are names of `quality.FLAGS` separated by spaces; then come the
-        keys of `measure` and `quality.quality`, Dice with `before`, and the region around the disc.
-        All columns after the flags are blank for no_disc and unreadable.
+        The rows of `measurements.csv`, with the columns `summary.columns()`: status is one of
+        `summary.STATUSES`: ok, flagged, no_disc (the search finds none), network_unsure (it finds
+        the place, but the network outlines no disc there) or unreadable; flags are names of
+        `quality.FLAGS` separated by spaces; then come the keys of `measure` and `quality.quality`,
+        Dice with `before`, and the region around the disc. All columns after the flags are blank
+        unless the status is ok or flagged.
 
     Raises:
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
@@ -142,19 +145,21 @@ def _predict_one(
     if photograph.pixels is None:
         return row
     found = _outlined_region(model, photograph.pixels)
-    if found is None:
+    if not isinstance(found, _Outlined):
         if not photograph.burned_in_text:
             write_without_disc(out, file.id, photograph.pixels)
-        return row | {"status": "no_disc", "reason": reason_without_disc(photograph.pixels)}
-    row |= measure(found.seen, photograph.spacing_mm, photograph.laterality)
+        return row | found
+    spacing_mm = plausible_spacing(found.seen, photograph.spacing_mm)
+    row |= measure(found.seen, spacing_mm, photograph.laterality)
     row |= found.quality | region_columns(found.region)
     if before is not None:
         row |= _agreement_with(before / "masks" / f"{file.id}.png", found.mask)
-    flags = flags_of(row, photograph.burned_in_text)
+    implausible = spacing_mm != photograph.spacing_mm
+    flags = flags_of(row, photograph.burned_in_text, implausible)
     row |= {"status": "flagged" if flags else "ok", "flags": " ".join(flags)}
 
     Image.fromarray(found.mask).save(out / "masks" / f"{file.id}.png")
-    write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", photograph.spacing_mm)
+    write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", spacing_mm)
     if not photograph.burned_in_text:
         write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
     return row
@@ -174,24 +179,28 @@ class _Outlined(NamedTuple):
     quality: dict[str, float]
 
 
-def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | None:
-    """Find the disc and outline it; None if none is found, or the outlined structure is no disc."""
+def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[str, str]:
+    """Find the disc and outline it; else return the status and the reason.
+
+    The search may find none, or the network may outline no disc at the place that it found.
+    """
 
     def segment(crop: Photograph) -> Mask:
         return most_probable(model.probabilities(crop[None])[0])
 
     region = locate_disc(photograph, segment)
     if region is None:
-        return None
+        return {"status": "no_disc", "reason": reason_without_disc(photograph)}
     around = region.crop(photograph)
     prediction = outline(model, around)
     height, width = photograph.shape[:2]
     mask = region.paste(remove_small_components(prediction.mask), (height, width))
+    unsure = {"status": "network_unsure", "reason": UNSURE}
     if not mask.any():
-        return None
+        return unsure
     seen = region.crop(mask)
     judged = quality(around, seen, prediction)
-    return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else None
+    return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
 
 
 def _write_tables(

@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-import numpy as np
-import pydicom
-import SimpleITK as sitk
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from fundus_uda.clinic.dicom_pixels import frame_pixels
+from fundus_uda.clinic.decoding import DecoderDiedError, frames_of, photograph_of
+from fundus_uda.clinic.dicom_pixels import MAX_FRAMES, is_dicom
 from fundus_uda.data.datasets import is_data_uri, load_samples
+from fundus_uda.data.field import on_black
 from fundus_uda.data.listed import read_listed
-from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates, listed_folders
-from fundus_uda.data.transforms import read_photograph
+from fundus_uda.data.samples import (
+    IMAGE_SUFFIXES,
+    MAX_MEGAPIXELS,
+    first_duplicates,
+    listed_folders,
+    may_name_a_file,
+)
+from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.output import note_passed_over
@@ -30,8 +35,6 @@ from fundus_uda.output import note_passed_over
 DICOM_SUFFIXES = (".dcm", ".dicom")
 Ids = Literal["name", "path"]
 """Origin of the ids of photographs."""
-MAX_FRAMES = 1000
-"""Largest number of frames of a DICOM file; a damaged header may announce any number."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ def list_photographs(
 
     A folder stands for the files in it that are not hidden: those with an image suffix, `.dcm` or
     `.dicom`, and DICOM files of any other name, such as a UID. A line on the terminal names the
-    files that are passed over. A CSV is read by `data.listed.read_listed`, with paths relative to
-    the CSV; missing files fail when they are read. A data URI `KIND:PATH[#SPLIT]` stands for the
-    photographs of a dataset. Without a CSV, the id is the file name without a known suffix, with
-    %XX for characters that cannot be printed. Each frame of a DICOM file with several is a
-    photograph, `<id>-frame<n>` from 1.
+    files that are passed over. A file that is given by its name may have any suffix. A CSV is read
+    by `data.listed.read_listed`, with paths relative to the CSV; missing files fail when they are
+    read. A data URI `KIND:PATH[#SPLIT]` stands for the photographs of a dataset. Without a CSV, the
+    id is the file name without a known suffix, with %XX for characters that cannot be printed. Each
+    frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
 
     Args:
         paths: image files, DICOM files, folders, CSV files and data URIs; the list keeps their
@@ -91,7 +94,6 @@ def list_photographs(
         InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
             for two photographs.
     """
-    silence_decoders()
     files: list[PhotographFile] = []
     passed_over: list[Path] = []
     for path in paths:
@@ -154,70 +156,57 @@ def read_key(path: Path) -> bytes:
 
 
 def read(file: PhotographFile) -> LoadedPhotograph:
-    """Read one photograph; a failure is a status and a reason, not an exception."""
-    silence_decoders()
+    """Read one photograph; a failure is a status and a reason, not an exception.
+
+    What a file is, DICOM or an image of any kind that Pillow knows, its content says.
+    """
+    kind = "DICOM file" if file.path.suffix.lower() in DICOM_SUFFIXES else "image"
     try:
         if not file.path.is_file():
             raise InputError("Expected a file. Got: nothing at its path.")
-        if file.path.suffix.lower() in IMAGE_SUFFIXES:
-            with Image.open(file.path) as header:
-                if header.mode.startswith(("I", "F")):
-                    raise InputError(
-                        f"Expected 8 bits per colour. Got: mode {header.mode}. Save it as 8-bit "
-                        "RGB, or give the DICOM file, which may have 16."
-                    )
-            pixels = read_photograph(file.path, file.stereo).permute(1, 2, 0).numpy()
-            return LoadedPhotograph(file.id, "ok", pixels=pixels)
-        return _read_dicom(file)
+        if _holds_dicom(file.path):
+            kind = "DICOM file"
+            found = photograph_of(file.path, file.frame)
+            return LoadedPhotograph(
+                file.id,
+                "ok",
+                pixels=on_black(found.pixels),
+                spacing_mm=found.spacing_mm,
+                laterality=found.laterality,
+                burned_in_text=found.burned_in_text,
+            )
+        with Image.open(file.path) as header:
+            if header.mode.startswith(("I", "F")):
+                raise InputError(
+                    f"Expected 8 bits per colour. Got: mode {header.mode}. Save it as 8-bit "
+                    "RGB, or give the DICOM file, which may have 16."
+                )
+            if max(header.size) > MAX_ASPECT_RATIO * min(header.size):
+                raise InputError(
+                    f"Expected a photograph of sides at most {MAX_ASPECT_RATIO} to 1. "
+                    f"Got: {header.width}x{header.height}."
+                )
+        pixels = read_photograph(file.path, file.stereo).permute(1, 2, 0).numpy()
+        return LoadedPhotograph(file.id, "ok", pixels=pixels)
     except PermissionError:
         reason = "Expected a file that may be read. Got: no permission to."
-        return LoadedPhotograph(file.id, "unreadable", reason)
+    except DecoderDiedError:
+        reason = (
+            "Expected a DICOM file that can be decoded. Got: one on which the decoder crashed or "
+            "took too long."
+        )
+    except Image.DecompressionBombError:
+        reason = f"Expected at most {MAX_MEGAPIXELS} megapixels. Got: more. Make the image smaller."
+    except MemoryError:
+        reason = f"Expected a photograph that fits into the memory. Got: a larger {kind}."
+    except UnidentifiedImageError:
+        reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
     except Exception as error:  # a decoder may raise anything on damaged bytes
         # Only our own messages are passed on: a library's may quote the path or a tag.
         ours = isinstance(error, InputError) and str(file.path) not in str(error)
-        kind = "DICOM file" if _is_dicom(file.path) else "image"
         reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
-        return LoadedPhotograph(file.id, "unreadable", str(error) if ours else reason)
-
-
-def silence_decoders() -> None:
-    """Turn off the warnings of pydicom and SimpleITK, for the whole process.
-
-    They quote odd values of tags, and paths, which may identify a patient.
-    """
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-
-
-def _read_dicom(file: PhotographFile) -> LoadedPhotograph:
-    data = pydicom.dcmread(file.path, defer_size=1024)  # all but the pixels
-    if int(data.get("NumberOfFrames") or 1) > MAX_FRAMES:
-        raise InputError(f"Expected at most {MAX_FRAMES} frames. Got: {data.NumberOfFrames}.")
-    if "PixelData" not in data:
-        raise InputError("Expected a DICOM photograph. Got: a DICOM file without pixels.")
-    return LoadedPhotograph(
-        file.id,
-        "ok",
-        pixels=frame_pixels(file.path, file.frame, data),
-        spacing_mm=_spacing(data),
-        laterality=_laterality(data),
-        burned_in_text=str(data.get("BurnedInAnnotation", "")).upper() == "YES",
-    )
-
-
-def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
-    """Return Pixel Spacing (0028,0030) of rows and columns; None unless both are above 0."""
-    try:
-        rows, columns = (float(value) for value in data.PixelSpacing)
-    except (AttributeError, TypeError, ValueError):
-        return None
-    return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else None
-
-
-def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
-    """Return Image Laterality (0020,0062), else Laterality (0020,0060); None unless R or L."""
-    stated = str(data.get("ImageLaterality") or data.get("Laterality") or "").strip().upper()
-    return "R" if stated == "R" else "L" if stated == "L" else None
+        reason = str(error) if ours else reason
+    return LoadedPhotograph(file.id, "unreadable", reason)
 
 
 def _is_image(path: Path) -> bool:
@@ -226,7 +215,7 @@ def _is_image(path: Path) -> bool:
     if not path.is_file():  # a broken link is a row, with the reason
         return path.is_symlink() and path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
     try:
-        return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
+        return path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES) or _holds_dicom(path)
     except OSError:  # it may be one: `read` says what is wrong with it
         return True
 
@@ -237,24 +226,16 @@ def _id_of(path: Path) -> str:
     return path.stem if known else path.name
 
 
-def _is_dicom(path: Path) -> bool:
-    """Check for a DICOM suffix, or the magic word after the preamble (PS3.10, 7.1)."""
-    if path.suffix.lower() in DICOM_SUFFIXES:
-        return True
-    if not path.is_file():
-        return False
+def _holds_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return is_dicom(file.read(132))
 
 
 def _frames(file: PhotographFile) -> list[PhotographFile]:
     try:
-        if not _is_dicom(file.path) or not file.path.is_file():
+        if not file.path.is_file() or not _holds_dicom(file.path):
             return [file]
-        header = pydicom.dcmread(
-            file.path, specific_tags=["NumberOfFrames"], stop_before_pixels=True
-        )
-        count = int(header.get("NumberOfFrames") or 1)
+        count = frames_of(file.path)
     except Exception:  # a file may be damaged in any way; `read` says what is wrong with it
         return [file]
     if not 1 < count <= MAX_FRAMES:
@@ -270,7 +251,7 @@ def _listed(path: Path) -> list[PhotographFile]:
             raise InputError(f"Expected a path in each line of {path}. Got: none in line {line}.")
         id_ = row["id"] or _id_of(Path(row["image"]))
         # the id is not quoted, since it may name a patient
-        if id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
+        if not may_name_a_file(id_):
             raise InputError(
                 f"Expected ids in {path} that can be file names. Got: another in line "
                 f"{row['line']}. Use letters, digits, - and _."

@@ -109,7 +109,8 @@ def list_samples(uri: str, annotation: str | None = None) -> tuple[list[Sample],
         named.setdefault(sample.id, []).append(str(sample.image))
     twins = [
         f"Expected one photograph per name at {uri}. Got: {' and '.join(paths)}. "
-        f"Rename one, since results are named after photographs."
+        f"Rename one, since results are named after photographs, or give a manifest with a column "
+        f"`id`."
         for paths in named.values()
         if len(paths) > 1
     ]
@@ -124,6 +125,14 @@ def is_data_uri(text: str) -> bool:
 
 class _MissingError(Exception):
     """Absence of a folder or of photographs that a split needs."""
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """List the image files in a folder at any depth, as some archives sort them by class."""
+    images = images_among(folder.rglob("*"))
+    if not images:
+        raise _MissingError(f"No file {', '.join(IMAGE_SUFFIXES)} in {folder} or below it.")
+    return images
 
 
 def _folder(root: Path, *names: str) -> Path:
@@ -149,7 +158,7 @@ def _refuge(root: Path, split: str, _: str) -> list[Sample]:
     masks = root / annotations / "Disc_Cup_Masks"
     by_stem = {path.stem: path for path in images_among(masks.rglob("*.bmp"))}
     samples = []
-    for image in images_among(folder.rglob("*")):
+    for image in _images_below(folder):
         mask = by_stem.get(image.stem, masks / f"{image.stem}.bmp")
         samples.append(Sample(image.stem, image, (mask,), "refuge"))
     return samples
@@ -169,7 +178,7 @@ def _rim_one_r3(root: Path, split: str, annotation: str) -> Sequence[Found]:
     found: list[Found] = []
     for group in ("Healthy", "Glaucoma and suspects"):
         folder = _folder(root, group)
-        for image in images_in(_folder(folder, "Stereo Images")):
+        for image in _images_below(_folder(folder, "Stereo Images")):
             eye = re.fullmatch(r"([NGS])-(\d+)-[LR]", image.stem)
             if eye is None:
                 found.append(
@@ -202,7 +211,7 @@ def _rim_one_dl(root: Path, split: str, _: str) -> list[Sample]:
     images = _folder(root, f"RIM-ONE_DL_images/{partition}", partition)
     masks = root / "RIM-ONE_DL_reference_segmentations"
     samples = []
-    for image in images_among(_folder(images, names[part]).rglob("*")):
+    for image in _images_below(_folder(images, names[part])):
         pair = tuple(
             masks / image.parent.name / f"{image.stem}-1-{structure}-T.png"
             for structure in ("Disc", "Cup")
@@ -219,7 +228,7 @@ def _drishti_gs(root: Path, split: str, annotation: str) -> list[Sample]:
     images, truth = {"train": ("Training", "GT"), "test": ("Test", "Test_GT")}[split]
     folder = _folder(files, images)
     samples = []
-    for image in images_in(_folder(folder, "Images")):
+    for image in _images_below(_folder(folder, "Images")):
         soft_maps = folder / truth / image.stem / "SoftMap"
         pair = tuple(
             soft_maps / f"{image.stem}_{structure}segSoftmap.png" for structure in ("OD", "cup")

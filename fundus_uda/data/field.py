@@ -7,6 +7,9 @@ from scipy import ndimage
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.postprocess import largest_part
 
+NEAR, PLAIN = 25, 0.9
+"""Largest difference from a plain colour in grey values, and least share of a plain corner."""
+
 
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     """Find where a photograph shows the eye and not the black border around it.
@@ -25,6 +28,51 @@ def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     border = np.isin(regions, at_edge[at_edge > 0])
     field: NDArray[np.bool_] = ndimage.binary_fill_holes(~border)
     return field
+
+
+def on_black(photograph: Photograph) -> Photograph:
+    """Paint a border of another plain colour black, as cameras do.
+
+    Programs that convert or print photographs fill the border with white or another colour, which
+    would otherwise count as eye.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W, 3) uint8; the photograph itself if it has no such border.
+    """
+    colour = _border_colour(photograph)
+    if colour is None:
+        return photograph
+    plain = (np.abs(photograph.astype(np.int16) - colour) < NEAR).all(axis=2)
+    regions, _ = ndimage.label(plain)
+    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    border = np.isin(regions, at_edge[at_edge > 0])
+    if border.mean() > 0.9:  # a page, and no photograph
+        return photograph
+    # Pixels beside the border are a mixture with its colour.
+    border = ndimage.binary_dilation(border, iterations=2 + min(border.shape) // 500)
+    return np.where(border[..., None], np.uint8(0), photograph)
+
+
+def _border_colour(photograph: Photograph) -> NDArray[np.int16] | None:
+    """Find the plain colour of at least three corners; None if it is black, or may be retina."""
+    height, width = photograph.shape[:2]
+    k = max(2, min(height, width) // 40)
+    patches = [photograph[rows, columns].reshape(-1, 3).astype(np.int16)
+               for rows in (slice(k), slice(height - k, None))
+               for columns in (slice(k), slice(width - k, None))]  # fmt: skip
+    medians = [np.median(patch, axis=0) for patch in patches]
+    plain = [colour for patch, colour in zip(patches, medians, strict=True)
+             if (np.abs(patch - colour).max(axis=1) < NEAR / 2).mean() > PLAIN]  # fmt: skip
+    for colour in plain:
+        red, green, blue = colour + 1
+        may_be_retina = red / blue > 1.2 and red / green > 1.02
+        alike = sum(bool(np.abs(colour - other).max() < NEAR / 2) for other in plain)
+        if alike >= 3 and colour.max() >= 2 * NEAR and not may_be_retina:
+            return np.asarray(colour.round(), dtype=np.int16)
+    return None
 
 
 def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:

@@ -9,10 +9,10 @@ import numpy as np
 from fundus_uda.data.datasets import list_samples
 from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import Sample, images_in
+from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, images_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.errors import InputError
-from fundus_uda.masks.classes import BACKGROUND
+from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 from fundus_uda.output import group_alike, note, note_passed_over
@@ -31,6 +31,7 @@ class Inspection:
     disc_diameters: list[float] = field(default_factory=list)
     """Disc diameter over the shorter side of the image, of each mask."""
     vertical_cdrs: list[float] = field(default_factory=list)
+    """Vertical cup-to-disc ratio of each mask; empty if none has a cup."""
     clipped_pixels: int = 0
     """Cup pixels that lay outside the disc."""
     problems: list[str] = field(default_factory=list)
@@ -61,13 +62,16 @@ def inspect(uri: str, annotation: str | None = None) -> Inspection:
             problems.append((str(problem), (sample.image, *sample.masks)))
     for folder in {sample.image.parent for sample in samples}:
         note_passed_over(sorted({*folder.iterdir()} - {*images_in(folder)}))
-    problems += _masks_without_image(uri, samples)
+    problems += _faults_of_masks(uri, samples)
     found.problems = faults + group_alike(problems)
+    if found.vertical_cdrs and not any(found.vertical_cdrs):
+        found.vertical_cdrs = []
+        found.problems.append(_no_cup(uri, len(found.disc_shares)))
     return found
 
 
-def _masks_without_image(uri: str, samples: list[Sample]) -> list[tuple[str, tuple[Path, ...]]]:
-    """Report the masks of a `folder:` data URI for which no image has the same stem."""
+def _faults_of_masks(uri: str, samples: list[Sample]) -> list[tuple[str, tuple[Path, ...]]]:
+    """Report what `masks/` of a `folder:` data URI holds and nobody reads."""
     kind, _, path = uri.partition(":")
     if Path(uri).is_dir():
         kind, path = "folder", uri
@@ -75,7 +79,7 @@ def _masks_without_image(uri: str, samples: list[Sample]) -> list[tuple[str, tup
     if kind != "folder" or not masks.is_dir():
         return []
     used = {mask for sample in samples for mask in sample.masks}
-    return [
+    without_image: list[tuple[str, tuple[Path, ...]]] = [
         (
             f"Expected an image for each mask, with its stem. Got: none for {mask}. Rename or "
             f"remove the mask.",
@@ -84,6 +88,18 @@ def _masks_without_image(uri: str, samples: list[Sample]) -> list[tuple[str, tup
         for mask in images_in(masks)
         if mask not in used
     ]
+    read = set(images_in(masks))
+    others = sorted(
+        path.name for path in masks.iterdir() if path not in read and not path.name.startswith(".")
+    )
+    if not others:
+        return without_image
+    named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+    not_read = (
+        f"Expected files {', '.join(IMAGE_SUFFIXES)} alone, and no folders, in {masks}. Got: "
+        f"{len(others)} that are not read: {named}. Convert or move them."
+    )
+    return [(not_read, ()), *without_image]
 
 
 def _inspect_one(sample: Sample, found: Inspection) -> None:
@@ -130,6 +146,31 @@ def cropped_if_whole(samples: list[Sample], uri: str) -> list[Sample]:
         return samples
     note(f"{uri} shows whole photographs: they are cropped around the disc by their masks.")
     return [replace(sample, around_disc=True) for sample in samples]
+
+
+def require_cups(samples: list[Sample], uri: str) -> list[Sample]:
+    """Return samples to learn from unless all their masks are of the disc alone.
+
+    Raises:
+        InputError: discs without a single cup, or an unreadable mask.
+    """
+    discs = 0
+    for sample in samples:
+        mask, _ = read_mask(sample)
+        if (mask == CUP).any():
+            return samples
+        discs += bool((mask != BACKGROUND).any())
+    if discs:
+        raise InputError(_no_cup(uri, discs))
+    return samples
+
+
+def _no_cup(uri: str, discs: int) -> str:
+    return (
+        f"Expected a cup (2) in some mask of {uri}. Got: none in {discs} masks with a disc. Was "
+        f"the disc alone annotated? Then the set serves as a target or as test data of the disc, "
+        f"and not to learn from."
+    )
 
 
 def require_crops(samples: list[Sample], uri: str) -> list[Sample]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fundus_uda.config.data_uri import same_split
 from fundus_uda.data.listed import read_listed
-from fundus_uda.data.samples import Found, Sample
+from fundus_uda.data.samples import Found, Sample, may_name_a_file
 from fundus_uda.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -17,7 +17,7 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
 
     Paths are relative to the file. For a CSV see `listed.read_listed`. A datalist has lists of
     {"image": ..., "label": ...} under the names of splits: train or training, val or validation,
-    test or testing.
+    test or testing. A photograph is named by its `id` or, without one, by its file.
 
     Raises:
         InputError: the file is of neither kind, or has other columns.
@@ -40,6 +40,11 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
                 f"Expected train, validation or test as the split of {row['image']} in {path}. "
                 f"Got: a split {row['split']!r}. Name one of these."
             )
+        elif named == split and row["id"] and not may_name_a_file(row["id"]):
+            found.append(
+                f"Expected an id that can be a file name for {row['image']} in {path}. Got: "
+                f"{row['id']!r}. Use letters, digits, - and _."
+            )
         elif named == split and not image.is_file():
             found.append(
                 f"Expected the image {image}, which {path} lists. Got: no such file. Paths are "
@@ -47,7 +52,7 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
             )
         elif named == split:
             masks = (path.parent / row["mask"],) if row["mask"] else ()
-            found.append(Sample(row["id"] or image.stem, image, masks, "labels"))
+            found.append(Sample(row["id"].strip() or image.stem, image, masks, "labels"))
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from fundus_uda.data.samples import Sample
+from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask, disc_and_cup_to_classes
 
@@ -61,7 +61,9 @@ def _open_upright(path: Path) -> Image.Image:
         with Image.open(path) as file:
             return ImageOps.exif_transpose(file)
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        got = type(error).__name__  # its message may quote the path in another spelling
+        # its message may quote the path in another spelling
+        bomb = isinstance(error, Image.DecompressionBombError)
+        got = refusal(error) if bomb else type(error).__name__
         raise InputError(
             f"Expected a mask image at {path}. Got: {got}. Replace or remove it."
         ) from None

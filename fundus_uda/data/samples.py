@@ -4,12 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
+
 from fundus_uda.errors import InputError
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm",
 )  # fmt: skip
 """Suffixes of the image files that are read; of a GIF, its first frame."""
+
+
+MAX_MEGAPIXELS = 178
+"""Largest size of an image that Pillow reads; beyond it, a file may be made to fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,18 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
         for path in paths
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
+
+
+def may_name_a_file(id_: str) -> bool:
+    """Check whether results can be named after an id, on any operating system."""
+    return id_.strip() not in ("", ".", "..") and not set(id_) & set('/\\:*?"<>|\0')
+
+
+def refusal(error: Exception) -> str:
+    """Say in a few words why a library refused an image."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than the {MAX_MEGAPIXELS} megapixels that are read"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def first_duplicates(named: Iterable[tuple[str, Path]]) -> tuple[Path, Path] | None:

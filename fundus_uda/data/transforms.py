@@ -34,8 +34,9 @@ from monai.transforms import (
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from fundus_uda.data.field import on_black
 from fundus_uda.data.mask_files import left_half, read_mask
-from fundus_uda.data.samples import Sample
+from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import region_of
 
@@ -51,7 +52,7 @@ round to nothing at the smallest network input (64 pixels)."""
 
 
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
-    """Read a photograph as (3, H, W) uint8, upright by its EXIF orientation.
+    """Read a photograph as (3, H, W) uint8, upright by its EXIF orientation, its border black.
 
     Args:
         path: image file.
@@ -64,18 +65,17 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     try:
         pixels, _ = reader.get_data(reader.read(path))
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"Expected a readable image at {path}. Got: {reason}. Replace or remove it."
+            f"Expected a readable image at {path}. Got: {refusal(error)}. Replace or remove it."
         ) from None
-    pixels = left_half(pixels) if stereo else pixels
-    height, width = pixels.shape[:2]
+    photograph = np.asarray(left_half(pixels) if stereo else pixels, dtype=np.uint8)
+    height, width = photograph.shape[:2]
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         raise InputError(
             f"Expected a photograph at {path}, of sides at most {MAX_ASPECT_RATIO} to 1. "
             f"Got: {width}x{height}. Replace or remove it."
         )
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return torch.from_numpy(np.ascontiguousarray(on_black(photograph).transpose(2, 0, 1)))
 
 
 def read_sample(sample: Sample) -> dict[str, Tensor]:
@@ -244,7 +244,11 @@ class _Reduced(MapTransform):
 def _upright_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):  # Pillow would cut 16 bits down to white
         raise ValueError(f"pixels of mode {image.mode}, not 8 bits; save it as 8-bit RGB")
-    return ImageOps.exif_transpose(image).convert("RGB")
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:  # what cannot be seen is border
+        seen = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "black"), seen).convert("RGB")
+    return upright.convert("RGB")
 
 
 def _scale_to_unit() -> ScaleIntensityRanged:

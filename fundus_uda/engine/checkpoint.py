@@ -1,10 +1,8 @@
 """Checkpoints: written atomically, loaded strictly and safely."""
 
 import hashlib
-import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,18 @@ from fundus_uda.output import note
 FORMAT = 3
 NOT_BINDING = {"workers"}
 """Settings that may change on resume, since no result depends on them."""
+ADDRESSES = {
+    "data.source": "source",
+    "data.target": "target",
+    "data.test": "test",
+    "source": "source",
+    "target": "target",
+    "model": "model",
+    "start": "start",
+    "network.weights": "weights",
+}
+"""Settings that say where something is, and the names of the fingerprints of what is there. Where
+the fingerprint is the same, the data may have moved."""
 
 
 class DamagedCheckpointError(InputError):
@@ -35,7 +45,7 @@ class Checkpoint:
     state: dict[str, Any]
     settings: dict[str, Any]
     data: dict[str, str]
-    """Fingerprint of the list of images of each domain."""
+    """Fingerprint of what is at each address: lists of images, files of weights."""
     classes: int
     """Number of classes C of the segmenter; 0 for a run that trains none."""
 
@@ -196,8 +206,11 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
             raise
         checkpoint = load_checkpoint(previous)
         note(f"{error} Going on from the one before it, of step {checkpoint.step}: {previous}.")
-    lines = changed_settings(settings, checkpoint.settings)
-    lines += differences(data, checkpoint.data, "fingerprint of ")
+    theirs = {name: checkpoint.data[name] for name in data if name in checkpoint.data}
+    ours = {name: data[name] for name in theirs}
+    same = {name for name in ours if ours[name] == theirs[name]}
+    lines = _changed_settings(settings, checkpoint.settings, same)
+    lines += differences(ours, theirs, "fingerprint of ")
     if lines:
         raise InputError(
             f"Expected the settings and data with which {path} was trained. Got:\n  "
@@ -212,24 +225,41 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
     state.load_state_dict(checkpoint.state)
 
 
-def changed_settings(settings: RunSettings, theirs: dict[str, Any]) -> list[str]:
-    """List `key: ours here, theirs there` for every differing setting that affects results."""
-    return differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
-
-
 def require_same_settings(settings: RunSettings, folder: RunFolder) -> None:
     """Check that a run that is already in a folder, if any, has these settings.
+
+    Addresses may be others: `resume` compares what is there.
 
     Raises:
         InputError: other settings; each is named with both values.
     """
     theirs = folder.settings()
-    if theirs is not None and (lines := changed_settings(settings, theirs)):
+    anywhere = set(ADDRESSES.values())
+    if theirs is not None and (lines := _changed_settings(settings, theirs, anywhere)):
         raise InputError(
             f"Expected the run in {folder.path} to have these settings. Got:\n  "
             + "\n  ".join(lines)
             + "\nChoose another --out, or remove that run."
         )
+
+
+def has_same_addresses(settings: RunSettings, folder: RunFolder) -> bool:
+    """Check whether the run in a folder has these settings, the addresses of its data too."""
+    theirs = folder.settings()
+    return theirs is not None and not _changed_settings(settings, theirs, set())
+
+
+def _changed_settings(settings: RunSettings, theirs: dict[str, Any], same: set[str]) -> list[str]:
+    """List `key: ours here, theirs there` for every differing setting that affects results.
+
+    Args:
+        settings: our settings.
+        theirs: settings of the other run.
+        same: names of fingerprints that agree, whose addresses may differ.
+    """
+    lines = differences(_binding(settings.model_dump(mode="json")), _binding(theirs))
+    moved = {f"{key}: " for key, name in ADDRESSES.items() if name in same}
+    return [line for line in lines if not line.startswith(tuple(moved))]
 
 
 def require_same_network(start: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -249,26 +279,6 @@ def require_same_network(start: str, ours: dict[str, Any], theirs: dict[str, Any
             + "\n  ".join(lines)
             + "\nSet what is there, or start from another run."
         )
-
-
-def fingerprint(contents: Any) -> str:
-    """Compute the SHA-256 of plain types, independent of the order of keys."""
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
-
-
-def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
-    """Compute the SHA-256 of a list of images: names, and contents of images and labels.
-
-    Args:
-        files: name, image file and label files of each image.
-
-    Returns:
-        Hexadecimal digits; "" for no image at all.
-    """
-    listed = [
-        (name, *(_file_digest(file) for file in (image, *labels))) for name, image, labels in files
-    ]
-    return fingerprint(listed) if listed else ""
 
 
 def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
@@ -310,11 +320,6 @@ def require_model_first(model: Path, rest: list[Path]) -> None:
 def _is_model(path: Path) -> bool:
     names = ("last.pt", "model.json", "adaptation.json")
     return path.suffix in (".pt", ".pth") or any((path / name).is_file() for name in names)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:

@@ -92,8 +92,7 @@ class RunFolder:
                 f"something already. Choose another --out."
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-        write_whole(self.path / "config.yaml", text)
+        self.write_settings(settings)
         environment = {"device": _device_name(device), **_versions()}
         write_whole(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
         if report:
@@ -149,6 +148,11 @@ class RunFolder:
             lock.release()
             if not any(self.path.iterdir()):  # nothing was begun
                 self.path.rmdir()
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write `config.yaml`, also when a run goes on, whose data may have moved."""
+        text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+        write_whole(self.path / "config.yaml", text)
 
     def settings(self) -> dict[str, Any] | None:
         """Read the resolved settings in `config.yaml`; None if they are missing or incomplete."""

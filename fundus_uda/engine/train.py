@@ -40,7 +40,8 @@ class Prepared(Generic[TestT]):
         target: unlabelled images; None for a method that does not adapt.
         selection_images: function that returns batches (B, 3, H, W) of all target images on the
             device, without random transforms; None without a target.
-        data: fingerprints of the image lists, kept in the checkpoints.
+        data: fingerprints of what is at the addresses of the settings (see `checkpoint.ADDRESSES`),
+            kept in the checkpoints.
         test: data that `evaluate` scores on; None for none.
         report: report on the weight file that was loaded; "" for none.
     """
@@ -88,6 +89,7 @@ def train(
         run = prepare(settings, device)
         if folder.is_begun:
             resume(folder.last, run.state, settings, run.data)
+            folder.write_settings(settings)
             folder.rewind(run.state.step)
         else:
             require_same_settings(settings, folder)

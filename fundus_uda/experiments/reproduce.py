@@ -11,7 +11,11 @@ import pandas as pd
 import torch
 
 from fundus_uda.config.read import Profile, override
-from fundus_uda.engine.checkpoint import fingerprint, require_same_settings
+from fundus_uda.engine.checkpoint import (
+    has_same_addresses,
+    require_same_settings,
+)
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.experiments.results import as_markdown, collect, plot
@@ -217,10 +221,13 @@ def _translate_source(
 
 
 def _complete(application: Application, run: Path, settings: Any, device: torch.device) -> None:
-    """Train a run, or resume it, unless it is finished."""
+    """Train a run, or resume it, unless it is finished.
+
+    A finished run whose data have moved is resumed, which compares them, and scored again.
+    """
     folder = RunFolder(run)
     require_same_settings(settings, folder)
-    if folder.is_finished:
+    if folder.is_finished and has_same_addresses(settings, folder):
         return
     started, begun = time.monotonic(), run.is_dir()
     application.train(settings, run, device, begun)

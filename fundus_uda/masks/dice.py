@@ -16,9 +16,9 @@ DICE = ("dice_cup", "dice_disc", "dice_mean")
 
 
 class Summary(TypedDict):
-    """Statistics of one column over the images."""
+    """Statistics of one column over the images; None where there are too few."""
 
-    mean: float
+    mean: float | None
     std: float | None
     ci95: list[float] | None
     n: int
@@ -47,8 +47,11 @@ def summarise(values: NDArray[np.float64]) -> Summary:
     """Compute mean, sample standard deviation and 95 % bootstrap percentile interval of the mean.
 
     The interval comes from 10 000 resamples of the images with a fixed seed. A single image has
-    neither deviation nor interval (None).
+    neither deviation nor interval (None). A column of NaN, of a structure that nobody annotated,
+    has n = 0 and no statistics.
     """
+    if np.isnan(values).all():
+        return {"mean": None, "std": None, "ci95": None, "n": 0}
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return {"mean": mean, "std": None, "ci95": None, "n": n}

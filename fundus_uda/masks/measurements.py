@@ -15,6 +15,9 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask
 from fundus_uda.masks.rim import rim_measurements
 
+DISC_MM = (0.8, 3.5)
+"""Least and largest height and width of a human disc, in millimetres."""
+
 
 def measure(
     mask: Mask, spacing_mm: tuple[float, float] | None = None, laterality: str | None = None
@@ -101,6 +104,43 @@ def refuge_vertical_cup_to_disc_ratio(mask: Mask) -> float:
     """
     disc = int((mask != BACKGROUND).sum(axis=0).max())
     return int((mask == CUP).sum(axis=0).max()) / disc if disc else math.nan
+
+
+def refuge_ratio_error(
+    predicted: NDArray[np.float64], reference: NDArray[np.float64]
+) -> float | None:
+    """Compute the mean absolute error of vertical ratios as the REFUGE challenge scores it.
+
+    A mask without a disc counts with a ratio of 0, so that discs that are not found are no gain.
+
+    Args:
+        predicted: (N,) `refuge_vertical_cup_to_disc_ratio` of the predictions.
+        reference: (N,) the same of the references.
+
+    Returns:
+        The error; None if no reference has a ratio.
+    """
+    if np.isnan(reference).all():
+        return None
+    return float(np.abs(np.nan_to_num(predicted) - np.nan_to_num(reference)).mean())
+
+
+def plausible_spacing(
+    mask: Mask, spacing_mm: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return a spacing by which the disc has a size that human discs have (`DISC_MM`), else None.
+
+    Files state the spacing of another plane, micrometres, or the default 1 of a converter.
+
+    Args:
+        mask: (H, W) of classes 0 background, 1 rim, 2 cup; without a disc, any spacing is returned.
+        spacing_mm: spacing of rows and of columns, in millimetres; None if unknown.
+    """
+    disc = mask != BACKGROUND
+    if spacing_mm is None or not disc.any():
+        return spacing_mm
+    sizes = _rows_between(disc) * spacing_mm[0], _rows_between(disc.T) * spacing_mm[1]
+    return spacing_mm if all(DISC_MM[0] <= size <= DISC_MM[1] for size in sizes) else None
 
 
 def check_arguments(spacing_mm: tuple[float, float] | None, laterality: str | None) -> None:

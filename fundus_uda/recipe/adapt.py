@@ -1,6 +1,5 @@
 """The default recipe: adapt from one camera's labelled photographs to another's; outline those."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict, fields
@@ -11,12 +10,12 @@ import pandas as pd
 import torch
 
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import Ids
+from fundus_uda.clinic.reading import Ids, list_photographs
 from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample
-from fundus_uda.engine.checkpoint import fingerprint
 from fundus_uda.engine.device import pick_device
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
@@ -108,7 +107,7 @@ def _write_data(
     task: Task, dataset: list[Sample], whole: list[Sample], continue_run: bool
 ) -> list[Path]:
     """Write the crops of target and source; return the photographs to outline."""
-    _require_same_target(task.out, task.target, task.key, continue_run)
+    _require_same_target(task, dataset, continue_run)
     try:
         photographs = write_target(task, dataset)
         write_source(whole, task.out)
@@ -224,17 +223,17 @@ def _note(table: pd.DataFrame) -> str:
     return " ".join(told)
 
 
-def _require_same_target(
-    out: Path, target: list[str], key: bytes | None, continue_run: bool
-) -> None:
+def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) -> None:
     """Record the target in a new folder, or check that `out` is an adaptation to the same target.
 
-    `adapt` deletes files in no other folder.
+    `adapt` deletes files in no other folder. The target is what is there, wherever it is: ids,
+    which the key hashes, and sizes of files.
     """
-    file = out / "adaptation.json"
-    ours = fingerprint([target, hashlib.sha256(key).hexdigest() if key else None])
+    out, file = task.out, task.out / "adaptation.json"
     if not continue_run:
         require_empty(out)
+    ours = fingerprint(_target(task, dataset))
+    if not continue_run:
         out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"target": ours}), encoding="utf-8")
     elif not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != {"target": ours}:
@@ -242,6 +241,19 @@ def _require_same_target(
             f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
             f"go on with. Got: another, or none. Give those, or choose another --out."
         )
+
+
+def _target(task: Task, dataset: list[Sample]) -> list[tuple[str, int]]:
+    """List ids and file sizes of the target's photographs; -1 for a file that is not there."""
+    if dataset:
+        named = [(sample.id, sample.image) for sample in dataset]
+    else:
+        paths = [Path(path).expanduser() for path in task.target]
+        named = [
+            (file.id, file.path)
+            for file in list_photographs(paths, task.key, task.recursive, task.ids)
+        ]
+    return [(id_, path.stat().st_size if path.is_file() else -1) for id_, path in named]
 
 
 def _dataset(target: list[str], key: bytes | None) -> list[Sample]:

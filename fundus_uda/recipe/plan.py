@@ -9,7 +9,7 @@ import torch
 from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile, override
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.inspection import shows_whole_photographs
+from fundus_uda.data.inspection import require_cups, shows_whole_photographs
 from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.errors import InputError
 from fundus_uda.segmentation.model import load_model
@@ -127,6 +127,7 @@ def whole_source(task: Task) -> list[Sample]:
     data = [("data.source", task.source), ("data.target", None), ("data.test", None)]
     settings = _read_settings(STAGES[0], task, [override(*given) for given in data])
     samples = require_masks(load_samples(task.source, settings.data.source_annotation), task.source)
+    require_cups(samples, task.source)
     return samples if shows_whole_photographs(samples) else []
 
 

@@ -40,13 +40,13 @@ def compare(runs: list[Path]) -> pd.DataFrame:
             rows.append(
                 {
                     **about(run, file, summary),
-                    **{name: summary[name]["mean"] for name in DICE},
+                    **mean_scores(summary),
                     "dice_mean_std": summary["dice_mean"]["std"],
                     "plain": not summary.get("goes_on") and summary.get("augmentation") == "plain",
                 }
             )
             annotation = summary.get("annotation") or "default"
-            count = summary["dice_mean"]["n"]
+            count = summary["dice_disc"]["n"]
             text = f"{count} images of {summary.get('data')}, annotation {annotation}"
             told[run] = (summary.get("images"), text)
     require_scored_alike(told, "images and annotation")
@@ -65,9 +65,15 @@ def as_markdown(table: pd.DataFrame) -> str:
         gap = "" if pd.isna(row["gap_closed"]) else f"{100 * row['gap_closed']:.0f} %"
         lines.append(
             f"| {row['method']} | {row['checkpoint']} | {row['seed']} | {row['step']} "
-            f"| {row['dice_cup']:.3f} | {row['dice_disc']:.3f} | {row['dice_mean']:.3f} | {gap} |"
+            f"| {' | '.join('' if pd.isna(row[d]) else f'{row[d]:.3f}' for d in DICE)} | {gap} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def mean_scores(summary: dict[str, Any]) -> dict[str, float]:
+    """Return the means of the Dice scores of a summary; NaN for what nobody annotated."""
+    means = {name: summary[name]["mean"] for name in DICE}
+    return {name: float("nan") if mean is None else mean for name, mean in means.items()}
 
 
 def _read(file: Path) -> dict[str, Any]:

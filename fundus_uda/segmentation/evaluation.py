@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import spearmanr
@@ -12,12 +13,13 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import cropped_if_whole
 from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.data.transforms import read_sample
-from fundus_uda.engine.checkpoint import fingerprint
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.dice import DICE, dice_cup_disc, summarise
 from fundus_uda.masks.measurements import (
     measure,
+    refuge_ratio_error,
     refuge_vertical_cup_to_disc_ratio,
     vertical_cup_to_disc_ratio,
 )
@@ -29,6 +31,14 @@ from fundus_uda.segmentation.quality import flags_of, quality
 
 WRITTEN = ("dice.csv", "summary.json")
 """Files that `write_evaluation` writes."""
+OF_THE_CUP = (
+    "dice_cup",
+    "dice_mean",
+    "vertical_cdr_reference",
+    "vertical_cdr_refuge_reference",
+    "cup_area_reference",
+)
+"""Columns that need an annotated cup."""
 LOW_DICE = 0.8
 """Limit of `dice_mean` below which the flags should catch an image."""
 
@@ -44,7 +54,8 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
         Columns image, dice_cup, dice_disc, dice_mean (mean of the two), vertical_cdr,
         vertical_cdr_reference (NaN without a disc), cup_area, cup_area_reference, disc_area,
         disc_area_reference (shares of the image, in [0, 1]), the keys of `quality.quality`, and
-        flags, the names of `quality.FLAGS` that are raised, separated by spaces.
+        flags, the names of `quality.FLAGS` that are raised, separated by spaces. In a set without a
+        single cup, only the discs were annotated: the columns `OF_THE_CUP` are NaN.
 
     Raises:
         InputError: an unreadable photograph or mask, or a mask of another size.
@@ -76,7 +87,10 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
                 "flags": " ".join(flags),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if not (table["cup_area_reference"] > 0).any():
+        table[list(OF_THE_CUP)] = np.nan
+    return table
 
 
 def evaluate_model(
@@ -140,9 +154,11 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
         about: further entries of the summary: method, seed, data.
 
     Returns:
-        The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n;
-        `vertical_cdr_error` and `vertical_cdr_refuge_error`, mean absolute errors over the images
-        with both ratios, by extent and as the REFUGE challenge counts;
+        The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n (see
+        `masks.dice.summarise`);
+        `vertical_cdr_error`, the mean absolute error by extent over the images in which prediction
+        and reference have a disc, `vertical_cdr_images`, their number, and
+        `vertical_cdr_refuge_error` over all images (see `measurements.refuge_ratio_error`);
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
         (below 1: too small; None without a reference); `quality` (see `quality_summary`); `images`,
         a fingerprint of their names and references; and `about`.
@@ -150,12 +166,14 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
     scored_on = table[["image", "cup_area_reference", "disc_area_reference"]]
     summary["images"] = fingerprint(scored_on.values.tolist())
-    for name in ("vertical_cdr", "vertical_cdr_refuge"):
-        errors = (table[name] - table[f"{name}_reference"]).abs()
-        summary[f"{name}_error"] = None if errors.isna().all() else float(errors.mean())
+    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs().dropna()
+    summary["vertical_cdr_error"] = float(errors.mean()) if len(errors) else None
+    summary["vertical_cdr_images"] = len(errors)
+    refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
+    summary["vertical_cdr_refuge_error"] = refuge_ratio_error(*refuge)
     for structure in ("cup", "disc"):
         reference = table[f"{structure}_area_reference"].mean()
-        ratio = table[f"{structure}_area"].mean() / reference if reference else None
+        ratio = table[f"{structure}_area"].mean() / reference if reference > 0 else None
         summary[f"{structure}_area_ratio"] = ratio
     summary["quality"] = quality_summary(table)
     summary |= about
@@ -175,13 +193,16 @@ def quality_summary(table: pd.DataFrame) -> dict[str, float | int | None]:
         `estimated_dice`, its mean over the set; `spearman`, its correlation with `dice_mean` over
         the images (None if one of them is constant); `low`, the number of images with a `dice_mean`
         below 0.8; `recall`, the share of those with a flag, and `false_alarms`, the share of the
-        others with a flag (each None without such images).
+        others with a flag (each None without such images). Images without a `dice_mean` count for
+        `estimated_dice` alone.
     """
+    estimated = float(table["estimated_dice"].mean())
+    table = table[table["dice_mean"].notna()]
     low, flagged = table["dice_mean"] < LOW_DICE, table["flags"] != ""
     varies = table["dice_mean"].nunique() > 1 and table["estimated_dice"].nunique() > 1
     order = spearmanr(table["estimated_dice"], table["dice_mean"]).statistic if varies else None
     return {
-        "estimated_dice": float(table["estimated_dice"].mean()),
+        "estimated_dice": estimated,
         "spearman": None if order is None else float(order),
         "low": int(low.sum()),
         "recall": float(flagged[low].mean()) if low.any() else None,

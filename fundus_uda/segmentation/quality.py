@@ -68,6 +68,8 @@ to 2 per cent of the masks with a Dice of 0.8 or more fail; those of the photogr
 photographs that were not degraded."""
 TEXT_IN_PIXELS = "text_in_pixels"
 """Flag that is raised if DICOM says that the pixels show text."""
+IMPLAUSIBLE_SPACING = "implausible_spacing"
+"""Flag that is raised if by the file's pixel spacing the disc would be no human one."""
 
 
 def quality(photograph: Photograph, mask: Mask, prediction: Prediction) -> dict[str, float]:
@@ -120,16 +122,20 @@ def is_disc(row: Mapping[str, Any]) -> bool:
     return bool(row["disc_ellipse_dice"] >= ROUND or row["flip_dice_disc"] >= FIRM_DISC)
 
 
-def flags_of(row: Mapping[str, Any], text_in_pixels: bool = False) -> list[str]:
-    """List the flags that a row raises: names of `FLAGS`, and `TEXT_IN_PIXELS`.
+def flags_of(
+    row: Mapping[str, Any], text_in_pixels: bool = False, implausible_spacing: bool = False
+) -> list[str]:
+    """List the flags that a row raises, by name: `FLAGS`, and two that concern the file.
 
     Args:
         row: measures of `measurements.measure` and of `quality`; before_dice_cup and
             before_dice_disc if there is another model to agree with.
         text_in_pixels: whether DICOM says that the pixels show text.
+        implausible_spacing: whether `measurements.plausible_spacing` refused the file's spacing.
     """
     raised = [name for name, is_raised in FLAGS.items() if is_raised(row)]
-    return raised + [TEXT_IN_PIXELS] * text_in_pixels
+    raised += [TEXT_IN_PIXELS] * text_in_pixels
+    return raised + [IMPLAUSIBLE_SPACING] * implausible_spacing
 
 
 def agreement(first: Mask, second: Mask) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
-from fundus_uda.data.inspection import cropped_if_whole, require_crops
+from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
     eval_transforms,
@@ -22,7 +22,8 @@ from fundus_uda.data.transforms import (
     weak_strong_transforms,
 )
 from fundus_uda.engine import train as engine
-from fundus_uda.engine.checkpoint import fingerprint_files, require_same_network
+from fundus_uda.engine.checkpoint import require_same_network
+from fundus_uda.engine.fingerprint import fingerprint_files, fingerprint_first_network
 from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.selection import SelectionScore, selection_score
@@ -67,7 +68,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     labelled, unlabelled = training_domains(settings.method, data.source, data.target)
     oracle = settings.method == "oracle"
     annotation = data.target_annotation if oracle else data.source_annotation
-    source = _labelled(labelled, annotation) if labelled else []
+    source = require_cups(_labelled(labelled, annotation), labelled) if labelled else []
     target = []
     if unlabelled is not None:
         target = require_crops(without_masks(load_samples(unlabelled)), unlabelled)
@@ -86,7 +87,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
         selection_images=partial(_eval_batches, targets, plain, settings, device)
         if targets
         else None,
-        data={"source": _fingerprint(source), "target": _fingerprint(target)},
+        data=_fingerprints(settings, source, target, test or []),
         test=test,
     )
 
@@ -188,8 +189,17 @@ def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
     return labelled, unlabelled, eval_transforms(*statistics)
 
 
-def _fingerprint(samples: list[Sample]) -> str:
-    return fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+def _fingerprints(
+    settings: FundusSettings, source: list[Sample], target: list[Sample], test: list[Sample]
+) -> dict[str, str]:
+    """Compute the fingerprints of the data of a run, and of the file of its first network."""
+    lists = {"source": source, "target": target, "test": test}
+    return fingerprint_first_network(
+        settings.start, settings.start_checkpoint, settings.network.weights
+    ) | {
+        name: fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+        for name, samples in lists.items()
+    }
 
 
 def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:

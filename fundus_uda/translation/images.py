@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_uda.engine.checkpoint import fingerprint_files
+from fundus_uda.engine.fingerprint import fingerprint_files
 
 Image = NDArray[np.uint8]
 """RGB image, (H, W, 3)."""

@@ -160,6 +160,7 @@ def train_translation(
     state = build_translation_state(settings, device)
     if folder.is_begun:
         resume(folder.last, state, settings, data)
+        folder.write_settings(settings)
         folder.rewind(state.step)
     segmenter = segmenter.to(device).eval().requires_grad_(False)
     sources, targets = (RandomCrops(domain, settings.crop) for domain in (source, target))

@@ -1,5 +1,6 @@
 import shutil
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +60,27 @@ def test_nifti_measures_as_the_image_that_it_was_written_from(tmp_path, spacing)
     assert (first["image"], first["status"]) == ("a.b", "ok")
     assert {name: first[name] for name in expected} == pytest.approx(expected, nan_ok=True)
     assert second["reason"].startswith("Expected a NIfTI mask at broken.nii. Got: ")
+
+
+@pytest.mark.parametrize("stated", ["argument", "file"])
+def test_a_spacing_that_cannot_be_true_is_said_and_not_used(tmp_path, stated):
+    spacing = (1.0, 1.0)  # a converter's default
+    write_mask_nifti(ellipses(disc=(80, 60), cup=(40, 15)), tmp_path / "a.nii.gz", spacing)
+    given = spacing if stated == "argument" else None
+    (row,) = measure_files([tmp_path], given, "R").to_dict("records")
+    assert row["status"] == "ok"
+    assert row["reason"].startswith("Expected a spacing by which the disc is 0.8 to 3.5 mm high")
+    assert np.isnan(row["disc_height_mm"])
+    assert np.isnan(row["ddls_stage"])
+    assert row["vertical_cdr"] == pytest.approx(0.5)
+
+
+def test_a_volume_without_voxels_is_a_row_and_the_table_has_all_columns(tmp_path):
+    empty = nibabel.Nifti1Image(np.zeros((0, 4, 1), np.uint8), np.eye(4))
+    nibabel.save(empty, tmp_path / "a.nii.gz")
+    table = measure_files([tmp_path])
+    assert table["status"].tolist() == ["unreadable"]
+    assert table.columns.tolist()[3:] == list(measure(np.zeros((1, 1), np.uint8)))
 
 
 def test_a_mask_that_is_there_as_both_is_measured_once(masks):

@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage
+import torch
+import typer
 from PIL import Image
+from torch import nn
 
+from cli.failures import end_with_failed_images
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import read
@@ -137,8 +141,52 @@ def test_pictures_of_other_things_are_not_measured(cameras, tmp_path):
     for name, pixels in others.items():
         Image.fromarray(pixels).save(folder / f"{name}.png")
     table = predict(brightness_model(cameras, OneSided()), [folder], tmp_path / "out")
-    assert table["status"].tolist() == ["no_disc"] * 7
+    assert set(table["status"]) == {"no_disc", "network_unsure"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["no_disc"] + summary["network_unsure"] == 7
     assert table[BLANK_WITHOUT_DISC].isna().all(axis=None)
+
+
+class SeesAWedge(nn.Module):
+    """All disc in a wedge to the left: neither round nor the same in a mirror."""
+
+    def forward(self, image):
+        y, x = (torch.linspace(0, 1, length) for length in image.shape[2:])
+        disc = (y[:, None] > 2 * x[None]).float().expand(len(image), *image.shape[2:])
+        return 20 * torch.stack([1 - disc, disc, torch.zeros_like(disc)], dim=1)
+
+
+def test_a_network_that_is_unsure_of_a_disc_is_no_missing_disc(cameras, clinic):
+    """The search finds the place; another camera's network does not outline a disc there."""
+    model = brightness_model(cameras, SeesAWedge())
+    out = clinic.parent / "unsure"
+    paths = [clinic / "whole.png", clinic / "no_disc.png"]
+    rows = predict(model, paths, out).set_index("image")
+    assert rows["status"].to_dict() == {"whole": "network_unsure", "no_disc": "no_disc"}
+    assert "Adapt the network to this camera with `fundus-uda adapt`." in rows["reason"]["whole"]
+    assert rows.loc["whole", BLANK_WITHOUT_DISC].isna().all()
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["no_disc"], summary["network_unsure"]) == (1, 1)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert '<span class="tag bad">network unsure</span>' in page
+    assert (out / "crops" / "whole.jpg").is_file()
+    with pytest.raises(typer.Exit) as ended:
+        end_with_failed_images(rows.reset_index())
+    assert ended.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("spacing", "plausible"), [(0.01, True), (1.0, False), (10.0, False)])
+def test_a_spacing_that_cannot_be_true_changes_no_score(model, tmp_path, spacing, plausible):
+    pixels = render("a", 1, 200)[0]
+    size = {"Rows": 200, "Columns": 200, "ImageLaterality": "R"}
+    write_dicom(tmp_path / "a.dcm", pixels, PixelSpacing=[spacing, spacing], **size)
+    (row,) = predict(model, [tmp_path / "a.dcm"], tmp_path / "out").to_dict("records")
+    assert ("implausible_spacing" in row["flags"].split()) is not plausible
+    assert pd.isna(row["ddls_stage"]) is not plausible
+    assert pd.isna(row["disc_height_mm"]) is not plausible
+    assert row["disc_height_pixels"] > 50
+    header = nibabel.load(tmp_path / "out" / "masks" / "a.nii.gz").header
+    assert header.get_xyzt_units()[0] == ("mm" if plausible else "unknown")
 
 
 def test_before_must_be_of_the_same_photographs(model, clinic, written, tmp_path):

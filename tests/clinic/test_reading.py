@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -11,8 +12,14 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 from pydicom.pixels import convert_color_space
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from fundus_uda.clinic import decoding
+from fundus_uda.clinic.dicom_pixels import read_dicom
 from fundus_uda.clinic.reading import LoadedPhotograph, PhotographFile, list_photographs, read
+from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.samples import Sample
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
 
@@ -111,6 +118,168 @@ def test_more_than_eight_bits_are_scaled_by_what_is_stored(tmp_path, bits):
     assert np.abs(found.pixels.astype(int) - eye()).max() <= 1
 
 
+@pytest.mark.parametrize("colours", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize(("bits", "signed"), [(16, 0), (12, 0), (16, 1)])
+def test_eight_bits_that_are_stored_as_more_are_not_black(tmp_path, colours, bits, signed):
+    """As a common converter of OCT files writes them."""
+    stored = convert_color_space(eye(), "RGB", colours) if colours != "RGB" else eye()
+    tags = {"PixelRepresentation": signed}
+    path = write_dicom(tmp_path / "a.dcm", stored.astype("<u2"), colours, bits, **tags)
+    found = read_one(path)
+    assert found.status == "ok"
+    assert np.abs(found.pixels.astype(int) - eye()).max() <= 2
+
+
+def test_values_that_would_be_nearly_black_are_named(tmp_path):
+    stored = eye().astype("<u2") * 16  # 12 bits
+    found = read_one(write_dicom(tmp_path / "a.dcm", stored, bits=16))
+    low, high = stored.min(), stored.max()
+    expected = f"Expected pixels that use their 16 bits. Got: values from {low} to {high}, which"
+    assert (found.status, found.reason[: len(expected)]) == ("unreadable", expected)
+
+
+def test_a_deflated_file_is_read_as_the_plain_one(tmp_path):
+    data = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", np.stack([eye(), eye(9)]), frames=2))
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    first, second = map(read, list_photographs([tmp_path]))
+    assert np.array_equal(first.pixels, eye())
+    assert np.array_equal(second.pixels, eye(9))
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("name", ["a.dcm", "IM0001"])
+def test_a_data_set_without_preamble_is_read(tmp_path, implicit, name):
+    data = pydicom.dcmread(write_dicom(tmp_path / name, eye(), PixelSpacing=[0.011, 0.009]))
+    bare = pydicom.Dataset(data)
+    bare.save_as(tmp_path / name, implicit_vr=implicit, little_endian=True)
+    assert (tmp_path / name).read_bytes()[:2] == b"\x08\0"
+    (source,) = list_photographs([tmp_path])
+    found = read(source)
+    assert (found.status, found.spacing_mm) == ("ok", (0.011, 0.009)), found.reason
+    assert np.array_equal(found.pixels, eye())
+
+
+def write_jpeg(path, stream, colours, bits=8, syntax=JPEGBaseline8Bit, size=(160, 240)):
+    """A DICOM file around a stream that another program made."""
+    data = pydicom.dcmread(write_dicom(path, eye(), colours, bits, Rows=size[0], Columns=size[1]))
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PixelData = pydicom.encaps.encapsulate([stream])
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def jpeg(pixels, **options) -> bytes:
+    """A stream without the marker of JFIF, which would say YCbCr."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95, **options)
+    whole = stream.getvalue()
+    if whole[2:4] != b"\xff\xe0":
+        return whole
+    return whole[:2] + whole[4 + int.from_bytes(whole[4:6], "big") :]
+
+
+def smooth_eye() -> np.ndarray:
+    return np.asarray(Image.fromarray(eye()).resize((240, 160), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("colours", ["RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize(
+    "options", [{"subsampling": 1}, {"subsampling": 0}, {"keep_rgb": True}], ids=str
+)
+def test_a_jpeg_stream_is_believed_before_a_tag_about_its_colours(tmp_path, colours, options):
+    """Components 1, 2 and 3 or subsampled ones are YCbCr; R, G and B are not."""
+    path = write_jpeg(tmp_path / "a.dcm", jpeg(smooth_eye(), **options), colours)
+    found = read_one(path)
+    assert found.status == "ok", found.reason
+    assert np.abs(found.pixels.astype(int) - smooth_eye()).mean() < 3
+
+
+def test_the_tag_is_believed_where_a_jpeg_stream_says_nothing(tmp_path):
+    stream = bytearray(jpeg(smooth_eye(), keep_rgb=True))
+    for marker in (b"\xff\xc0", b"\xff\xda"):  # the frame's and the scan's component ids
+        for old, new in ((82, 0), (71, 1), (66, 2)):
+            at = stream.index(marker)
+            at = stream.index(bytes([old]), at + 4)
+            stream[at] = new
+    found = read_one(write_jpeg(tmp_path / "a.dcm", bytes(stream), "RGB"))
+    assert np.abs(found.pixels.astype(int) - smooth_eye()).mean() < 3
+
+
+def test_what_one_decoder_does_not_read_the_other_is_asked(tmp_path):
+    """JPEG of 12 bits, which Pillow lacks, and a lossless stream under the name of baseline."""
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(tmp_path / "a.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(sitk.GetImageFromArray(eye(), isVector=True))
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    assert data.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.70"
+    data.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    data.save_as(tmp_path / "a.dcm")
+    found = read_one(tmp_path / "a.dcm")
+    assert found.status == "ok", found.reason
+    assert np.array_equal(found.pixels, eye())
+
+
+def test_a_stream_that_was_cut_off_is_not_filled_up(tmp_path):
+    stream = jpeg(smooth_eye())
+    found = read_one(write_jpeg(tmp_path / "a.dcm", stream[: len(stream) // 2], "YBR_FULL_422"))
+    assert found.status == "unreadable"
+
+
+@pytest.mark.parametrize("fate", ["crash", "swell", "hang"])
+def test_a_file_that_kills_its_decoder_is_a_row_and_the_next_is_read(tmp_path, monkeypatch, fate):
+    """The child of this test meets its fate on the first file."""
+    act = {
+        "crash": "os.kill(os.getpid(), 11)",
+        "swell": "np.ones(64 * 2**30, np.uint8)",
+        "hang": "time.sleep(60)",
+    }[fate]
+    code = f"""
+import os, sys, time
+sys.path[:] = {sys.path!r}
+import numpy as np
+from fundus_uda.clinic import decoding
+def read_dicom(path, frame):
+    if path.name == "hostile.dcm":
+        {act}
+    return right(path, frame)
+right, decoding._FUNCTIONS["read_dicom"] = decoding._FUNCTIONS["read_dicom"], read_dicom
+decoding.serve()
+"""
+
+    def start():
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", code], **pipes, stderr=subprocess.DEVNULL)
+
+    decoding._child.stop()
+    monkeypatch.setattr(decoding, "_start", start)
+    monkeypatch.setattr(decoding, "SECONDS", 10 if fate == "hang" else 60)
+    for name in ("a", "hostile", "z"):
+        write_dicom(tmp_path / f"{name}.dcm", eye())
+    before, hostile, after = map(read, list_photographs([tmp_path]))
+    decoding._child.stop()
+    assert np.array_equal(before.pixels, eye())
+    assert np.array_equal(after.pixels, eye())
+    assert hostile.status == "unreadable"
+    if fate != "swell":  # where the child lives on
+        assert hostile.reason.endswith("Got: one on which the decoder crashed or took too long.")
+
+
+def test_one_child_serves_a_batch_and_ends_with_its_parent(tmp_path):
+    for name in ("a", "b"):
+        read_one(write_dicom(tmp_path / f"{name}.dcm", eye()))
+    child = decoding._child.process
+    read_one(write_dicom(tmp_path / "c.dcm", eye()))
+    assert decoding._child.process is child
+    child.stdin.close()  # as when the parent dies
+    assert child.wait(timeout=30) == 0
+    decoding._child.stop()
+
+
 def test_monochrome_becomes_grey_and_its_first_kind_is_inverted(tmp_path):
     grey = eye()[..., 0]
     second = read_one(write_dicom(tmp_path / "b.dcm", grey, "MONOCHROME2"))
@@ -133,7 +302,7 @@ def test_a_frame_is_read_without_the_others(tmp_path):
     frames = np.zeros((100, 200, 200, 3), dtype=np.uint8)
     path = write_dicom(tmp_path / "a.dcm", frames, frames=100, Rows=200, Columns=200)
     tracemalloc.start()
-    found = read(PhotographFile("a", path, frame=99))
+    found = read_dicom(path, frame=99)  # what the child process does
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.pixels.shape == (200, 200, 3)
@@ -172,6 +341,47 @@ def test_folders_take_images_and_dicom_with_or_without_suffix_and_nothing_below(
     (tmp_path / "below").mkdir()
     write_dicom(tmp_path / "below" / "d.dcm", eye())
     assert [source.id for source in list_photographs([tmp_path])] == ["IM0001", "b", "c"]
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path, capfd):
+    for name in ("a.jpg", "b.jfif", "c.webp", "Mustermann.ppm"):
+        Image.fromarray(eye()).save(tmp_path / name, "JPEG" if name == "b.jfif" else None)
+    assert [source.id for source in list_photographs([tmp_path])] == ["a"]
+    said = capfd.readouterr().err
+    assert said.startswith("Passed over 3 files; .png, .jpg, ")
+    assert said.endswith(" and DICOM files are read.\n")
+    assert "Mustermann" not in said
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(InputError, match=r"Got: none. Passed over 3 files; .png, .*are read"):
+        list_photographs([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["b.jfif", "c.webp", "d.ppm", "e.dcm", "no_suffix"])
+def test_a_file_given_by_name_is_what_its_content_says(tmp_path, name):
+    kinds = {".jfif": "JPEG", ".dcm": "PNG", "": "PNG"}
+    pixels = smooth_eye()
+    path = tmp_path / name
+    Image.fromarray(pixels).save(path, kinds.get(path.suffix))
+    found = read_one(path)
+    assert found.status == "ok", found.reason
+    assert np.abs(found.pixels.astype(int) - pixels).mean() < 6
+    write_dicom(tmp_path / "photograph.png", eye())
+    assert np.array_equal(read_one(tmp_path / "photograph.png").pixels, eye())
+
+
+def test_what_is_too_large_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.fromarray(eye()).save(tmp_path / "a.png")
+    reason = "Expected at most 178 megapixels. Got: more. Make the image smaller."
+    assert read_one(tmp_path / "a.png").reason == reason
+    sample = Sample("a", tmp_path / "a.png", (tmp_path / "a.png",), "labels")
+    for reads in (read_sample, read_mask):
+        with pytest.raises(InputError, match="Got: more than the 178 megapixels that are read"):
+            reads(sample)
+    monkeypatch.undo()
+    assert round(2 * Image.MAX_IMAGE_PIXELS / 1e6) == 179
+    Image.new("RGB", (2000, 20)).save(tmp_path / "strip.png")
+    assert read_one(tmp_path / "strip.png").reason.endswith("sides at most 64 to 1. Got: 2000x20.")
 
 
 def test_a_csv_gives_ids_to_paths(tmp_path):
@@ -354,7 +564,8 @@ def test_importing_leaves_the_switches_of_pydicom_and_simpleitk_alone():
 
 
 @pytest.mark.parametrize("uses", [list_photographs, read], ids=["list_photographs", "read"])
-def test_listing_and_reading_turn_the_warnings_off(tmp_path, monkeypatch, uses):
+def test_listing_and_reading_leave_the_warnings_of_this_process_alone(tmp_path, monkeypatch, uses):
+    """They are turned off in the child, which reads in its place."""
     path = write_dicom(tmp_path / "a.dcm", eye())
     settings = pydicom.config.settings
     monkeypatch.setattr(settings, "reading_validation_mode", pydicom.config.WARN)
@@ -362,8 +573,8 @@ def test_listing_and_reading_turn_the_warnings_off(tmp_path, monkeypatch, uses):
     sitk.ProcessObject.SetGlobalWarningDisplay(True)
     try:
         uses([path] if uses is list_photographs else PhotographFile("a", path))
-        assert settings.reading_validation_mode == pydicom.config.IGNORE
-        assert not sitk.ProcessObject.GetGlobalWarningDisplay()
+        assert settings.reading_validation_mode == pydicom.config.WARN
+        assert sitk.ProcessObject.GetGlobalWarningDisplay()
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(warns)
 

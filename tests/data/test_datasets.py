@@ -180,6 +180,61 @@ def test_rim_one_dl_without_a_split_is_its_random_partition(tmp_path):
     assert ids(load_samples(f"rim-one-dl:{tmp_path}")) == ["r1_Im001", "r1_Im002"]
 
 
+def test_drishti_whose_photographs_are_in_folders_by_class(tmp_path):
+    for part, truth, groups in (
+        ("Training", "GT", ("GLAUCOMA", "NORMAL")),
+        ("Test", "Test_GT", ("glaucoma", "normal")),
+    ):
+        for number, group in enumerate(groups):
+            stem = f"drishtiGS_{part}{number}"
+            photograph(tmp_path / part / "Images" / group / f"{stem}.png")
+            for structure, mask in (("OD", DISC), ("cup", CUP)):
+                file = (
+                    tmp_path / part / truth / stem / "SoftMap" / f"{stem}_{structure}segSoftmap.png"
+                )
+                save(file, mask * 255)
+    for split in ("train", "test"):
+        found = require_masks(load_samples(f"drishti-gs:{tmp_path}#{split}"), "drishti")
+        assert len(found) == 2
+        for sample in found:
+            assert np.array_equal(read_mask(sample)[0], CLASSES)
+
+
+def test_the_folder_without_photographs_is_named(tmp_path):
+    (tmp_path / "Training" / "Images" / "NORMAL").mkdir(parents=True)
+    with pytest.raises(InputError, match="No file .png, .* in .*/Training/Images or below it"):
+        load_samples(f"drishti-gs:{tmp_path}#train")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_photographs_of_one_name_have_ids_in_a_manifest(tmp_path, kind):
+    rows = []
+    for patient in ("P1", "P2"):
+        photograph(tmp_path / patient / "OD.png")
+        save(tmp_path / patient / "OD_mask.png", CLASSES)
+        rows.append((f"{patient}/OD.png", f"{patient}/OD_mask.png", f"{patient}-OD"))
+    file = tmp_path / f"list.{kind}"
+
+    def write(rows):
+        if kind == "csv":
+            lines = ["image,mask,id", *(",".join(row) for row in rows)]
+            file.write_text("\n".join(lines))
+        else:
+            named = [dict(zip(("image", "label", "id"), row, strict=True)) for row in rows]
+            file.write_text(json.dumps({"training": named}))
+
+    write(rows)
+    assert ids(load_samples(f"manifest:{file}")) == ["P1-OD", "P2-OD"]
+    write([(*row[:2], "") for row in rows])
+    with pytest.raises(
+        InputError, match="one photograph per name .* a manifest with a column `id`"
+    ):
+        load_samples(f"manifest:{file}")
+    write([(*row[:2], row[0]) for row in rows])
+    with pytest.raises(InputError, match="an id that can be a file name .* Got: 'P1/OD.png'"):
+        load_samples(f"manifest:{file}")
+
+
 def test_hidden_files_are_passed_over(tmp_path):
     photograph(tmp_path / "Training400" / "Glaucoma" / "g0001.jpg")
     photograph(tmp_path / "Training400" / "Glaucoma" / "._g0001.jpg")

@@ -1,8 +1,16 @@
+import shutil
+
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
 from fundus_uda.data.inspection import inspect
 from fundus_uda.data.synthetic import write_camera
+from fundus_uda.errors import InputError
+from fundus_uda.recipe.adapt import adapt
+from fundus_uda.segmentation.training import train
+from tests.fixtures.small_run import small_settings
 
 
 def test_a_sound_folder(cameras):
@@ -18,6 +26,43 @@ def test_files_that_are_no_images_are_named(tmp_path, capsys):
     (tmp_path / "images" / "b.heic").write_bytes(b"")
     assert inspect(f"folder:{tmp_path}").problems == []
     assert capsys.readouterr().err == "Passed over, being no images: 1 file: b.heic.\n"
+
+
+@pytest.mark.parametrize("names", [("od", "oc"), ("a0000.mha",)])
+def test_masks_that_are_not_read_are_a_problem(tmp_path, names):
+    write_camera(tmp_path, "a", count=1, size=64, first_seed=0)
+    masks = tmp_path / "masks"
+    mask = Image.open(masks / "a0000.png")
+    mask.load()
+    (masks / "a0000.png").unlink()
+    for name in names:
+        file = masks / name if "." in name else masks / name / "a0000.png"
+        file.parent.mkdir(exist_ok=True)
+        mask.save(file, format="png")
+    (problem,) = inspect(f"folder:{tmp_path}").problems
+    assert f"{masks}. Got: {len(names)} that are not read: {', '.join(sorted(names))}." in problem
+
+
+def test_masks_of_the_disc_alone_are_a_problem_and_no_source(cameras, tmp_path):
+    shutil.copytree(cameras / "a", tmp_path / "a")
+    for file in (tmp_path / "a" / "masks").iterdir():
+        disc = np.asarray(Image.open(file)) > 0
+        Image.fromarray(disc.astype(np.uint8)).save(file)
+    uri = f"folder:{tmp_path / 'a'}"
+    found = inspect(uri)
+    expected = f"Expected a cup (2) in some mask of {uri}. Got: none in 8 masks with a disc."
+    assert [problem[: len(expected)] for problem in found.problems] == [expected]
+    assert (len(found.disc_shares), found.vertical_cdrs) == (8, [])
+
+    settings = small_settings(cameras, "method=source", f"data.source={uri}")
+    target, cpu = [str(cameras / "b" / "images")], torch.device("cpu")
+    for learn in (
+        lambda out: train(settings, out, cpu),
+        lambda out: adapt(target, out, cpu, source=uri),
+    ):
+        with pytest.raises(InputError, match="Expected a cup .* Was the disc alone annotated"):
+            learn(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_all_problems_are_found_at_once(tmp_path):

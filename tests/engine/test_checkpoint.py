@@ -13,14 +13,13 @@ from fundus_uda.engine.checkpoint import (
     DamagedCheckpointError,
     checkpoint_file,
     checksum,
-    fingerprint,
-    fingerprint_files,
     load_checkpoint,
     previous_checkpoint,
     require_same_network,
     resume,
     save_checkpoint,
 )
+from fundus_uda.engine.fingerprint import fingerprint, fingerprint_files
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_engine import CLASSES, run, settings, state
@@ -61,6 +60,28 @@ def test_the_number_of_workers_may_change(tmp_path):
     resumed = state(more)
     resume(tmp_path / "run" / "last.pt", resumed, more, {"source": "s"})
     assert resumed.step == 3
+
+
+def test_a_start_may_move_and_not_change(tmp_path):
+    """Without its fingerprint, as in earlier versions, the address must be the same."""
+    moved = settings(steps=3, start="b", method="asc")
+    for of, there, here, refused in (
+        (settings(steps=3, start="a", method="asc"), {"start": "1"}, {"start": "1"}, ""),
+        (
+            settings(steps=3, start="a", method="asc"),
+            {"start": "1"},
+            {"start": "2"},
+            "of start: '2'",
+        ),
+        (settings(steps=3, start="b", method="asc"), {}, {"start": "2"}, ""),
+        (settings(steps=3, start="a", method="asc"), {}, {"start": "2"}, "start: 'b' here, 'a' th"),
+    ):
+        save_checkpoint(tmp_path / "last.pt", state(of), of, there, CLASSES)
+        if refused:
+            with pytest.raises(InputError, match=refused):
+                resume(tmp_path / "last.pt", state(moved), moved, here)
+        else:
+            resume(tmp_path / "last.pt", state(moved), moved, here)
 
 
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])  # torch makes the latter of a full disk

@@ -121,7 +121,9 @@ def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
         patch.setattr(recipe, "predict", stops_at_the_second_set)
         with pytest.raises(KeyboardInterrupt):
             adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
-    stages = adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
+    shutil.copytree(cameras, tmp_path / "elsewhere")  # as on another machine
+    source, target = (f"folder:{tmp_path / 'elsewhere' / name}" for name in "ab")
+    stages = adapt([target], out, CPU, source=source, overrides=TINY, continue_run=True)
     assert len(stages) == 2
     assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
     weights = [

@@ -113,7 +113,10 @@ def test_cross_city_has_labels_for_its_test_images_alone(tmp_path):
         ("gta5:/nowhere", "Expected gta5 data at /nowhere. Got: no such folder"),
         ("cross-city:{}/Paris#test", "folder of a city.*Got: .*Paris. Cities found: Rome"),
         ("cross-city:{}#test", "Cities found: .*/Rome"),
-        ("cityscapes:{}#val", "Expected cityscapes images at .* Got: none. In .*: Rome"),
+        (
+            "cityscapes:{}#val",
+            r"of the pattern leftImg8bit/SPLIT/CITY/\*_leftImg8bit.png. Got: none. In .*: Rome",
+        ),
     ],
 )
 def test_bad_addresses(tmp_path, uri, message):

@@ -41,6 +41,17 @@ def test_zeroed_synthia_label_is_a_problem(tmp_path):
     assert "id 0 (void) alone" in problem
 
 
+def test_labels_without_any_class_are_a_problem(tmp_path):
+    """As those of Cityscapes' test split, whose true ones are not public."""
+    name = "berlin/berlin_000000_000019"
+    write_image(tmp_path / "leftImg8bit/test" / f"{name}_leftImg8bit.png")
+    write_ids(tmp_path / "gtFine/test" / f"{name}_gtFine_labelIds.png", ids_of([3]))
+    found = inspect(f"cityscapes:{tmp_path}")
+    assert (found.labelled, found.class_shares, found.ignored_share) == (1, {}, 1.0)
+    (problem,) = found.problems
+    assert problem.startswith(f"Expected pixels of a class in the labels at cityscapes:{tmp_path}.")
+
+
 def test_unlabelled_images_are_no_problem(tmp_path):
     write_image(tmp_path / "Tokyo" / "Images" / "Train" / "pano_1.png")
     found = inspect(f"cross-city:{tmp_path / 'Tokyo'}#train")

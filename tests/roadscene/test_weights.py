@@ -1,5 +1,7 @@
 """Files as the published ones are laid out, with values that tell each tensor apart."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,13 @@ def first(network, name):
 def save(path, contents):
     torch.save(contents, path)
     return path
+
+
+def test_a_body_inside_a_wrapper_beside_options_and_an_optimizer(tmp_path, single, body):
+    """torchvision's own training script writes such files."""
+    beside = {"args": Namespace(lr=0.1), "optimizer": {"state": {0: {"m": torch.ones(2)}}}}
+    report = load_file(single, save(tmp_path / "wrapped.pth", {"model": body, **beside}))
+    assert not [key for key in report.left if not key.startswith("layer5")]
 
 
 def test_layout_of_two_heads_into_one(tmp_path, single, body):

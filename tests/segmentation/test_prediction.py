@@ -11,6 +11,7 @@ from torch import nn
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import Sample
 from fundus_uda.masks.measurements import refuge_vertical_cup_to_disc_ratio
+from fundus_uda.segmentation.comparison import as_markdown, compare
 from fundus_uda.segmentation.evaluation import evaluate, quality_summary, write_evaluation
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline, predictions
@@ -165,6 +166,24 @@ def test_evaluation_scores_at_the_original_size(model, tmp_path):
     assert summary["quality"]["estimated_dice"] == pytest.approx(table["estimated_dice"][0])
 
 
+def test_a_set_of_discs_alone_has_no_score_of_the_cup(model, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    truth = ellipse_picture(tmp_path / "images" / "eye.png")
+    Image.fromarray((truth > 0).astype(np.uint8)).save(tmp_path / "masks" / "eye.png")
+    table = evaluate(model, load_samples(f"folder:{tmp_path}"))
+    summary = write_evaluation(table, tmp_path / "out", {"method": "asa", "seed": 0, "step": 1})
+    assert summary["dice_disc"]["mean"] > 0.95
+    for name in ("dice_cup", "dice_mean"):
+        assert summary[name] == {"mean": None, "std": None, "ci95": None, "n": 0}
+    assert summary["vertical_cdr_error"] is summary["vertical_cdr_refuge_error"] is None
+    assert summary["cup_area_ratio"] is None
+    assert summary["quality"]["low"] == 0
+    assert summary["quality"]["false_alarms"] is None
+    compared = as_markdown(compare([tmp_path / "out"]))
+    assert f"|  | {summary['dice_disc']['mean']:.3f} |  |" in compared
+
+
 def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
     row = {
         "image": "x",
@@ -174,12 +193,13 @@ def test_a_set_without_any_disc_has_no_ratio_error(tmp_path):
         "cup_area": 0.0,
     }
     row |= {"vertical_cdr": math.nan, "vertical_cdr_reference": 0.5}
-    row |= {"vertical_cdr_refuge": 0.25, "vertical_cdr_refuge_reference": 0.5}
+    row |= {"vertical_cdr_refuge": math.nan, "vertical_cdr_refuge_reference": 0.4}
     row |= {"disc_area_reference": 0.2, "cup_area_reference": 0.0}
     row |= {"dice_mean": 0.0, "estimated_dice": 0.3, "flags": "no_cup"}
     summary = write_evaluation(pd.DataFrame([row]), tmp_path, {})
     assert summary["vertical_cdr_error"] is None
-    assert summary["vertical_cdr_refuge_error"] == 0.25
+    assert summary["vertical_cdr_images"] == 0
+    assert summary["vertical_cdr_refuge_error"] == pytest.approx(0.4)  # 0, as for no cup
     assert summary["disc_area_ratio"] == pytest.approx(0.5)
     assert summary["cup_area_ratio"] is None
 

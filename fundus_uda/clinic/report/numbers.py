@@ -14,10 +14,20 @@ from fundus_uda.clinic.report.summary import columns, or_none, summary_of
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
-from fundus_uda.masks.classes import Mask
+from fundus_uda.masks.classes import CUP, Mask
 from fundus_uda.masks.dice import DICE, summarise
-from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.masks.measurements import (
+    refuge_ratio_error,
+    refuge_vertical_cup_to_disc_ratio,
+    vertical_cup_to_disc_ratio,
+)
 from fundus_uda.segmentation.quality import agreement
+
+RATIOS = {
+    "vertical_cdr": vertical_cup_to_disc_ratio,
+    "vertical_cdr_refuge": refuge_vertical_cup_to_disc_ratio,
+}
+"""Vertical cup-to-disc ratios that are compared with those of a reference."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +93,16 @@ def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
         reference: samples with masks, whose ids are those of the photographs.
 
     Returns:
-        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_reference. A
-        photograph without a found disc counts as an empty mask; an unreadable one is left out.
+        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_refuge, and the
+        last two of the reference, named *_reference. A
+        photograph without a found disc counts as an empty mask; an unreadable one is left out. If
+        no reference has a cup, only discs were annotated, and what needs a cup is NaN.
 
     Raises:
         InputError: no photograph has a reference, or a reference has another size.
     """
     by_id = {sample.id: sample for sample in reference}
-    rows = []
+    rows, has_cup = [], False
     for image in run.table.loc[run.table["status"] != "unreadable", "image"]:
         if image not in by_id:
             continue
@@ -104,15 +116,20 @@ def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
                 f"{expected.shape[1]}x{expected.shape[0]} for {image}, which has "
                 f"{predicted.shape[1]}x{predicted.shape[0]}."
             )
+        has_cup = has_cup or bool((expected == CUP).any())
         cup, disc = agreement(predicted, expected)
-        ratios = vertical_cup_to_disc_ratio(predicted), vertical_cup_to_disc_ratio(expected)
+        ratios = (of(m) for of in RATIOS.values() for m in (predicted, expected))
         rows.append((image, cup, disc, (cup + disc) / 2, *ratios))
     if not rows:
         raise InputError(
             f"Expected reference masks whose names are those of the photographs in {run.folder}. "
             f"Got: none of the {len(reference)}. Were the ids hashed?"
         )
-    return pd.DataFrame(rows, columns=["image", *DICE, "vertical_cdr", "vertical_cdr_reference"])
+    ratios_of_both = [f"{name}{of}" for name in RATIOS for of in ("", "_reference")]
+    table = pd.DataFrame(rows, columns=["image", *DICE, *ratios_of_both])
+    if not has_cup:
+        table[["dice_cup", "dice_mean", *(f"{name}_reference" for name in RATIOS)]] = np.nan
+    return table
 
 
 def score_summary(table: pd.DataFrame) -> dict[str, Any]:
@@ -120,20 +137,25 @@ def score_summary(table: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `images`, the number of rows; `dice_cup`, `dice_disc` and `dice_mean`, each as
-        `masks.dice.summarise` returns it; and, of the difference between vertical_cdr and its
-        reference, `vertical_cdr_error` (mean of absolute values), `vertical_cdr_bias` (mean) and
+        `masks.dice.summarise` returns it; of the difference between vertical_cdr and its reference,
+        `vertical_cdr_images`, the number of rows that have both, and over those
+        `vertical_cdr_error` (mean of absolute values), `vertical_cdr_bias` (mean) and
         `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96 standard deviations; Bland and
-        Altman 1986), None for fewer than two.
+        Altman 1986), None for fewer than two; and over all rows `vertical_cdr_refuge_error` (see
+        `measurements.refuge_ratio_error`).
     """
     difference = (table["vertical_cdr"] - table["vertical_cdr_reference"]).dropna()
     bias, spread = difference.mean(), 1.96 * difference.std()
     limits = None if len(difference) < 2 else [float(bias - spread), float(bias + spread)]
+    refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
     return {
         "images": len(table),
         **{name: summarise(table[name].to_numpy()) for name in DICE},
+        "vertical_cdr_images": len(difference),
         "vertical_cdr_error": or_none(difference.abs().mean()),
         "vertical_cdr_bias": or_none(bias),
         "vertical_cdr_limits": limits,
+        "vertical_cdr_refuge_error": refuge_ratio_error(*refuge),
     }
 
 
@@ -150,7 +172,8 @@ def numbers(
     Returns:
         A table of the columns of `measurements.csv`; then, with `before`, before_vertical_cdr and
         before_estimated_dice; with a reference, dice_cup, dice_disc, dice_mean,
-        vertical_cdr_reference; with both, before_reference_dice_cup, _disc and _mean.
+        vertical_cdr_reference, vertical_cdr_refuge_reference; with both,
+        before_reference_dice_cup, _disc and _mean.
         A mapping with `after` and `before` (None without one), each with `set` (see `summary_of`),
         `scores` (see `score_summary`; None without a reference), and what `summary.json` says
         about the model.
@@ -172,7 +195,7 @@ def numbers(
             continue
         scored = scores(predictions, reference) if reference else None
         if scored is not None and name == "after":
-            table = table.merge(scored.drop(columns="vertical_cdr"), on="image", how="left")
+            table = table.merge(scored.drop(columns=list(RATIOS)), on="image", how="left")
         elif scored is not None:
             names = {dice: f"before_reference_{dice}" for dice in DICE}
             theirs = scored[["image", *DICE]].rename(columns=names)

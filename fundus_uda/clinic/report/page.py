@@ -133,6 +133,7 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
         row("Photographs with disc and cup measured", lambda one: share(one, "ok", "flagged")),
         row("Flagged", lambda one: share(one, "flagged")),
         row("Without a disc, or unreadable", lambda one: share(one, "no_disc", "unreadable")),
+        row("Network unsure of the disc that was found", lambda one: share(one, "network_unsure")),
         row("Estimated Dice (no masks needed)", lambda one: _number(one["set"]["estimated_dice"])),
         row("Agreement under flips, cup", lambda one: _number(one["set"]["flip_dice_cup"])),
         row("Agreement under flips, disc", lambda one: _number(one["set"]["flip_dice_disc"])),
@@ -144,9 +145,13 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
                             ("dice_mean", "Mean Dice")):  # fmt: skip
             rows.append(row(title, lambda one, name=name: _with_interval(one["scores"][name])))
         rows += [
-            row("Mean absolute error of the vertical ratio",
+            row("Photographs with a vertical ratio and its reference",
+                lambda one: "{vertical_cdr_images} of {images}".format(**one["scores"])),
+            row("Mean absolute error of the vertical ratio in these",
                 lambda one: _number(one["scores"]["vertical_cdr_error"])),
-            row("Bias of the vertical ratio (limits of agreement)", _agreement),
+            row("Bias of the vertical ratio in these (limits of agreement)", _agreement),
+            row("Error as REFUGE counts, with 0 where no disc is found",
+                lambda one: _number(one["scores"]["vertical_cdr_refuge_error"])),
             row("Photographs with a reference", lambda one: str(one["scores"]["images"])),
         ]  # fmt: skip
     return rows
@@ -175,11 +180,13 @@ def _charts(
         ("Vertical cup-to-disc ratio of all photographs.",
          histogram(measured(now.table)[ratio].dropna().tolist(), earlier, "vertical ratio")),
     ]  # fmt: skip
-    if "dice_mean" not in table:
+    if "dice_disc" not in table:
         return charts
-    scored = table[table["dice_mean"].notna()]
+    scored = table[table["dice_disc"].notna()]
     names = scored["image"].tolist()
     for structure in ("cup", "disc"):
+        if scored[f"dice_{structure}"].isna().all():  # nobody annotated it
+            continue
         column = f"before_reference_dice_{structure}"
         theirs = scored[column].tolist() if column in scored else None
         chart = dots_by_rank(names, scored[f"dice_{structure}"].tolist(), theirs, "Dice")
@@ -222,7 +229,7 @@ def _card(
     with Image.open(file) as opened:
         width, height = opened.size
     card |= {"picture": _data_url(file, "jpeg"), "width": width, "height": height}
-    if row["status"] == "no_disc":  # the picture is the whole photograph
+    if row["status"] not in ("ok", "flagged"):  # the picture is the whole photograph
         return card
     masks = {"": now.mask(image)}
     if then:

@@ -11,7 +11,7 @@ from fundus_uda.clinic.crops import REGION
 from fundus_uda.masks.measurements import measure
 from fundus_uda.segmentation.quality import QUALITY
 
-STATUSES = ("ok", "flagged", "no_disc", "unreadable")
+STATUSES = ("ok", "flagged", "no_disc", "network_unsure", "unreadable")
 BEFORE = ("before_dice_cup", "before_dice_disc")
 
 

@@ -51,7 +51,8 @@ def test_figures_stand_beside_the_page(run, page):
     table = pd.read_csv(page.with_suffix(".csv"))
     written = pd.read_csv(run / "after" / "measurements.csv")
     added = ["before_vertical_cdr", "before_estimated_dice", "dice_cup", "dice_disc", "dice_mean",
-             "vertical_cdr_reference", "before_reference_dice_cup", "before_reference_dice_disc",
+             "vertical_cdr_reference", "vertical_cdr_refuge_reference", "before_reference_dice_cup",
+             "before_reference_dice_disc",
              "before_reference_dice_mean"]  # fmt: skip
     assert table.columns.tolist() == [*written.columns, *added]
     measured = table[table["status"].isin(["ok", "flagged"])]
@@ -87,6 +88,36 @@ def test_a_photograph_in_which_no_disc_was_found_scores_0(run, tmp_path):
     without = table.set_index("image").loc["R&D <b>"]
     assert (without["dice_disc"], len(table)) == (0, 5)
     assert np.isnan(without["vertical_cdr"])
+    for file in (tmp_path / "masks").iterdir():
+        disc_alone = np.asarray(Image.open(file)).copy()
+        disc_alone[: len(disc_alone) // 2] = 2
+        Image.fromarray(disc_alone).save(file)
+    page = write_report(
+        run / "after", reference=load_samples(f"folder:{tmp_path}"), out=tmp_path / "r.html"
+    )
+    told = json.loads(page.with_suffix(".json").read_text())["after"]["scores"]
+    assert (told["images"], told["vertical_cdr_images"]) == (5, 4)
+    found = [abs(row - 0.5) for row in pd.read_csv(run / "after" / "measurements.csv")
+             ["vertical_cdr_refuge"].dropna()]  # fmt: skip
+    assert told["vertical_cdr_refuge_error"] == pytest.approx((sum(found) + 0.5) / 5)
+    text = page.read_text(encoding="utf-8")
+    assert "4 of 5" in text
+    assert "Error as REFUGE counts, with 0 where no disc is found" in text
+
+
+def test_a_reference_of_discs_alone_scores_no_cup(run, tmp_path):
+    shutil.copytree(run / "data", tmp_path / "data")
+    for file in (tmp_path / "data" / "masks").iterdir():
+        mask = np.asarray(Image.open(file))
+        Image.fromarray((mask > 0).astype(np.uint8)).save(file)
+    samples = load_samples(f"folder:{tmp_path / 'data'}")
+    page = write_report(run / "after", run / "before", samples, tmp_path / "report.html")
+    told = json.loads(page.with_suffix(".json").read_text())["after"]["scores"]
+    for name in ("dice_cup", "dice_mean"):
+        assert told[name] == {"mean": None, "std": None, "ci95": None, "n": 0}
+    assert told["dice_disc"]["mean"] > 0.5
+    assert told["vertical_cdr_error"] is told["vertical_cdr_refuge_error"] is None
+    assert told["vertical_cdr_images"] == 0
 
 
 def test_a_note_is_at_the_top_of_the_page(cameras, tmp_path):
@@ -107,6 +138,7 @@ def test_a_page_that_would_take_another_files_place_is_refused(run, name):
 def test_limits_of_agreement_are_bland_and_altmans():
     table = pd.DataFrame({"vertical_cdr": [0.5, 0.6, 0.8], "vertical_cdr_reference": 0.5})
     table[["dice_cup", "dice_disc", "dice_mean"]] = 0.9
+    table[["vertical_cdr_refuge", "vertical_cdr_refuge_reference"]] = 0.5
     summary = score_summary(table)
     differences = np.array([0.0, 0.1, 0.3])
     spread = 1.96 * differences.std(ddof=1)

@@ -1,0 +1,54 @@
+"""Fingerprints of what a run reads: images, labels and weight files, by their bytes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fundus_uda.engine.checkpoint import checkpoint_file
+from fundus_uda.engine.settings import CheckpointName
+
+
+def fingerprint(contents: Any) -> str:
+    """Compute the SHA-256 of plain types, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
+    """Compute the SHA-256 of a list of images: names, and contents of images and labels.
+
+    Args:
+        files: name, image file and label files of each image.
+
+    Returns:
+        Hexadecimal digits; "" for no image at all.
+    """
+    listed = [
+        (name, *(_digest(file) for file in (image, *labels))) for name, image, labels in files
+    ]
+    return fingerprint(listed) if listed else ""
+
+
+def fingerprint_first_network(
+    start: str | None, which: CheckpointName, weights: str
+) -> dict[str, str]:
+    """Compute the SHA-256 of the file from which a run takes its first network, if it is a file.
+
+    Args:
+        start: run folder or checkpoint that the run starts from, if any.
+        which: checkpoint of that run folder.
+        weights: file of pretrained weights, or the name of some.
+
+    Returns:
+        Hexadecimal digits, named `start` or `weights`; empty for weights that have a name.
+    """
+    if start is not None:
+        return {"start": _digest(checkpoint_file(Path(start).expanduser(), which))}
+    file = Path(weights).expanduser()
+    return {"weights": _digest(file)} if file.is_file() else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

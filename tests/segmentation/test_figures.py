@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fundus_uda.experiments.panel import HEADER, SIDE
+from fundus_uda.experiments.panel import HEADER, SIDE, View
 from fundus_uda.masks.outlines import CUP_COLOUR, DISC_COLOUR
 from fundus_uda.segmentation import figures
 from fundus_uda.segmentation.figures import draw_results, outlined
@@ -34,9 +34,9 @@ def test_models_stand_beside_the_target_and_its_truth(
     if not unlabelled.is_dir():
         unlabelled.parent.mkdir()
         unlabelled.symlink_to(cameras / "a" / "images")
-    monkeypatch.setattr(figures, "load_model", lambda *_: brightness_model(cameras))
+    monkeypatch.setattr(figures, "load_model", lambda *_, **__: brightness_model(cameras))
     file = tmp_path / "p.png"
-    draw_results(kind.format(cameras / "a"), [tmp_path / "run"], file, CPU, rows=3)
+    draw_results(kind.format(cameras / "a"), [tmp_path / "run"], file, CPU, View(rows=3))
     picture = np.asarray(Image.open(file))
     assert picture.shape == (HEADER + 3 * SIDE, columns * SIDE, 3)
     affinity = picture[HEADER:, -SIDE:]
@@ -63,9 +63,9 @@ def test_outlines_are_those_that_predict_gives(convex, cameras, tmp_path, monkey
     given = ["data.tta_flips=false", f"data.fill_cup_hull={str(convex).lower()}"]
     settings = small_settings(cameras, *given)
     model = Model(NotchedCup(), settings, CPU, 0, torch.ones(3))
-    monkeypatch.setattr(figures, "load_model", lambda *_: model)
+    monkeypatch.setattr(figures, "load_model", lambda *_, **__: model)
     file = tmp_path / "p.png"
-    draw_results(f"folder:{cameras / 'a'}", [tmp_path / "run"], file, CPU, rows=1)
+    draw_results(f"folder:{cameras / 'a'}", [tmp_path / "run"], file, CPU, View(rows=1))
     drawn = np.asarray(Image.open(file))[HEADER:, 2 * SIDE : 3 * SIDE]
     scale = SIDE // 64
     notch = drawn[26 * scale : 38 * scale, 24 * scale : 40 * scale]
@@ -74,10 +74,10 @@ def test_outlines_are_those_that_predict_gives(convex, cameras, tmp_path, monkey
 
 
 def test_two_models_of_one_name_have_a_column_each(cameras, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "load_model", lambda *_: brightness_model(cameras))
+    monkeypatch.setattr(figures, "load_model", lambda *_, **__: brightness_model(cameras))
     models = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
     file = tmp_path / "p.png"
-    draw_results(f"folder:{cameras / 'a'}", models, file, CPU, rows=1)
+    draw_results(f"folder:{cameras / 'a'}", models, file, CPU, View(rows=1))
     assert Image.open(file).width == 6 * SIDE
 
 

@@ -13,7 +13,7 @@ def fundus(
     model: Model,
     paths: list[Path] = typer.Argument(
         help="Whole photographs or crops around the disc: images, DICOM files, folders of them, "
-        "or a CSV with the columns id and path."
+        "or a CSV with the columns id and path, and laterality (OD or OS) if you like."
     ),
     out: OutFolder = Path("predictions"),
     key_file: Path | None = typer.Option(

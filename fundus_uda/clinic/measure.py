@@ -7,7 +7,7 @@ import pandas as pd
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
-from fundus_uda.masks.measurements import check_arguments, measure
+from fundus_uda.masks.measurements import check_arguments, measure, parse_laterality
 from fundus_uda.masks.nifti import read_mask_nifti
 
 
@@ -24,7 +24,7 @@ def measure_files(
             no image has.
         spacing_mm: spacing of rows and of columns of all masks; if None, the spacing that NIfTI
             states in millimetres.
-        laterality: eye of all masks, "R" or "L"; None if unknown.
+        laterality: eye of all masks, a word of `measurements.EYES`; None if unknown.
 
     Returns:
         Columns image, status, reason, and the keys of `measurements.measure`. `image` is the name
@@ -34,7 +34,8 @@ def measure_files(
     Raises:
         InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
     """
-    check_arguments(spacing_mm, laterality)
+    eye = None if laterality is None else parse_laterality(laterality)
+    check_arguments(spacing_mm, eye)
     files: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -56,7 +57,7 @@ def measure_files(
             else:
                 stated = None
                 mask, _ = read_mask(Sample(file.stem, file, (file,), "labels"))
-            row |= measure(mask, spacing_mm or stated, laterality)
+            row |= measure(mask, spacing_mm or stated, eye)
         except InputError as error:
             # The folder is left out, since it may name a patient.
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}

@@ -28,12 +28,13 @@ from fundus_uda.clinic.crops import (
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.pictures import write_pictures, write_without_disc
+from fundus_uda.clinic.pictures import write_pictures, write_whole, write_without_disc
 from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.methods import training_domains
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.measurements import measure
@@ -45,7 +46,7 @@ from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
 
-FOLDERS = ("masks", "overlays", "crops", "affinity")
+FOLDERS = ("masks", "overlays", "crops", "affinity", "whole")
 
 
 def predict(
@@ -66,9 +67,10 @@ def predict(
 
     - `masks/<id>.png` and `.nii.gz`: 0 background, 1 rim, 2 cup, at the photograph's own size,
       without small components.
-    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`. Without a
-      disc, only `crops/<id>.jpg`, with the round field if there is one. None of these if DICOM says
-      that the pixels show text.
+    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`; and
+      `whole/<id>.jpg` of a photograph that is no crop. Without a disc, only `crops/<id>.jpg`.
+      Whole photographs are shown by their round field, if there is one. None of these if DICOM
+      says that the pixels show text.
     - `measurements.csv` and `.json`, `summary.json` and `report.html`.
 
     Args:
@@ -83,8 +85,9 @@ def predict(
 
     Returns:
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is ok, flagged,
-        no_disc or unreadable; flags are names of `quality.FLAGS` separated by spaces; then come the
-        keys of `measure` and `quality.quality`, Dice with `before`, and the region around the disc.
+        no_disc or unreadable; flags are names of `quality.FLAGS` separated by spaces; laterality is
+        R or L, or blank if unknown; then come the keys of `measure` and `quality.quality`, Dice
+        with `before`, and the region around the disc.
         All columns after the flags are blank for no_disc and unreadable.
 
     Raises:
@@ -123,6 +126,7 @@ def _predict_one(
         if not photograph.burned_in_text:
             write_without_disc(out, file.id, photograph.pixels)
         return row | {"status": "no_disc", "reason": NO_DISC}
+    row["laterality"] = photograph.laterality
     row |= measure(found.seen, photograph.spacing_mm, photograph.laterality)
     row |= found.quality | region_columns(found.region)
     if before is not None:
@@ -134,6 +138,8 @@ def _predict_one(
     write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", photograph.spacing_mm)
     if not photograph.burned_in_text:
         write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
+        if not found.region.is_crop:
+            write_whole(out, file.id, photograph.pixels)
     return row
 
 
@@ -207,11 +213,18 @@ def _agreement_with(file: Path, mask: Mask) -> dict[str, float]:
 
 
 def _about(model: Model) -> dict[str, Any]:
-    """Describe the model and the software, without data URIs, which may name patients."""
+    """Describe the model and the software, and of its data the kind alone.
+
+    The rest of a data URI may name patients.
+    """
     settings = model.settings
+    used = training_domains(settings.method, settings.data.source, settings.data.target)
+    labelled, unlabelled = (uri and uri.partition(":")[0] for uri in used)
     return {
         "model": {"method": settings.method, "seed": settings.seed, "step": model.step,
-                  "encoder": settings.network.encoder, "size": settings.data.size},
+                  "encoder": settings.network.encoder, "size": settings.data.size,
+                  "labelled": labelled, "unlabelled": unlabelled,
+                  "goes_on": settings.start is not None},
         "versions": {"fundus-uda": __version__, "torch": str(torch.__version__),
                      "monai": monai.__version__, "python": platform.python_version()},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,12 @@ from fundus_uda.data.samples import IMAGE_SUFFIXES, first_duplicates
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+EYE_IN_NAME = re.compile(
+    r"(?<![^\W_])(OD|OS|od|os|RE|LE|(?<=[-_])[RL])(?![^\W_])"  # a letter or digit on no side
+)
 MAX_FRAMES = 1000
 """Largest number of frames of a DICOM file; a damaged header may announce any number."""
 
@@ -39,6 +44,8 @@ class PhotographFile:
     path: Path
     frame: int = 0
     """Index of the frame, from 0, in a DICOM file with several."""
+    laterality: Laterality | None = None
+    """Eye, as a CSV states it, or the file's name; None if neither does."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,8 @@ class LoadedPhotograph:
     """Pixels (H, W, 3) RGB, upright by their EXIF orientation."""
     spacing_mm: tuple[float, float] | None = None
     """Spacing of rows and of columns on the retina, as DICOM states it (nominal); else None."""
-    laterality: Literal["R", "L"] | None = None
-    """Right or left eye, as DICOM states it; else None."""
+    laterality: Laterality | None = None
+    """Eye, as DICOM, a CSV or the file's name states it; None if none does, or two differ."""
     burned_in_text: bool = False
     """Whether DICOM says that the pixels show text, which may name the patient."""
 
@@ -64,9 +71,13 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
 
     A folder stands for the files directly in it that are not hidden: those with an image suffix,
     `.dcm` or `.dicom`, and DICOM files of any other name, such as a UID. A CSV has the columns `id`
-    and `path`, with paths relative to the CSV; missing files fail when they are read. Without a
-    CSV, the id is the file name without a known suffix, with %XX for characters that cannot be
-    printed. Each frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
+    and `path`, with paths relative to the CSV; missing files fail when they are read. It may have
+    the column `laterality`, of words in `measurements.EYES` or blanks. Without a CSV, the id is the
+    file name without a known suffix, with %XX for characters that cannot be printed. Each frame of
+    a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
+
+    Where no CSV states the eye, the file name may: as OD or OS, RE or LE, or as R or L behind - or
+    _, each as a whole word between characters that are neither letters nor digits.
 
     Args:
         paths: image files, DICOM files, folders and CSV files; the list keeps their order.
@@ -74,24 +85,20 @@ def list_photographs(paths: list[Path], key: bytes | None = None) -> list[Photog
             key.
 
     Raises:
-        InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
-            for two photographs.
+        InputError: nothing to read, a CSV of another form, an id that is no file name, another word
+            for an eye, or one id for two photographs.
     """
     silence_decoders()
     files: list[PhotographFile] = []
     for path in paths:
         if path.is_dir():
-            files += [
-                PhotographFile(_id_of(file), file)
-                for file in sorted(path.iterdir())
-                if _is_image(file)
-            ]
+            files += [_named(file) for file in sorted(path.iterdir()) if _is_image(file)]
         elif not path.is_file():
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
         elif path.suffix.lower() == ".csv":
             files += _listed(path)
         else:
-            files.append(PhotographFile(_id_of(path), path))
+            files.append(_named(path))
     if not files:
         raise InputError(f"Expected images in {', '.join(map(str, paths))}. Got: none.")
     named = (source for file in files for source in _frames(file))
@@ -140,7 +147,7 @@ def read(file: PhotographFile) -> LoadedPhotograph:
                         "RGB, or give the DICOM file, which may have 16."
                     )
             pixels = read_photograph(file.path).permute(1, 2, 0).numpy()
-            return LoadedPhotograph(file.id, "ok", pixels=pixels)
+            return LoadedPhotograph(file.id, "ok", pixels=pixels, laterality=file.laterality)
         return _read_dicom(file)
     except PermissionError:
         reason = "Expected a file that may be read. Got: no permission to."
@@ -173,7 +180,7 @@ def _read_dicom(file: PhotographFile) -> LoadedPhotograph:
         "ok",
         pixels=frame_pixels(file.path, file.frame, data),
         spacing_mm=_spacing(data),
-        laterality=_laterality(data),
+        laterality=_agreed(file.laterality, _laterality(data)),
         burned_in_text=str(data.get("BurnedInAnnotation", "")).upper() == "YES",
     )
 
@@ -187,10 +194,21 @@ def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
     return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else None
 
 
-def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
+def _laterality(data: pydicom.Dataset) -> Laterality | None:
     """Return Image Laterality (0020,0062), else Laterality (0020,0060); None unless R or L."""
     stated = str(data.get("ImageLaterality") or data.get("Laterality") or "").strip().upper()
     return "R" if stated == "R" else "L" if stated == "L" else None
+
+
+def _agreed(first: Laterality | None, second: Laterality | None) -> Laterality | None:
+    """Return the eye that both name, or that one of them names; None if they differ."""
+    return first or second if first is None or second is None or first == second else None
+
+
+def _laterality_in(name: str) -> Laterality | None:
+    """Return the eye that a file name states; None if it states none or both."""
+    words = {parse_laterality(word) for word in EYE_IN_NAME.findall(name)}
+    return words.pop() if len(words) == 1 else None
 
 
 def _is_image(path: Path) -> bool:
@@ -200,6 +218,11 @@ def _is_image(path: Path) -> bool:
         return path.suffix.lower() in IMAGE_SUFFIXES or _is_dicom(path)
     except OSError:  # it may be one: `read` says what is wrong with it
         return True
+
+
+def _named(path: Path) -> PhotographFile:
+    id_ = _id_of(path)
+    return PhotographFile(id_, path, laterality=_laterality_in(id_))
 
 
 def _id_of(path: Path) -> str:
@@ -238,7 +261,7 @@ def _listed(path: Path) -> list[PhotographFile]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             named = {"id", "path"} <= set(table.fieldnames or [])
-            rows = [(table.line_num, row["id"], row["path"]) for row in table] if named else []
+            rows = [(table.line_num, row) for row in table] if named else []
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"Expected {path} to be a CSV in UTF-8. Got: {type(error).__name__}. Save it anew."
@@ -249,7 +272,8 @@ def _listed(path: Path) -> list[PhotographFile]:
             "Got: a first line without them."
         )
     sources = []
-    for line, id_, file_name in rows:
+    for line, row in rows:
+        id_, file_name, eye = row["id"], row["path"], (row.get("laterality") or "").strip()
         # the id is not quoted, since it may name a patient
         if not id_ or id_.strip() in ("", ".", "..") or set(id_) & set('/\\:*?"<>|\0'):
             raise InputError(
@@ -258,7 +282,14 @@ def _listed(path: Path) -> list[PhotographFile]:
             )
         if not file_name:
             raise InputError(f"Expected a path in each line of {path}. Got: none in line {line}.")
-        sources.append(PhotographFile(id_.strip(), path.parent / file_name))
+        if eye and eye.lower() not in EYES:
+            raise InputError(
+                f"Expected the laterality OD, OS, R, L, right, left or none in each line of {path}."
+                f" Got: another in line {line}."
+            )
+        place = path.parent / file_name
+        stated = parse_laterality(eye) if eye else _laterality_in(_id_of(place))
+        sources.append(PhotographFile(id_.strip(), place, laterality=stated))
     return sources
 
 

@@ -6,6 +6,7 @@ along the columns and rows of the photograph, so they change when the photograph
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,13 @@ from scipy import ndimage
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask
 from fundus_uda.masks.rim import rim_measurements
+
+Laterality = Literal["R", "L"]
+"""Right or left eye, as DICOM writes it."""
+EYES: dict[str, Laterality] = {
+    "r": "R", "od": "R", "re": "R", "right": "R", "l": "L", "os": "L", "le": "L", "left": "L"
+}  # fmt: skip
+"""Words for the eyes, in lower case."""
 
 
 def measure(
@@ -101,6 +109,18 @@ def refuge_vertical_cup_to_disc_ratio(mask: Mask) -> float:
     """
     disc = int((mask != BACKGROUND).sum(axis=0).max())
     return int((mask == CUP).sum(axis=0).max()) / disc if disc else math.nan
+
+
+def parse_laterality(text: str) -> Laterality:
+    """Return the eye that a word names: "R" for R, OD, RE or right, "L" for L, OS, LE or left.
+
+    Raises:
+        InputError: another word.
+    """
+    found = EYES.get(text.strip().lower())
+    if found is None:
+        raise InputError(f"Expected the laterality OD, OS, R, L, right or left. Got: {text!r}.")
+    return found
 
 
 def check_arguments(spacing_mm: tuple[float, float] | None, laterality: str | None) -> None:

@@ -74,14 +74,17 @@ def svg_path(structure: NDArray[np.bool_], size: tuple[int, int]) -> str:
         size: height and width of the picture under the path.
 
     Returns:
-        Closed lines in pixels of the picture, within 0.2 of such a pixel of `smooth_outlines`; ""
-        for an empty structure.
+        Closed lines in pixels of the picture, within 1/4000 of its longer side of
+        `smooth_outlines`, so that they stay smooth when enlarged; "" for an empty structure.
     """
     lines = []
+    longest = max(size)
+    digits = 1 if longest >= 400 else 2
     for line in _scaled(structure, size):
-        points = approximate_polygon(np.vstack([line, line[:1]]), tolerance=0.1)[:-1]
+        points = approximate_polygon(np.vstack([line, line[:1]]), tolerance=longest / 6400)[:-1]
         if len(points) > 2:
-            lines.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
+            at = "L".join(f"{x:.{digits}f} {y:.{digits}f}" for x, y in points)
+            lines.append(f"M{at}Z")
     return "".join(lines)
 
 
@@ -97,7 +100,8 @@ def _without_small_holes(structure: NDArray[np.bool_]) -> NDArray[np.bool_]:
     areas = np.bincount(parts.ravel())
     small = areas < structure.sum() / 20
     small[[0, parts[0, 0]]] = False  # the structure itself, and what is outside
-    return structure | small[parts[1:-1, 1:-1]]
+    filled: NDArray[np.bool_] = structure | small[parts[1:-1, 1:-1]]
+    return filled
 
 
 def _smoothed(line: Points) -> Points:

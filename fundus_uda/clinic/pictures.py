@@ -58,12 +58,12 @@ def read_affinity(file: Path) -> NDArray[np.float64]:
         return np.asarray(opened) / AFFINITY_LEVELS
 
 
-def write_whole(out: Path, name: str, photograph: Photograph) -> None:
-    """Write the round field of a whole photograph (H, W, 3), very small, as `whole/<name>.jpg`.
+def write_locator(out: Path, name: str, photograph: Photograph) -> None:
+    """Write the round field of a whole photograph (H, W, 3), very small, as `locator/<name>.jpg`.
 
     Nothing is written without a round field (see `write_without_disc`).
     """
-    _write_round_field(out / "whole" / f"{name}.jpg", photograph, WHOLE_SIDE)
+    _write_round_field(out / "locator" / f"{name}.jpg", photograph, WHOLE_SIDE)
 
 
 def write_without_disc(out: Path, name: str, photograph: Photograph) -> None:

@@ -28,7 +28,7 @@ from fundus_uda.clinic.crops import (
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.pictures import write_pictures, write_whole, write_without_disc
+from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
 from fundus_uda.clinic.report.page import write_report
@@ -46,7 +46,7 @@ from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
 
-FOLDERS = ("masks", "overlays", "crops", "affinity", "whole")
+FOLDERS = ("masks", "overlays", "crops", "affinity", "locator")
 
 
 def predict(
@@ -68,7 +68,7 @@ def predict(
     - `masks/<id>.png` and `.nii.gz`: 0 background, 1 rim, 2 cup, at the photograph's own size,
       without small components.
     - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`; and
-      `whole/<id>.jpg` of a photograph that is no crop. Without a disc, only `crops/<id>.jpg`.
+      `locator/<id>.jpg` of a photograph that is no crop. Without a disc, only `crops/<id>.jpg`.
       Whole photographs are shown by their round field, if there is one. None of these if DICOM
       says that the pixels show text.
     - `measurements.csv` and `.json`, `summary.json` and `report.html`.
@@ -139,7 +139,7 @@ def _predict_one(
     if not photograph.burned_in_text:
         write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
         if not found.region.is_crop:
-            write_whole(out, file.id, photograph.pixels)
+            write_locator(out, file.id, photograph.pixels)
     return row
 
 

@@ -4,8 +4,8 @@ from PIL import Image, ImageDraw
 
 from fundus_uda.clinic.pictures import (
     read_affinity,
+    write_locator,
     write_pictures,
-    write_whole,
     write_without_disc,
 )
 from fundus_uda.errors import InputError
@@ -68,12 +68,12 @@ def test_an_affinity_map_of_8_bits_is_refused(tmp_path):
 
 
 def test_the_whole_photograph_is_very_small_and_without_what_stands_around_it(tmp_path):
-    (tmp_path / "whole").mkdir()
+    (tmp_path / "locator").mkdir()
     with_text = retina(1)
     with_text[5:12, 5:60] = 255
-    write_whole(tmp_path, "a", with_text)
-    shown = np.asarray(Image.open(tmp_path / "whole" / "a.jpg"))
+    write_locator(tmp_path, "a", with_text)
+    shown = np.asarray(Image.open(tmp_path / "locator" / "a.jpg"))
     assert shown.shape[:2] == (91, 128)
     assert shown[:6, :20].max() < 40
-    write_whole(tmp_path, "page", page())
-    assert not (tmp_path / "whole" / "page.jpg").exists()
+    write_locator(tmp_path, "page", page())
+    assert not (tmp_path / "locator" / "page.jpg").exists()

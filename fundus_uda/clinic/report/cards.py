@@ -164,7 +164,7 @@ def _whole(row: dict[Hashable, Any], shape: tuple[int, ...], folder: Path) -> di
     """Collect where the square lies in the whole photograph (H, W); None for a crop."""
     if str(row["region_is_crop"]) == "True":
         return None
-    file = folder / "whole" / f"{row['image']}.jpg"
+    file = folder / "locator" / f"{row['image']}.jpg"
     square = {name: int(row[f"region_{name}"]) for name in ("top", "left", "height", "width")}
     picture = _data_url(file.read_bytes()) if file.is_file() else None
     return {"picture": picture, "frame": {"height": shape[0], "width": shape[1]}, "square": square}

@@ -19,6 +19,7 @@ from fundus_uda.clinic.report.summary import MEASURED, STATUSES
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
+from fundus_uda.masks.dice import DICE
 from fundus_uda.segmentation.quality import FLAGS
 
 STATUS_TITLES = {"ok": "Without flags", "no_disc": "No disc found"}
@@ -128,7 +129,7 @@ def _learnt_from(model: dict[str, Any]) -> str:
 
 def _has_intervals(sets: dict[str, Any]) -> bool:
     scores = sets["after"]["scores"]
-    return bool(scores and scores["dice_mean"]["ci95"])
+    return any(scores[name]["ci95"] for name in DICE) if scores else False
 
 
 def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:

@@ -216,7 +216,7 @@ def test_the_eye_the_rim_and_the_place_are_shown_where_they_are_known(cameras, t
     )
     square = f'<rect x="{left}" y="{top}" width="{width}" height="{height}"/>'
     assert text.count('<svg class="whole" viewBox="0 0 560 400"') == text.count(square) == 3
-    assert len(list((tmp_path / "out" / "whole").iterdir())) == 3
+    assert len(list((tmp_path / "out" / "locator").iterdir())) == 3
 
 
 def test_a_photograph_with_text_in_it_is_not_shown_whole(cameras, tmp_path):
@@ -224,7 +224,7 @@ def test_a_photograph_with_text_in_it_is_not_shown_whole(cameras, tmp_path):
         tmp_path / "a.dcm", whole_field(2)[0], Rows=400, Columns=560, BurnedInAnnotation="YES"
     )
     predict(brightness_model(cameras), [file], tmp_path / "out")
-    assert not list((tmp_path / "out" / "whole").iterdir())
+    assert not list((tmp_path / "out" / "locator").iterdir())
     assert '<svg class="whole"' not in (tmp_path / "out" / "report.html").read_text()
 
 

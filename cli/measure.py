@@ -14,7 +14,9 @@ def command(
     spacing: tuple[float, float] | None = typer.Option(
         None, metavar="ROW COLUMN", help="Millimetres on the retina between rows and columns."
     ),
-    laterality: str | None = typer.Option(None, help="Eye of all masks: R or L."),
+    laterality: str | None = typer.Option(
+        None, help="Eye of all masks: OD or OS, right or left, R or L."
+    ),
     overwrite: Overwrite = False,
 ) -> None:
     """Measure masks made elsewhere: cup-to-disc ratios, sizes, rim, ISNT and disc damage scale.

@@ -14,7 +14,8 @@ def fundus(
     paths: list[Path] = typer.Argument(
         metavar="PATHS...",
         help="Whole photographs or crops around the disc: images, DICOM files, folders of them, "
-        "a CSV with the columns id and path, or KIND:PATH[#SPLIT].",
+        "a CSV with the columns id and path, and laterality (OD or OS) if you like, or "
+        "KIND:PATH[#SPLIT].",
     ),
     out: OutFolder = Path("predictions"),
     key_file: Path | None = typer.Option(

@@ -20,6 +20,9 @@ def command(
     annotation: Annotation = None,
     out: Path | None = typer.Option(None, help="Page to write, if not report.html in RUN."),
     overwrite: Overwrite = False,
+    reviewed: Path | None = typer.Option(
+        None, help="CSV of reviews that the page's button exported, to show and count."
+    ),
 ) -> None:
     """Write one page to look through, with its numbers as CSV and JSON."""
     from fundus_uda.clinic.report.page import write_report
@@ -32,5 +35,5 @@ def command(
     samples = []
     if reference is not None:
         samples = require_masks(load_samples(reference, annotation), reference)
-    page = write_report(run, before, samples, out)
+    page = write_report(run, before, samples, out, reviewed)
     typer.echo(f"Wrote {page}, and its numbers as .csv and .json.")

@@ -8,15 +8,17 @@ import torch
 from PIL import Image
 
 from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report.numbers import read_predictions, score_summary, scores
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.config.read import override
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.samples import images_in
+from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.settings import MethodName
 from fundus_uda.experiments.panel import Column, panel
 from fundus_uda.masks.classes import Mask
+from fundus_uda.masks.dice import DICE
 from fundus_uda.output import require_empty
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.figures import outlined
@@ -40,7 +42,9 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         device: where to train.
 
     Returns:
-        The comparison of the two (see `segmentation.comparison.compare`).
+        The comparison of the two (see `segmentation.comparison.compare`), with the scores of the
+        report: those of the masks that `predict` wrote, where a photograph without an outline
+        counts as an empty mask.
 
     Raises:
         InputError: the folder is not empty.
@@ -58,12 +62,24 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         model = load_model(out / method, device)
         before = out / "predictions" / "source" if method != "source" else None
         predict(model, [test / "images"], out / "predictions" / method, before=before)
-    table = compare([out / method for method in DEMO_METHODS])
+    reference = load_samples(f"folder:{test}")
+    table = _scored_as_predicted(compare([out / method for method in DEMO_METHODS]), out, reference)
     table.to_csv(out / "comparison.csv", index=False)
     _write_panel(out, test)
     after, before = (out / "predictions" / method for method in ("asa", "source"))
-    write_report(after, before, load_samples(f"folder:{test}"), out / "report.html")
+    write_report(after, before, reference, out / "report.html")
     return table
+
+
+def _scored_as_predicted(table: pd.DataFrame, out: Path, reference: list[Sample]) -> pd.DataFrame:
+    """Return the rows of the last checkpoints, with the scores of what `predict` wrote."""
+    table = table[table["checkpoint"] == "last"].set_index("method")
+    for method in DEMO_METHODS:
+        scored = score_summary(scores(read_predictions(out / "predictions" / method), reference))
+        title = METHODS[method].title
+        table.loc[title, list(DICE)] = [scored[name]["mean"] for name in DICE]
+        table.loc[title, "dice_mean_std"] = scored["dice_mean"]["std"]
+    return table.reset_index()[["run", "method", *table.columns.drop("run")]]
 
 
 def _write_panel(out: Path, test: Path) -> None:

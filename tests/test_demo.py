@@ -1,5 +1,7 @@
 """The demo itself takes minutes; here with six steps."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -20,6 +22,12 @@ def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
     assert {"Source only", "ASA"} == set(table["method"])
     written = pd.read_csv(tmp_path / "demo: 1" / "comparison.csv")
     assert written["dice_mean"].tolist() == pytest.approx(table["dice_mean"].tolist())
+    report = json.loads((tmp_path / "demo: 1" / "report.json").read_text())
+    by_title = table.set_index("method")
+    for title, side in (("Source only", "before"), ("ASA", "after")):
+        for name in ("dice_cup", "dice_disc", "dice_mean"):
+            shown = report[side]["scores"][name]["mean"]
+            assert by_title.loc[title, name] == pytest.approx(shown)  # terminal and report agree
     for method in ("source", "asa"):
         predictions = tmp_path / "demo: 1" / "predictions" / method
         rows = pd.read_csv(predictions / "measurements.csv")

@@ -36,7 +36,8 @@ print(*(p.relative_to(config_folder()) for p in config_folder().rglob("*.yaml"))
 groups = ("fundus", "roadscene", "translation")
 print(*(f"{group}/{name}" for group in groups for name in shipped_experiments(group)))
 from importlib.resources import files
-print((files("fundus_uda.clinic.report") / "page.html.j2").is_file())
+parts = ("page.html.j2", "page.css", "page.js")
+print(all((files("fundus_uda.clinic.report") / part).is_file() for part in parts))
 """
     environment = {**os.environ, "PYTHONPATH": str(site), "FUNDUS_UDA_DATA": "/data"}
     printed = subprocess.run(

@@ -8,7 +8,13 @@ import pandas as pd
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, first_duplicates, images_in
 from fundus_uda.errors import InputError
-from fundus_uda.masks.measurements import DISC_MM, check_arguments, measure, plausible_spacing
+from fundus_uda.masks.measurements import (
+    DISC_MM,
+    check_arguments,
+    measure,
+    parse_laterality,
+    plausible_spacing,
+)
 from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.output import note_passed_over
 
@@ -31,7 +37,7 @@ def measure_files(
             no image has.
         spacing_mm: spacing of rows and of columns of all masks; if None, the spacing that NIfTI
             states in millimetres.
-        laterality: eye of all masks, "R" or "L"; None if unknown.
+        laterality: eye of all masks, a word of `measurements.EYES`; None if unknown.
 
     Returns:
         Columns image, status, reason, and the keys of `measurements.measure`. `image` is the name
@@ -42,7 +48,8 @@ def measure_files(
     Raises:
         InputError: nothing to read, two masks of one name, a wrong spacing or laterality.
     """
-    check_arguments(spacing_mm, laterality)
+    eye = None if laterality is None else parse_laterality(laterality)
+    check_arguments(spacing_mm, eye)
     files: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -68,7 +75,7 @@ def measure_files(
             spacing = plausible_spacing(mask, given)
             if spacing != given:
                 row["reason"] = IMPLAUSIBLE
-            row |= measure(mask, spacing, laterality)
+            row |= measure(mask, spacing, eye)
         except InputError as error:
             # The folder is left out, since it may name a patient.
             row |= {"status": "unreadable", "reason": str(error).replace(str(file), file.name)}

@@ -27,13 +27,14 @@ from fundus_uda.clinic.crops import (
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.pictures import write_pictures, write_without_disc
+from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.fingerprint import fingerprint
+from fundus_uda.engine.methods import training_domains
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.measurements import measure, plausible_spacing
@@ -46,7 +47,7 @@ from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
 
-FOLDERS = ("masks", "overlays", "crops", "affinity")
+FOLDERS = ("masks", "overlays", "crops", "affinity", "locator")
 
 
 def predict(
@@ -69,9 +70,10 @@ def predict(
 
     - `masks/<id>.png` and `.nii.gz`: 0 background, 1 rim, 2 cup, at the photograph's own size,
       without small components.
-    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`. Without a
-      disc, only `crops/<id>.jpg`, with the round field if there is one. None of these if DICOM says
-      that the pixels show text.
+    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`; and
+      `locator/<id>.jpg` of a photograph that is no crop. Without a disc, only `crops/<id>.jpg`.
+      Whole photographs are shown by their round field, if there is one. None of these if DICOM
+      says that the pixels show text.
     - `measurements.csv` and `.json`, `summary.json` and `report.html`.
 
     Args:
@@ -91,9 +93,9 @@ def predict(
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is one of
         `summary.STATUSES`: ok, flagged, no_disc (the search finds none), network_unsure (it finds
         the place, but the network outlines no disc there) or unreadable; flags are names of
-        `quality.FLAGS` separated by spaces; then come the keys of `measure` and `quality.quality`,
-        Dice with `before`, and the region around the disc. All columns after the flags are blank
-        unless the status is ok or flagged.
+        `quality.FLAGS` separated by spaces; laterality is R or L, or blank if unknown; then come
+        the keys of `measure` and `quality.quality`, Dice with `before`, and the region around the
+        disc. All columns after the flags are blank unless the status is ok or flagged.
 
     Raises:
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
@@ -149,6 +151,7 @@ def _predict_one(
         if not photograph.burned_in_text:
             write_without_disc(out, file.id, photograph.pixels)
         return row | found
+    row["laterality"] = photograph.laterality
     spacing_mm = plausible_spacing(found.seen, photograph.spacing_mm)
     row |= measure(found.seen, spacing_mm, photograph.laterality)
     row |= found.quality | region_columns(found.region)
@@ -162,6 +165,8 @@ def _predict_one(
     write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", spacing_mm)
     if not photograph.burned_in_text:
         write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
+        if not found.region.is_crop:
+            write_locator(out, file.id, photograph.pixels)
     return row
 
 
@@ -239,11 +244,18 @@ def _agreement_with(file: Path, mask: Mask) -> dict[str, float]:
 
 
 def _about(model: Model) -> dict[str, Any]:
-    """Describe the model and the software, without data URIs, which may name patients."""
+    """Describe the model and the software, and of its data the kind alone.
+
+    The rest of a data URI may name patients.
+    """
     settings = model.settings
+    used = training_domains(settings.method, settings.data.source, settings.data.target)
+    labelled, unlabelled = (uri and uri.partition(":")[0] for uri in used)
     return {
         "model": {"method": settings.method, "seed": settings.seed, "step": model.step,
-                  "encoder": settings.network.encoder, "size": settings.data.size},
+                  "encoder": settings.network.encoder, "size": settings.data.size,
+                  "labelled": labelled, "unlabelled": unlabelled,
+                  "goes_on": settings.start is not None},
         "versions": {"fundus-uda": __version__, "torch": str(torch.__version__),
                      "monai": monai.__version__, "python": platform.python_version()},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ of a failure.
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,9 +31,13 @@ from fundus_uda.data.samples import (
 from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality
 from fundus_uda.output import note_passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
+EYE_IN_NAME = re.compile(
+    r"(?<![^\W_])(OD|OS|od|os|RE|LE|(?<=[-_])[RL])(?![^\W_])"  # a letter or digit on no side
+)
 Ids = Literal["name", "path"]
 """Origin of the ids of photographs."""
 
@@ -48,6 +53,8 @@ class PhotographFile:
     """Index of the frame, from 0, in a DICOM file with several."""
     stereo: bool = False
     """Whether the file may be a stereo pair, whose left half is the photograph."""
+    laterality: Laterality | None = None
+    """Eye, as a CSV states it, or the file's name; None if neither does."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class LoadedPhotograph:
     """Pixels (H, W, 3) RGB, upright by their EXIF orientation."""
     spacing_mm: tuple[float, float] | None = None
     """Spacing of rows and of columns on the retina, as DICOM states it (nominal); else None."""
-    laterality: Literal["R", "L"] | None = None
-    """Right or left eye, as DICOM states it; else None."""
+    laterality: Laterality | None = None
+    """Eye, as DICOM, a CSV or the file's name states it; None if none does, or two differ."""
     burned_in_text: bool = False
     """Whether DICOM says that the pixels show text, which may name the patient."""
 
@@ -81,6 +88,10 @@ def list_photographs(
     id is the file name without a known suffix, with %XX for characters that cannot be printed. Each
     frame of a DICOM file with several is a photograph, `<id>-frame<n>` from 1.
 
+    Where no CSV states the eye, in a column `laterality` of words in `measurements.EYES` or blanks,
+    the file name may: as OD or OS, RE or LE, or as R or L behind - or _, each as a whole word
+    between characters that are neither letters nor digits.
+
     Args:
         paths: image files, DICOM files, folders, CSV files and data URIs; the list keeps their
             order.
@@ -91,8 +102,8 @@ def list_photographs(
             all paths and the file before them, as in `visit1_left`.
 
     Raises:
-        InputError: nothing to read, a CSV of another form, an id that is no file name, or one id
-            for two photographs.
+        InputError: nothing to read, a CSV of another form, an id that is no file name, another word
+            for an eye, or one id for two photographs.
     """
     files: list[PhotographFile] = []
     passed_over: list[Path] = []
@@ -101,13 +112,13 @@ def list_photographs(
             inside = sorted(path.rglob("*") if recursive else path.iterdir())
             for file in inside:
                 if _is_image(file):
-                    files.append(PhotographFile(_id_of(file), file))
+                    files.append(_named(file))
                 else:
                     passed_over.append(file)
         elif path.is_file() and path.suffix.lower() == ".csv":
             files += _listed(path)
         elif path.is_file():
-            files.append(PhotographFile(_id_of(path), path))
+            files.append(_named(path))
         elif is_data_uri(str(path)):
             files += [
                 PhotographFile(sample.id, sample.image, stereo=sample.stereo)
@@ -172,7 +183,7 @@ def read(file: PhotographFile) -> LoadedPhotograph:
                 "ok",
                 pixels=on_black(found.pixels),
                 spacing_mm=found.spacing_mm,
-                laterality=found.laterality,
+                laterality=_agreed(file.laterality, found.laterality),
                 burned_in_text=found.burned_in_text,
             )
         with Image.open(file.path) as header:
@@ -187,7 +198,7 @@ def read(file: PhotographFile) -> LoadedPhotograph:
                     f"Got: {header.width}x{header.height}."
                 )
         pixels = read_photograph(file.path, file.stereo).permute(1, 2, 0).numpy()
-        return LoadedPhotograph(file.id, "ok", pixels=pixels)
+        return LoadedPhotograph(file.id, "ok", pixels=pixels, laterality=file.laterality)
     except PermissionError:
         reason = "Expected a file that may be read. Got: no permission to."
     except DecoderDiedError:
@@ -209,6 +220,17 @@ def read(file: PhotographFile) -> LoadedPhotograph:
     return LoadedPhotograph(file.id, "unreadable", reason)
 
 
+def _agreed(first: Laterality | None, second: Laterality | None) -> Laterality | None:
+    """Return the eye that both name, or that one of them names; None if they differ."""
+    return first or second if first is None or second is None or first == second else None
+
+
+def _laterality_in(name: str) -> Laterality | None:
+    """Return the eye that a file name states; None if it states none or both."""
+    words = {parse_laterality(word) for word in EYE_IN_NAME.findall(name)}
+    return words.pop() if len(words) == 1 else None
+
+
 def _is_image(path: Path) -> bool:
     if path.name.startswith("."):
         return False
@@ -218,6 +240,11 @@ def _is_image(path: Path) -> bool:
         return path.suffix.lower() in (*IMAGE_SUFFIXES, *DICOM_SUFFIXES) or _holds_dicom(path)
     except OSError:  # it may be one: `read` says what is wrong with it
         return True
+
+
+def _named(path: Path) -> PhotographFile:
+    id_ = _id_of(path)
+    return PhotographFile(id_, path, laterality=_laterality_in(id_))
 
 
 def _id_of(path: Path) -> str:
@@ -256,7 +283,15 @@ def _listed(path: Path) -> list[PhotographFile]:
                 f"Expected ids in {path} that can be file names. Got: another in line "
                 f"{row['line']}. Use letters, digits, - and _."
             )
-        sources.append(PhotographFile(id_.strip(), path.parent / row["image"]))
+        eye = row["laterality"].strip()
+        if eye and eye.lower() not in EYES:
+            raise InputError(
+                f"Expected the laterality OD, OS, R, L, right, left or none in each line of {path}."
+                f" Got: another in line {row['line']}."
+            )
+        place = path.parent / row["image"]
+        stated = parse_laterality(eye) if eye else _laterality_in(_id_of(place))
+        sources.append(PhotographFile(id_.strip(), place, laterality=stated))
     return sources
 
 

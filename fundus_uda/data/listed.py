@@ -14,6 +14,7 @@ NAMES = {
     "id": ("id",),
     "mask": ("mask",),
     "split": ("split",),
+    "laterality": ("laterality",),
 }
 """Columns of `read_listed`, and the names by which a CSV may call them."""
 ALSO_CALLED = {"label": "mask", "segmentation": "mask"}
@@ -28,12 +29,13 @@ def read_listed(path: Path, mend: bool = False) -> pd.DataFrame:
     the names of columns of a file that has `image` or `path`, since it may describe a patient.
 
     Args:
-        path: CSV in UTF-8 with a column `image` or `path` and, if there are any, `id`, `mask` and
-            `split`.
+        path: CSV in UTF-8 with a column `image` or `path` and, if there are any, `id`, `mask`,
+            `split` and `laterality`.
         mend: whether a first line without `image` and `path` may be quoted.
 
     Returns:
-        Columns image, id, mask, split (str, "" for none) and line, the line in the file.
+        Columns image, id, mask, split, laterality (str, "" for none) and line, the line in the
+        file.
 
     Raises:
         InputError: no such columns, not UTF-8, or rows of other lengths.

@@ -6,6 +6,7 @@ along the columns and rows of the photograph, so they change when the photograph
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ from fundus_uda.masks.rim import rim_measurements
 
 DISC_MM = (0.8, 3.5)
 """Least and largest height and width of a human disc, in millimetres."""
+Laterality = Literal["R", "L"]
+"""Right or left eye, as DICOM writes it."""
+EYES: dict[str, Laterality] = {
+    "r": "R", "od": "R", "re": "R", "right": "R", "l": "L", "os": "L", "le": "L", "left": "L"
+}  # fmt: skip
+"""Words for the eyes, in lower case."""
 
 
 def measure(
@@ -141,6 +148,18 @@ def plausible_spacing(
         return spacing_mm
     sizes = _rows_between(disc) * spacing_mm[0], _rows_between(disc.T) * spacing_mm[1]
     return spacing_mm if all(DISC_MM[0] <= size <= DISC_MM[1] for size in sizes) else None
+
+
+def parse_laterality(text: str) -> Laterality:
+    """Return the eye that a word names: "R" for R, OD, RE or right, "L" for L, OS, LE or left.
+
+    Raises:
+        InputError: another word.
+    """
+    found = EYES.get(text.strip().lower())
+    if found is None:
+        raise InputError(f"Expected the laterality OD, OS, R, L, right or left. Got: {text!r}.")
+    return found
 
 
 def check_arguments(spacing_mm: tuple[float, float] | None, laterality: str | None) -> None:

@@ -21,8 +21,7 @@ from fundus_uda.segmentation.prediction import outline
 def outlined(photograph: Photograph, mask: Mask) -> Photograph:
     """Draw the outlines of a mask (H, W) into a photograph (H, W, 3), at the size of a tile."""
     tile = Image.fromarray(photograph).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    large = Image.fromarray(mask).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-    return overlay(np.asarray(tile), np.asarray(large))
+    return overlay(np.asarray(tile), mask)
 
 
 def draw_results(

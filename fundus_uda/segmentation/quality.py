@@ -5,8 +5,8 @@ is, or blurred, noisy, dark, bright, hazy, tinted or zoomed, with a network trai
 network had therefore seen these photographs, but not degraded. No other set was used.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -44,32 +44,117 @@ estimate 0.62 and 0.73 where the mean Dice is 0.71 and 0.82.
 ROUND, FIRM_DISC, FIRM_CUP = 0.95, 0.87, 0.6
 """Least `disc_ellipse_dice`, and least Dice of disc and of cup between two predictions."""
 
-FLAGS = {
-    "blurred": lambda row: row["sharpness"] < 0.4,
-    "noisy": lambda row: row["sharpness"] > 0.75,
-    "dark": lambda row: row["dark_share"] > 0.35,
-    "overexposed": lambda row: row["bright_share"] > 0.02,
-    "little_field": lambda row: row["field_share"] < 0.5,
-    "disc_size": lambda row: not 0.08 <= row["disc_share"] <= 0.75,
-    "disc_in_parts": lambda row: row["disc_components"] > 1,
-    "disc_not_round": lambda row: row["disc_ellipse_dice"] < ROUND,
-    "no_cup": lambda row: row["cup_components"] == 0,
-    "cup_not_round": lambda row: row["cup_ellipse_dice"] < 0.91,
-    "cup_at_disc_edge": lambda row: row["cup_touches_background"],
-    "low_affinity": lambda row: row["mean_affinity"] < 0.99,
-    "unstable": lambda row: row["flip_dice_disc"] < FIRM_DISC or row["flip_dice_cup"] < FIRM_CUP,
-    "low_estimate": lambda row: row["estimated_dice"] < 0.8,
-    "models_disagree": lambda row: (
-        row.get("before_dice_disc", 1) < FIRM_DISC or row.get("before_dice_cup", 1) < FIRM_CUP
-    ),
-}
-"""Flags by name, each a function from a row of measures to whether it is raised. The limits let 1
-to 2 per cent of the masks with a Dice of 0.8 or more fail; those of the photograph lie beyond all
-photographs that were not degraded."""
+
+@dataclass(frozen=True)
+class Flag:
+    """One reason to look at a photograph before its measurements are used."""
+
+    is_raised: Callable[[Mapping[str, Any]], bool]
+    """Whether a row of measures raises the flag."""
+    limit: str
+    """The limit in words."""
+    advice: str
+    """What to do with such a photograph."""
+
+
 TEXT_IN_PIXELS = "text_in_pixels"
 """Flag that is raised if DICOM says that the pixels show text."""
 IMPLAUSIBLE_SPACING = "implausible_spacing"
 """Flag that is raised if by the file's pixel spacing the disc would be no human one."""
+
+FLAGS = {
+    "blurred": Flag(
+        lambda row: row["sharpness"] < 0.4,
+        "Sharpness below 0.4; good photographs have about 0.45 to 0.67.",
+        "Look whether the edges of disc and cup can be seen. If not, take the photograph anew.",
+    ),
+    "noisy": Flag(
+        lambda row: row["sharpness"] > 0.75,
+        "Sharpness above 0.75; good photographs have about 0.45 to 0.67.",
+        "Look for noise, strong sharpening or JPEG blocks, and check the edge of the cup.",
+    ),
+    "dark": Flag(
+        lambda row: row["dark_share"] > 0.35,
+        "More than 35 % of the eye has no colour above 50 of 255.",
+        "Check the outlines where it is dark, or take the photograph anew.",
+    ),
+    "overexposed": Flag(
+        lambda row: row["bright_share"] > 0.02,
+        "More than 2 % of the eye has all colours above 245 of 255.",
+        "Check the cup, whose edge is lost where the disc is white.",
+    ),
+    "little_field": Flag(
+        lambda row: row["field_share"] < 0.5,
+        "Less than half of the region shows the eye.",
+        "Check that the whole disc is in the photograph.",
+    ),
+    "disc_size": Flag(
+        lambda row: not 0.08 <= row["disc_share"] <= 0.75,
+        "The disc covers less than 8 % or more than 75 % of the region.",
+        "Check that the outlined structure is the disc, and the whole of it.",
+    ),
+    "disc_in_parts": Flag(
+        lambda row: row["disc_components"] > 1,
+        "The disc has more than one part.",
+        "Do not use heights and widths: they reach from the first part to the last.",
+    ),
+    "disc_not_round": Flag(
+        lambda row: row["disc_ellipse_dice"] < ROUND,
+        f"Dice below {ROUND} between the disc and its ellipse.",
+        "Check the outline of the disc: atrophy beside it or a vessel may have led it astray.",
+    ),
+    "no_cup": Flag(
+        lambda row: row["cup_components"] == 0,
+        "No pixel is cup.",
+        "Look for a cup: a ratio of 0 is rare.",
+    ),
+    "cup_not_round": Flag(
+        lambda row: row["cup_ellipse_dice"] < 0.91,
+        "Dice below 0.91 between the cup and its ellipse.",
+        "Check the outline of the cup, above all where vessels cross it.",
+    ),
+    "cup_at_disc_edge": Flag(
+        lambda row: row["cup_touches_background"],
+        "The cup touches the outside of the disc.",
+        "Look for a notch. If there is none, do not use rim and disc damage stage.",
+    ),
+    "low_affinity": Flag(
+        lambda row: row["mean_affinity"] < 0.99,
+        "Mean affinity below 0.99.",
+        "Switch the affinity map on and check the outlines where it is dark.",
+    ),
+    "unstable": Flag(
+        lambda row: row["flip_dice_disc"] < FIRM_DISC or row["flip_dice_cup"] < FIRM_CUP,
+        f"Mirrored, the photograph gets other outlines: Dice below {FIRM_DISC} for the disc or "
+        f"{FIRM_CUP} for the cup.",
+        "Do not use the measurements before the outlines are checked.",
+    ),
+    "low_estimate": Flag(
+        lambda row: row["estimated_dice"] < 0.8,
+        "Estimated Dice below 0.8.",
+        "Do not use the measurements before the outlines are checked.",
+    ),
+    "models_disagree": Flag(
+        lambda row: (
+            row.get("before_dice_disc", 1) < FIRM_DISC or row.get("before_dice_cup", 1) < FIRM_CUP
+        ),
+        f"Dice with the model before adaptation below {FIRM_DISC} for the disc or {FIRM_CUP} for "
+        "the cup.",
+        "Show the outlines from before as well, and look which are right.",
+    ),
+    TEXT_IN_PIXELS: Flag(
+        lambda row: bool(row.get(TEXT_IN_PIXELS)),
+        "DICOM says that the pixels show text.",
+        "It is not shown here, since the text may name the patient. Look at it in your viewer.",
+    ),
+    IMPLAUSIBLE_SPACING: Flag(
+        lambda row: bool(row.get(IMPLAUSIBLE_SPACING)),
+        "By the file's pixel spacing, the disc would not be 0.8 to 3.5 mm high and wide.",
+        "Use ratios alone: millimetres are left blank.",
+    ),
+}
+"""Flags by name. The limits let 1 to 2 per cent of the masks with a Dice of 0.8 or more fail; those
+of the photograph lie beyond all photographs that were not degraded."""
 
 
 def quality(photograph: Photograph, mask: Mask, prediction: Prediction) -> dict[str, float]:
@@ -125,7 +210,7 @@ def is_disc(row: Mapping[str, Any]) -> bool:
 def flags_of(
     row: Mapping[str, Any], text_in_pixels: bool = False, implausible_spacing: bool = False
 ) -> list[str]:
-    """List the flags that a row raises, by name: `FLAGS`, and two that concern the file.
+    """List the flags that a row raises, by their names in `FLAGS`.
 
     Args:
         row: measures of `measurements.measure` and of `quality`; before_dice_cup and
@@ -133,9 +218,8 @@ def flags_of(
         text_in_pixels: whether DICOM says that the pixels show text.
         implausible_spacing: whether `measurements.plausible_spacing` refused the file's spacing.
     """
-    raised = [name for name, is_raised in FLAGS.items() if is_raised(row)]
-    raised += [TEXT_IN_PIXELS] * text_in_pixels
-    return raised + [IMPLAUSIBLE_SPACING] * implausible_spacing
+    told = {**row, TEXT_IN_PIXELS: text_in_pixels, IMPLAUSIBLE_SPACING: implausible_spacing}
+    return [name for name, flag in FLAGS.items() if flag.is_raised(told)]
 
 
 def agreement(first: Mask, second: Mask) -> tuple[float, float]:

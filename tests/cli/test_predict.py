@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app, run
+from fundus_uda.errors import InputError
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import whole_field
 from tests.fixtures.seeing import run_predict
@@ -60,6 +61,20 @@ def test_report_is_written_anew_against_a_reference(cameras, tmp_path, monkeypat
     assert "Bland-Altman" in page.read_text(encoding="utf-8")
     scored = json.loads(page.with_suffix(".json").read_text())["after"]["scores"]
     assert 1 <= scored["images"] <= 8
+
+
+def test_report_reads_reviews_back_and_refuses_bad_ones(cameras, tmp_path, monkeypatch):
+    out, reviews = tmp_path / "out", tmp_path / "reviews.csv"
+    name = sorted((cameras / "a" / "images").iterdir())[0]
+    run_predict(monkeypatch, cameras, name, "--out", out)
+    reviews.write_text(f"image,review,comment\n{name.stem},accept,\n")
+    command = ["report", str(out), "--reviewed", str(reviews)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert pd.read_csv(out / "report.csv")["review"].tolist() == ["accept"]
+    reviews.write_text("image,review,comment\nanother,accept,\n")
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, InputError)
+    assert "an image that is not in the report, in line 2" in str(refused.exception)
 
 
 def test_report_of_another_folder_is_refused(tmp_path, monkeypatch, capsys):

@@ -38,6 +38,16 @@ def test_both_encodings_measure_the_same(masks):
     assert table["isnt_rule"].tolist() == [False, False]
 
 
+@pytest.mark.parametrize(
+    ("words", "eye"), [(("R", "OD", "right", "od", "RE"), "R"), (("L", "OS", "Left", "LE"), "L")]
+)
+def test_the_eye_goes_by_several_words(masks, words, eye):
+    expected = [measure(ellipses(disc=(80, 60), cup=(40, 15)), laterality=eye)["rim_nasal_ratio"]]
+    for word in words:
+        table = measure_files([masks / "classes.png"], laterality=word)
+        assert table["rim_nasal_ratio"].tolist() == pytest.approx(expected)
+
+
 def test_a_mask_that_cannot_be_read_is_a_row_and_the_rest_is_done(masks):
     (masks / "broken.png").write_bytes(b"no image")
     Image.fromarray(np.full((4, 4), 77, dtype=np.uint8)).save(masks / "values.png")
@@ -94,7 +104,7 @@ def test_a_mask_that_is_there_as_both_is_measured_once(masks):
         ("none", {}, "a mask or a folder of masks at .*none. Got: nothing"),
         ("empty", {}, "Expected masks in .*empty. Got: none"),
         ("masks", {"spacing_mm": (0.01, -1.0)}, "spacing above 0 mm"),
-        ("masks", {"laterality": "left"}, "R, L or none. Got: 'left'"),
+        ("masks", {"laterality": "both"}, "OD, OS, R, L, right or left. Got: 'both'"),
     ],
 )
 def test_wrong_use_is_refused(masks, path, arguments, message):

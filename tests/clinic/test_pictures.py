@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fundus_uda.clinic.pictures import write_pictures, write_without_disc
+from fundus_uda.clinic.pictures import (
+    read_affinity,
+    write_locator,
+    write_pictures,
+    write_without_disc,
+)
+from fundus_uda.errors import InputError
 from tests.fixtures.fields import retina
 from tests.fixtures.shapes import ellipses
 
@@ -50,7 +56,24 @@ def test_pictures_are_no_larger_than_they_need_be(tmp_path):
     affinity = np.linspace(0, 1, 100, dtype=np.float32)[None].repeat(50, axis=0)
     write_pictures(tmp_path, "a", np.full((800, 1600, 3), 99, dtype=np.uint8), mask, affinity)
     assert Image.open(tmp_path / "overlays" / "a.png").size == (768, 384)
-    assert Image.open(tmp_path / "crops" / "a.jpg").size == (384, 192)
-    written = np.asarray(Image.open(tmp_path / "affinity" / "a.png"))
-    assert written.shape == (50, 100)
-    assert (written[0, 0], written[0, -1]) == (255, 0)  # doubt, not affinity
+    assert Image.open(tmp_path / "crops" / "a.jpg").size == (640, 320)
+    written = read_affinity(tmp_path / "affinity" / "a.png")
+    assert written == pytest.approx(affinity, abs=1e-5)  # no coarser than it was
+
+
+def test_an_affinity_map_of_8_bits_is_refused(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"16 bits at .*a.png. Got: mode L. Predict anew"):
+        read_affinity(tmp_path / "a.png")
+
+
+def test_the_whole_photograph_is_very_small_and_without_what_stands_around_it(tmp_path):
+    (tmp_path / "locator").mkdir()
+    with_text = retina(1)
+    with_text[5:12, 5:60] = 255
+    write_locator(tmp_path, "a", with_text)
+    shown = np.asarray(Image.open(tmp_path / "locator" / "a.jpg"))
+    assert shown.shape[:2] == (91, 128)
+    assert shown[:6, :20].max() < 40
+    write_locator(tmp_path, "page", page())
+    assert not (tmp_path / "locator" / "page.jpg").exists()

@@ -323,6 +323,45 @@ def test_image_files_have_no_spacing_and_no_laterality(tmp_path, suffix):
     assert (found.status, found.spacing_mm, found.laterality) == ("ok", None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "laterality"),
+    [
+        ("p1_OD", "R"), ("p1-os", "L"), ("p1-R", "R"), ("N-12-L", "L"), ("OD", "R"), ("RE 12", "R"),
+        ("p1_LE_2024", "L"), ("p1.OS.v2", "L"),
+        ("CLOSE_WOOD", None), ("R-12", None), ("re_exam", None), ("p1_OD_OS", None),
+        ("p1_R2", None), ("p1_OD-R", "R"), ("left", None),
+    ],
+)  # fmt: skip
+def test_the_eye_is_read_from_whole_words_of_the_name(tmp_path, name, laterality):
+    Image.fromarray(eye()).save(tmp_path / f"{name}.png")
+    assert read_one(tmp_path / f"{name}.png").laterality == laterality
+    assert read_one(tmp_path / f"{name}.png", key=b"a").laterality == laterality  # hashed id
+
+
+@pytest.mark.parametrize(
+    ("stated", "laterality"),
+    [("OD", "R"), ("OS", "L"), ("Right", "R"), (" left ", "L"), ("L", "L"), ("", "R")],
+)
+def test_a_csv_may_state_the_eye_else_the_name_does(tmp_path, stated, laterality):
+    Image.fromarray(eye()).save(tmp_path / "x_OD.png")
+    (tmp_path / "list.csv").write_text(f"id,path,laterality\na,x_OD.png,{stated}\n")
+    assert read_one(tmp_path / "list.csv").laterality == laterality
+
+
+def test_a_csv_that_names_no_eye_is_refused_by_its_line(tmp_path):
+    (tmp_path / "list.csv").write_text("id,path,laterality\na,x.png,OD\nb,y.png,Mustermann\n")
+    with pytest.raises(InputError, match="OD, OS, R, L, .* none in each line .*line 3") as raised:
+        list_photographs([tmp_path / "list.csv"])
+    assert "Mustermann" not in str(raised.value)
+
+
+def test_eyes_that_contradict_each_other_are_unknown(tmp_path):
+    write_dicom(tmp_path / "a_OD.dcm", eye(), ImageLaterality="L")
+    write_dicom(tmp_path / "b_OD.dcm", eye(), ImageLaterality="R")
+    write_dicom(tmp_path / "c_OD.dcm", eye())
+    assert [read(file).laterality for file in list_photographs([tmp_path])] == [None, "R", "R"]
+
+
 def test_exif_orientation_is_honoured(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, NAME  # a quarter turn clockwise; description

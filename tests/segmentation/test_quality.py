@@ -13,6 +13,7 @@ from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.prediction import Prediction, predictions
 from fundus_uda.segmentation.quality import (
+    FLAGS,
     QUALITY,
     agreement,
     estimated_dice,
@@ -107,6 +108,39 @@ def test_disagreement_and_text_are_flagged_where_they_are_known():
     assert flags_of(row | {"before_dice_disc": 0.96, "before_dice_cup": 0.9}) == []
     assert flags_of(row | {"before_dice_disc": 0.96, "before_dice_cup": 0.5}) == ["models_disagree"]
     assert flags_of(row, text_in_pixels=True) == ["text_in_pixels"]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_flag_says_its_limit_and_what_to_do(name):
+    flag = FLAGS[name]
+    for sentence in (flag.limit, flag.advice):
+        assert sentence[0].isupper()
+        assert sentence.endswith(".")
+
+
+def test_limits_in_words_are_those_of_the_rules():
+    """Just inside each limit that the text names, nothing is raised; just outside, that flag."""
+    good = row_of() | {"disc_share": 0.4}
+    for name, measure_name, limit, below in (
+        ("blurred", "sharpness", 0.4, True),
+        ("noisy", "sharpness", 0.75, False),
+        ("dark", "dark_share", 0.35, False),
+        ("overexposed", "bright_share", 0.02, False),
+        ("little_field", "field_share", 0.5, True),
+        ("disc_not_round", "disc_ellipse_dice", 0.95, True),
+        ("cup_not_round", "cup_ellipse_dice", 0.91, True),
+        ("low_affinity", "mean_affinity", 0.99, True),
+        ("unstable", "flip_dice_disc", 0.87, True),
+        ("unstable", "flip_dice_cup", 0.6, True),
+        ("low_estimate", "estimated_dice", 0.8, True),
+        ("models_disagree", "before_dice_disc", 0.87, True),
+        ("models_disagree", "before_dice_cup", 0.6, True),
+    ):
+        assert flags_of(good | {measure_name: limit}) == []
+        assert flags_of(good | {measure_name: limit + (-1e-6 if below else 1e-6)}) == [name]
+        said = FLAGS[name].limit
+        text = {0.5: "half"}.get(limit, f"{limit:g}")
+        assert text in said or f"{100 * limit:g} %" in said
 
 
 def test_a_mask_without_a_cup_has_no_ellipse_of_it_and_a_low_estimate():

@@ -1,8 +1,10 @@
 """Small charts as inline SVG, in the page's own colours."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
+from matplotlib.ticker import MaxNLocator
 
 WIDTH, HEIGHT = 400, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 16, 10, 34
@@ -12,23 +14,26 @@ class _Axes:
     """Axes of a chart, from data to the picture, with a grid, ticks and labels."""
 
     def __init__(
-        self, x: tuple[float, float], y: tuple[float, float], labels: tuple[str, str]
+        self,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        labels: tuple[str, str],
+        whole: tuple[bool, bool] = (False, False),
     ) -> None:
         self.x, self.y = x, y
         self.parts: list[str] = []
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            value = y[0] + share * (y[1] - y[0])
-            height = self.at_y(value)
+        for at, text in ticks(*y, whole=whole[1]):
+            height = self.at_y(at)
             self.parts.append(
                 f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" '
                 f'y2="{height:.1f}"/>'
-                f'<text x="{LEFT - 5}" y="{height + 3.5:.1f}" text-anchor="end">'
-                f"{_tick(value, y)}</text>"
+                f'<text class="y" x="{LEFT - 5}" y="{height + 3.5:.1f}" text-anchor="end">{text}'
+                "</text>"
             )
-            value = x[0] + share * (x[1] - x[0])
+        for at, text in ticks(*x, whole=whole[0]):
             self.parts.append(
-                f'<text x="{self.at_x(value):.1f}" y="{HEIGHT - BOTTOM + 14}" '
-                f'text-anchor="middle">{_tick(value, x)}</text>'
+                f'<text class="x" x="{self.at_x(at):.1f}" y="{HEIGHT - BOTTOM + 14}" '
+                f'text-anchor="middle">{text}</text>'
             )
         middle = (TOP + HEIGHT - BOTTOM) / 2
         self.parts.append(
@@ -71,8 +76,7 @@ def histogram(after: Sequence[float], before: Sequence[float] | None, label: str
     if before is not None:
         counts["before"] = _counts(before)
     most = max(4, *(max(count) for count in counts.values()))
-    most += -most % 4  # whole numbers at the quarters
-    axes = _Axes((0, 1), (0, most), (label, "photographs"))
+    axes = _Axes((0, 1), (0, most), (label, "photographs"), whole=(False, True))
     for kind, count in counts.items():
         for index, number in enumerate(count):
             left, right = axes.at_x(index / 10) + 1.5, axes.at_x((index + 1) / 10) - 1.5
@@ -90,7 +94,8 @@ def dots_by_rank(
     names: Sequence[str], after: Sequence[float], before: Sequence[float] | None, label: str
 ) -> Markup:
     """Draw one dot per photograph, from the lowest to the highest; hollow dots are before."""
-    axes = _Axes((1, max(2, len(after))), (0, 1), ("photographs, lowest first", label))
+    ranks = (1, max(2, len(after)))
+    axes = _Axes(ranks, (0, 1), ("photographs, lowest first", label), whole=(True, False))
     for rank, index in enumerate(sorted(range(len(after)), key=lambda i: after[i]), 1):
         if before is not None and before[index] == before[index]:
             title = f"{names[index]}: {before[index]:.3f} before"
@@ -135,5 +140,49 @@ def _counts(values: Sequence[float]) -> list[int]:
     return counts
 
 
-def _tick(value: float, span: tuple[float, float]) -> str:
-    return f"{value:.0f}" if span[1] - span[0] >= 4 else f"{value:.2f}"
+def ticks(first: float, last: float, whole: bool = False) -> list[tuple[float, str]]:
+    """Place ticks at round numbers from `first` to `last`, with their labels.
+
+    Args:
+        first: lower end of the axis.
+        last: upper end of the axis.
+        whole: whether all ticks are whole numbers.
+    """
+    locator = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=whole)
+    margin = 1e-9 * (last - first)
+    values = locator.tick_values(first, last)
+    places = [float(v) for v in values if first - margin <= v <= last + margin]
+    digits = max(len(f"{place:.6f}".rstrip("0").partition(".")[2]) for place in places)
+    return [(place, f"{place + 0.0:.{digits}f}") for place in places]
+
+
+def rim_clock(ratios: Sequence[float], laterality: str) -> Markup:
+    """Draw the rim around the clock as a ring, as wide as its share of the disc's radius.
+
+    Args:
+        ratios: rim over disc diameter at the hours 1 to 12; 0.5 is a rim up to the centre.
+        laterality: "R" or "L", which says where nasal and temporal are.
+    """
+    right, left = ("N", "T") if laterality == "R" else ("T", "N")
+    parts = ['<circle class="disc" r="40"/>']
+    for hour, ratio in enumerate(ratios, 1):
+        inner = 40 * (1 - 2 * min(max(ratio, 0.0), 0.5))
+        edges = [math.radians(30 * hour + side) for side in (-15, 15)]
+        outside, inside = (
+            [(radius * math.sin(angle), -radius * math.cos(angle)) for angle in edges]
+            for radius in (40.0, inner)
+        )
+        path = (
+            f"M{outside[0][0]:.1f} {outside[0][1]:.1f}A40 40 0 0 1 {outside[1][0]:.1f} "
+            f"{outside[1][1]:.1f}L{inside[1][0]:.1f} {inside[1][1]:.1f}A{inner:.1f} {inner:.1f} "
+            f"0 0 0 {inside[0][0]:.1f} {inside[0][1]:.1f}Z"
+        )
+        title = f"<title>{hour} o'clock: rim {ratio:.2f} of the diameter</title>"
+        parts.append(f'<path class="rim" d="{path}">{title}</path>')
+    for letter, x, y in (("S", 0, -44), ("I", 0, 53), (right, 50, 4), (left, -50, 4)):
+        parts.append(f'<text x="{x}" y="{y}" text-anchor="middle">{letter}</text>')
+    said = ", ".join(f"{hour}: {ratio:.2f}" for hour, ratio in enumerate(ratios, 1))
+    return Markup(
+        f'<svg class="clock" viewBox="-60 -56 120 112" role="img" aria-label="Rim over disc '
+        f'diameter by clock hour: {said}">{"".join(parts)}</svg>'
+    )

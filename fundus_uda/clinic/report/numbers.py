@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fundus_uda.clinic.report.summary import columns, or_none, summary_of
+from fundus_uda.clinic.report.reviews import VERDICTS
+from fundus_uda.clinic.report.summary import columns, measured, or_none, summary_of
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
@@ -58,13 +59,13 @@ def read_predictions(folder: Path) -> Predictions:
         InputError: `predict` did not write the folder.
     """
     try:
-        words = dict.fromkeys(("image", "status", "reason", "flags"), str)
+        words = dict.fromkeys(("image", "status", "reason", "flags", "laterality"), str)
         table = pd.read_csv(
             folder / "measurements.csv", dtype=words, keep_default_na=False, na_values=[""]
         )
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         about = {name: summary[name] for name in ("model", "versions", "written", "note")}
-        table = table[list(columns())].fillna({"reason": "", "flags": ""})
+        table = table[list(columns())].fillna({"reason": "", "flags": "", "laterality": ""})
         before = folder / summary["before"] if summary["before"] else None
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
@@ -160,7 +161,10 @@ def score_summary(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def numbers(
-    run: Predictions, before: Predictions | None, reference: list[Sample]
+    run: Predictions,
+    before: Predictions | None,
+    reference: list[Sample],
+    reviews: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Collect all that the report shows: a table of photographs, and numbers of the set.
 
@@ -168,15 +172,19 @@ def numbers(
         run: predictions to report.
         before: predictions of the model before adaptation, if any.
         reference: samples with masks; may be empty.
+        reviews: reviews of the photographs (see `reviews.read_reviews`), if any.
 
     Returns:
         A table of the columns of `measurements.csv`; then, with `before`, before_vertical_cdr and
         before_estimated_dice; with a reference, dice_cup, dice_disc, dice_mean,
         vertical_cdr_reference, vertical_cdr_refuge_reference; with both,
-        before_reference_dice_cup, _disc and _mean.
+        before_reference_dice_cup, _disc and _mean; with reviews, review and comment.
         A mapping with `after` and `before` (None without one), each with `set` (see `summary_of`),
-        `scores` (see `score_summary`; None without a reference), and what `summary.json` says
-        about the model.
+        `scores` (see `score_summary`; None without a reference), `common`, and what `summary.json`
+        says about the model; and with `reviews`, the count of each verdict and of comments (None
+        without reviews). `common` has `images`, `set` and `scores` of the photographs that both
+        models measured, since means over others cannot be compared; `scores` is None without any
+        that has a reference, and `common` without `before`.
 
     Raises:
         InputError: see `require_same_images` and `scores`.
@@ -184,8 +192,10 @@ def numbers(
     table = run.table
     sets: dict[str, Any] = {"after": run, "before": before}
     result: dict[str, Any] = {}
+    common: set[str] | None = None
     if before is not None:
         require_same_images(run.table["image"], before)
+        common = set(measured(run.table)["image"]) & set(measured(before.table)["image"])
         theirs = before.table[["image", "vertical_cdr", "estimated_dice"]]
         names = {name: f"before_{name}" for name in ("vertical_cdr", "estimated_dice")}
         table = table.merge(theirs.rename(columns=names), on="image", how="left")
@@ -203,6 +213,27 @@ def numbers(
         result[name] = {
             "set": summary_of(predictions.table),
             "scores": None if scored is None else score_summary(scored),
+            "common": None if common is None else _summary_of_some(predictions, scored, common),
             **predictions.about,
         }
-    return table, result
+    if reviews is not None:
+        table = table.merge(reviews, on="image", how="left")
+        table = table.fillna({"review": "", "comment": ""})
+    return table, result | {"reviews": None if reviews is None else _review_counts(reviews)}
+
+
+def _summary_of_some(
+    run: Predictions, scored: pd.DataFrame | None, images: set[str]
+) -> dict[str, Any]:
+    """Summarise the photographs of `images` alone."""
+    some = None if scored is None else scored[scored["image"].isin(images)]
+    return {
+        "images": len(images),
+        "set": summary_of(run.table[run.table["image"].isin(images)]),
+        "scores": None if some is None or some.empty else score_summary(some),
+    }
+
+
+def _review_counts(reviews: pd.DataFrame) -> dict[str, int]:
+    counts = {verdict: int((reviews["review"] == verdict).sum()) for verdict in VERDICTS}
+    return counts | {"comments": int((reviews["comment"] != "").sum())}

@@ -1,8 +1,8 @@
 """The page to look through: one self-contained `report.html` of what `predict` wrote."""
 
-import base64
+import hashlib
 import json
-from collections.abc import Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +10,21 @@ import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from PIL import Image
 
+from fundus_uda.clinic.report.cards import SORTABLE, gallery
 from fundus_uda.clinic.report.charts import bland_altman, dots_by_rank, histogram
 from fundus_uda.clinic.report.numbers import Predictions, numbers, read_predictions
-from fundus_uda.clinic.report.summary import measured
-from fundus_uda.data.mask_files import read_mask
+from fundus_uda.clinic.report.reviews import VERDICTS, read_reviews
+from fundus_uda.clinic.report.summary import MEASURED, STATUSES
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
-from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
-from fundus_uda.masks.outlines import svg_path
-from fundus_uda.masks.region import DiscRegion
+from fundus_uda.masks.dice import DICE
+from fundus_uda.segmentation.quality import FLAGS
 
-SORTABLE = {
-    "vertical_cdr": "Vertical cup-to-disc ratio",
-    "horizontal_cdr": "Horizontal cup-to-disc ratio",
-    "area_cdr": "Area cup-to-disc ratio",
-    "rim_narrowest_ratio": "Narrowest rim over diameter",
-    "ddls_stage": "Disc damage stage",
-    "disc_height_pixels": "Disc height, pixels",
-    "disc_height_mm": "Disc height, mm",
-    "estimated_dice": "Estimated Dice",
-    "mean_affinity": "Mean affinity",
-    "flip_dice_cup": "Agreement under flips, cup",
-    "flip_dice_disc": "Agreement under flips, disc",
-    "sharpness": "Sharpness",
-    "before_dice_cup": "Agreement with the model before, cup",
-    "before_dice_disc": "Agreement with the model before, disc",
-    "before_vertical_cdr": "Vertical cup-to-disc ratio before",
-    "dice_cup": "Dice of the cup",
-    "dice_disc": "Dice of the disc",
-    "dice_mean": "Mean Dice",
-    "vertical_cdr_reference": "Vertical cup-to-disc ratio of the reference",
-}
-"""Columns that the gallery shows, sorts and filters by, where they have values."""
+STATUS_TITLES = {"ok": "Without flags", "no_disc": "No disc found"}
+"""Titles of statuses; the others are their names with blanks."""
+VERDICT_TITLES = dict(zip(VERDICTS, ("Accepted", "Rejected"), strict=True))
 
 
 def write_report(
@@ -52,6 +32,7 @@ def write_report(
     before: Path | None = None,
     reference: list[Sample] | None = None,
     out: Path | None = None,
+    reviewed: Path | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and its numbers beside it.
 
@@ -63,13 +44,14 @@ def write_report(
         out: page to write, ending in .html; `report.html` in `run` if None. Its numbers are written
             beside it under its name, as `.csv` (a row per photograph) and `.json` (the set); see
             `numbers.numbers`.
+        reviewed: CSV that the button of an earlier page exported, to show and count again.
 
     Returns:
         Path of the page.
 
     Raises:
-        InputError: see `read_predictions` and `numbers`; or `out` has another suffix, or would
-            overwrite a file of `predict`.
+        InputError: see `read_predictions`, `numbers` and `read_reviews`; or `out` has another
+            suffix, or would overwrite a file of `predict`.
     """
     if (run / "stages.csv").is_file():
         run = run / "predictions"
@@ -82,10 +64,12 @@ def write_report(
     now = read_predictions(run)
     before = before or now.before
     then = read_predictions(before) if before else None
-    table, sets = numbers(now, then, reference or [])
+    reviews = read_reviews(reviewed, set(now.table["image"])) if reviewed else None
+    table, sets = numbers(now, then, reference or [], reviews)
     by_id = {sample.id: sample for sample in reference or []}
     columns = {name: title for name, title in SORTABLE.items()
                if name in table and table[name].notna().any()}  # fmt: skip
+    cards, black = gallery(table, columns, now, then, by_id)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fundus_uda.clinic.report", ""),
         autoescape=True,
@@ -98,11 +82,19 @@ def write_report(
         after=sets["after"],
         before=sets["before"],
         method=lambda name: METHODS[name].title if name in METHODS else name,
+        learnt_from=_learnt_from,
         shift=_shift(sets),
-        charts=_charts(table, now, then),
+        has_intervals=_has_intervals(sets),
+        charts=_charts(table, then),
         columns=columns,
-        cards=[_card(row, columns, now, then, by_id) for row in table.to_dict("records")],
+        cards=cards,
+        black=black,
+        statuses={status: _status_title(status) for status in STATUSES},
         flags=sets["after"]["set"]["flags"],
+        about_flags=FLAGS,
+        reviews=sets["reviews"],
+        verdicts=VERDICT_TITLES,
+        key=_key(now, reviewed),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out.with_suffix(".csv"), index=False)
@@ -111,6 +103,33 @@ def write_report(
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(out)
     return out
+
+
+def _key(now: Predictions, reviewed: Path | None) -> str:
+    """Return a name for what a browser keeps of the reader's reviews of these predictions."""
+    parts = [now.about["written"], *now.table["image"]]
+    told = "\n".join(parts).encode() + (reviewed.read_bytes() if reviewed else b"")
+    return hashlib.sha256(told).hexdigest()[:16]
+
+
+def _status_title(status: str) -> str:
+    return STATUS_TITLES.get(status, status.replace("_", " ").capitalize())
+
+
+def _learnt_from(model: dict[str, Any]) -> str:
+    """Say what kinds of data the network learnt from, and nothing of their place."""
+    parts = []
+    if model.get("labelled"):
+        parts.append(f"labelled photographs ({model['labelled']})")
+    if model.get("unlabelled"):
+        parts.append(f"photographs without labels ({model['unlabelled']})")
+    text = " and ".join(parts) or "not recorded"
+    return text + (", going on from another network" if model.get("goes_on") else "")
+
+
+def _has_intervals(sets: dict[str, Any]) -> bool:
+    scores = sets["after"]["scores"]
+    return any(scores[name]["ci95"] for name in DICE) if scores else False
 
 
 def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
@@ -124,21 +143,27 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
         count = sum(one["set"][status] for status in statuses)
         return f"{count} of {one['set']['images']}"
 
+    def mean(name: str, digits: int = 3) -> Callable[[dict[str, Any]], str]:
+        return lambda one: _number(_compared(one)["set"][name], digits)
+
     def ratio(one: dict[str, Any]) -> str:
-        cdr = one["set"]["vertical_cdr"]
+        cdr = _compared(one)["set"]["vertical_cdr"]
         low, median, high = (_number(cdr[f"quantile_{q}"]) for q in (25, 50, 75))
         return f"{median} ({low} to {high})"
 
     rows = [
-        row("Photographs with disc and cup measured", lambda one: share(one, "ok", "flagged")),
+        row("Photographs with disc and cup measured", lambda one: share(one, *MEASURED)),
         row("Flagged", lambda one: share(one, "flagged")),
-        row("Without a disc, or unreadable", lambda one: share(one, "no_disc", "unreadable")),
-        row("Network unsure of the disc that was found", lambda one: share(one, "network_unsure")),
-        row("Estimated Dice (no masks needed)", lambda one: _number(one["set"]["estimated_dice"])),
-        row("Agreement under flips, cup", lambda one: _number(one["set"]["flip_dice_cup"])),
-        row("Agreement under flips, disc", lambda one: _number(one["set"]["flip_dice_disc"])),
-        row("Mean affinity", lambda one: _number(one["set"]["mean_affinity"], 4)),
-        row("Vertical cup-to-disc ratio, median (quartiles)", ratio),
+        *(
+            row(_status_title(status), lambda one, status=status: share(one, status))
+            for status in STATUSES
+            if status not in MEASURED
+        ),
+        row("Estimated Dice (no masks needed)", mean("estimated_dice")),
+        row("Agreement under flips, cup", mean("flip_dice_cup")),
+        row("Agreement under flips, disc", mean("flip_dice_disc")),
+        row("Mean affinity", mean("mean_affinity", 4)),
+        row("Vertical cup-to-disc ratio (vCDR), median (quartiles)", ratio),
     ]
     if sets["after"]["scores"]:
         for name, title in (("dice_cup", "Dice of the cup"), ("dice_disc", "Dice of the disc"),
@@ -148,7 +173,7 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
             row("Photographs with a vertical ratio and its reference",
                 lambda one: "{vertical_cdr_images} of {images}".format(**one["scores"])),
             row("Mean absolute error of the vertical ratio in these",
-                lambda one: _number(one["scores"]["vertical_cdr_error"])),
+                lambda one: _number(_ratio_errors(one).get("vertical_cdr_error"))),
             row("Bias of the vertical ratio in these (limits of agreement)", _agreement),
             row("Error as REFUGE counts, with 0 where no disc is found",
                 lambda one: _number(one["scores"]["vertical_cdr_refuge_error"])),
@@ -165,20 +190,33 @@ def _with_interval(summary: dict[str, Any]) -> str:
     return text
 
 
+def _compared(one: dict[str, Any]) -> dict[str, Any]:
+    """Return what means are taken of: the photographs that both models measured, or all."""
+    compared: dict[str, Any] = one["common"] or one
+    return compared
+
+
+def _ratio_errors(one: dict[str, Any]) -> dict[str, Any]:
+    return _compared(one)["scores"] or {}
+
+
 def _agreement(one: dict[str, Any]) -> str:
-    bias, limits = one["scores"]["vertical_cdr_bias"], one["scores"]["vertical_cdr_limits"]
+    errors = _ratio_errors(one)
+    bias, limits = errors.get("vertical_cdr_bias"), errors.get("vertical_cdr_limits")
     return _number(bias) + (f" ({_number(limits[0])} to {_number(limits[1])})" if limits else "")
 
 
-def _charts(
-    table: pd.DataFrame, now: Predictions, then: Predictions | None
-) -> list[tuple[str, Markup]]:
+def _charts(table: pd.DataFrame, then: Predictions | None) -> list[tuple[str, Markup]]:
     """Draw the charts, each with its caption."""
     ratio = "vertical_cdr"
-    earlier = measured(then.table)[ratio].dropna().tolist() if then else None
+    values, earlier, which = table[ratio].dropna(), None, "all photographs"
+    if then:
+        both = table[table[ratio].notna() & table[f"before_{ratio}"].notna()]
+        values, earlier = both[ratio], both[f"before_{ratio}"].tolist()
+        which = f"the {len(both)} photographs that both measured"
     charts = [
-        ("Vertical cup-to-disc ratio of all photographs.",
-         histogram(measured(now.table)[ratio].dropna().tolist(), earlier, "vertical ratio")),
+        (f"Vertical cup-to-disc ratio (vCDR) of {which}.",
+         histogram(values.tolist(), earlier, "vertical ratio (vCDR)")),
     ]  # fmt: skip
     if "dice_disc" not in table:
         return charts
@@ -199,63 +237,9 @@ def _charts(
             both["image"].tolist(), predicted.tolist(), expected.tolist(), bias,
             (bias - spread, bias + spread),
         )  # fmt: skip
-        charts.append(
-            ("Bland-Altman: vertical ratio against the reference, bias and limits of agreement.",
-             chart)
-        )  # fmt: skip
+        caption = f"Bland-Altman: vertical ratio (vCDR) of {len(both)} photographs against the "
+        charts.append((caption + "reference, bias and limits of agreement.", chart))
     return charts
-
-
-def _card(
-    row: dict[Hashable, Any],
-    columns: dict[str, str],
-    now: Predictions,
-    then: Predictions | None,
-    references: dict[str, Sample],
-) -> dict[str, Any]:
-    """Collect what the gallery shows of one photograph."""
-    image = row["image"]
-    card: dict[str, Any] = {
-        **{name: row[name] for name in ("image", "status", "reason")},
-        "flags": row["flags"].split(),
-        "measures": {name: float(row[name]) for name in columns if not pd.isna(row[name])},
-        "picture": None,
-        "affinity": None,
-        "outlines": [],
-    }
-    file = now.folder / "crops" / f"{image}.jpg"
-    if not file.is_file():
-        return card
-    with Image.open(file) as opened:
-        width, height = opened.size
-    card |= {"picture": _data_url(file, "jpeg"), "width": width, "height": height}
-    if row["status"] not in ("ok", "flagged"):  # the picture is the whole photograph
-        return card
-    masks = {"": now.mask(image)}
-    if then:
-        masks["before "] = then.mask(image)
-    if image in references:
-        masks["reference "], _ = read_mask(references[image])
-    for whose, mask in masks.items():
-        if mask is None:
-            continue
-        seen = _in_region(mask, row)
-        for structure, part in (("disc", seen != BACKGROUND), ("cup", seen == CUP)):
-            card["outlines"].append((f"{whose}{structure}", svg_path(part, (height, width))))
-    affinity = now.folder / "affinity" / f"{image}.png"
-    return card | {"affinity": _data_url(affinity, "png")}
-
-
-def _in_region(mask: Mask, row: dict[Hashable, Any]) -> Mask:
-    top, left, height, width = (
-        int(row[f"region_{name}"]) for name in ("top", "left", "height", "width")
-    )
-    region = DiscRegion((top, left), 1, (top, top + height), (left, left + width), is_crop=False)
-    return region.crop(mask)
-
-
-def _data_url(file: Path, kind: str) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(file.read_bytes()).decode()
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -12,6 +12,9 @@ from fundus_uda.masks.measurements import measure
 from fundus_uda.segmentation.quality import QUALITY
 
 STATUSES = ("ok", "flagged", "no_disc", "network_unsure", "unreadable")
+"""Status of a photograph. All but "ok" are to be checked."""
+MEASURED = ("ok", "flagged")
+"""Statuses of the photographs that have an outline and measurements."""
 BEFORE = ("before_dice_cup", "before_dice_disc")
 
 
@@ -19,12 +22,22 @@ BEFORE = ("before_dice_cup", "before_dice_disc")
 def columns() -> tuple[str, ...]:
     """Return the names of the columns of `measurements.csv`."""
     measures = measure(np.zeros((1, 1), np.uint8))
-    return ("image", "status", "reason", "flags", *measures, *QUALITY, *BEFORE, *REGION)
+    return (
+        "image",
+        "status",
+        "reason",
+        "flags",
+        "laterality",
+        *measures,
+        *QUALITY,
+        *BEFORE,
+        *REGION,
+    )
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of photographs in which a disc was found."""
-    return table[table["status"].isin(["ok", "flagged"])]
+    return table[table["status"].isin(MEASURED)]
 
 
 def summary_of(table: pd.DataFrame) -> dict[str, Any]:

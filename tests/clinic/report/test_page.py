@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import re
 import shutil
@@ -8,18 +10,26 @@ import pytest
 from PIL import Image
 
 from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report.cards import to_check_first
 from fundus_uda.clinic.report.numbers import read_predictions, score_summary, scores
 from fundus_uda.clinic.report.page import write_report
+from fundus_uda.clinic.report.reviews import read_reviews
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.errors import InputError
+from fundus_uda.segmentation.quality import FLAGS
+from tests.fixtures.dicom import write_dicom
+from tests.fixtures.fields import whole_field
 from tests.fixtures.seeing import brightness_model
 
 
 def test_the_page_needs_no_other_file(page):
     text = page.read_text(encoding="utf-8")
     uris = re.findall(r'(?:href|src)="([^"]*)"', text)
-    assert len(uris) == 1 + 2 * 4 + 1  # icon; photograph and affinity of four; no disc
-    assert [a for a in uris if not a.startswith("data:")] == []
+    links = [uri for uri in uris if uri.startswith("#flag-")]
+    data = [uri for uri in uris if uri.startswith("data:")]
+    assert len(data) == 1 + 2 * 4 + 1  # icon; photograph and affinity of four; no disc
+    assert len(uris) == len(links) + len(data)
+    assert all(f'id="{link[1:]}"' in text for link in links)
     assert "http" not in text
     assert "url(" not in text
     assert "Not a medical device" in text
@@ -133,6 +143,169 @@ def test_a_page_that_would_take_another_files_place_is_refused(run, name):
     with pytest.raises(InputError, match=r"Expected --out to end in .html, and not to be named"):
         write_report(run / "after", out=run / "after" / name)
     assert (run / "after" / "measurements.csv").read_bytes() == before
+
+
+def test_those_to_check_come_first_whatever_their_status_is_called(run):
+    table = read_predictions(run / "after").table[["image", "flags", "estimated_dice"]][:5]
+    table = table.assign(
+        status=["ok", "flagged", "no_disc", "flagged", "of tomorrow"],
+        flags=["", "dark", "", "dark noisy", ""],
+        estimated_dice=[0.1, 0.5, np.nan, 0.9, np.nan],
+    )
+    assert to_check_first(table).index.tolist() == [3, 1, 2, 4, 0]
+
+
+def test_flags_are_explained_where_they_stand_and_in_a_table(page):
+    text = page.read_text(encoding="utf-8")
+    flag = FLAGS["low_affinity"]
+    assert f'title="{flag.limit} {flag.advice}">low affinity</a>' in text
+    assert f"<td>{flag.limit}</td><td>{flag.advice}</td>" in text
+
+
+def greys(page):
+    """The affinity maps of a page."""
+    found = re.findall(
+        r'class="affinity"[^>]*href="data:image/jpeg;base64,([^"]*)"', page.read_text()
+    )
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(url)))) for url in found]
+
+
+def test_affinity_maps_share_one_scale_that_the_page_states(run, page, tmp_path):
+    folder = tmp_path / "after"
+    shutil.copytree(run / "after", folder)
+    (folder / "summary.json").write_text(
+        (folder / "summary.json").read_text().replace("../before", str(run / "before"))
+    )
+    table = read_predictions(folder).table
+    some = table.loc[table["status"] == "flagged", "image"].tolist()
+    values = np.linspace(0.98, 1, 100, dtype=np.float32).reshape(10, 10)
+    for image in some:
+        levels = np.full((10, 10), 65535) if image != some[0] else values * 65535
+        Image.fromarray(levels.astype(np.uint16)).save(folder / "affinity" / f"{image}.png")
+    maps = greys(write_report(folder))
+    assert len(maps) == len(some)
+    assert min(map_HW.min() for map_HW in maps) < 8
+    assert sum(map_HW.min() > 240 for map_HW in maps) == len(some) - 1  # not each its own scale
+    assert 'Affinity map, 0.980 <span class="swatch scale">' in (folder / "report.html").read_text()
+
+
+def test_the_network_is_said_to_have_learnt_from_kinds_of_data_alone(run, cameras):
+    text = (run / "after" / "report.html").read_text()
+    model = json.loads((run / "after" / "summary.json").read_text())["model"]
+    assert (model["labelled"], model["goes_on"]) == ("folder", False)
+    assert "learnt from labelled photographs (folder)" in text
+    assert str(cameras) not in text + json.dumps(model)
+
+
+def test_intervals_are_spoken_of_where_there_are_some(run, page):
+    assert "Intervals are of" in page.read_text()
+    assert "Intervals" not in (run / "after" / "report.html").read_text()
+
+
+def test_means_before_and_after_are_of_the_photographs_that_both_measured(run, tmp_path):
+    for name in ("before", "after"):
+        shutil.copytree(run / name, tmp_path / name)
+    file = tmp_path / "before" / "measurements.csv"
+    table = pd.read_csv(file, keep_default_na=False, dtype=str)
+    assert table["status"].tolist() == ["no_disc"] + ["flagged"] * 4
+    table.loc[1, "status"] = "no_disc"
+    table.loc[1, "flags":] = ""
+    table.loc[2, "estimated_dice"] = "0.1"
+    table.to_csv(file, index=False)
+    page = write_report(tmp_path / "after", tmp_path / "before")
+    found = json.loads(page.with_suffix(".json").read_text())
+    own = pd.read_csv(tmp_path / "after" / "measurements.csv")["estimated_dice"]
+    both = own[2:]
+    assert found["after"]["common"]["images"] == found["before"]["common"]["images"] == 3
+    assert found["after"]["common"]["set"]["estimated_dice"] == pytest.approx(both.mean())
+    assert found["after"]["set"]["estimated_dice"] == pytest.approx(own.mean())
+    text = page.read_text()
+    assert f"<td>{np.mean([0.1, own[3], own[4]]):.3f}</td><td>{both.mean():.3f}</td></tr>" in text
+    assert "are of the 3 photographs" in text
+    assert "vCDR) of the 3 photographs that both measured" in text
+
+
+def test_the_eye_the_rim_and_the_place_are_shown_where_they_are_known(cameras, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("whole_OD", "whole_OS", "whole"):
+        Image.fromarray(whole_field(2)[0]).save(tmp_path / "in" / f"{name}.png")
+    table = predict(brightness_model(cameras), [tmp_path / "in"], tmp_path / "out")
+    by_name = table.set_index("image")
+    assert by_name["laterality"].fillna("").tolist() == ["", "R", "L"]
+    assert (
+        by_name.loc["whole_OD", "rim_nasal_ratio"] == by_name.loc["whole_OS", "rim_temporal_ratio"]
+    )
+    assert by_name["isnt_rule"].isna().tolist() == [True, False, False]
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert text.count('<span class="side">OD</span>') == text.count(">OS</span>") == 1
+    assert text.count('<svg class="clock"') == text.count("<p>ISNT rule ") == 2
+    assert text.count("<p>DDLS needs millimetres</p>") == 2
+    assert text.count("Vertical ratio (vCDR) <strong>") == 3
+    row = by_name.loc["whole"]
+    left, top, width, height = (
+        f"{row[f'region_{name}']:.0f}" for name in ("left", "top", "width", "height")
+    )
+    square = f'<rect x="{left}" y="{top}" width="{width}" height="{height}"/>'
+    assert text.count('<svg class="whole" viewBox="0 0 560 400"') == text.count(square) == 3
+    assert len(list((tmp_path / "out" / "locator").iterdir())) == 3
+
+
+def test_a_photograph_with_text_in_it_is_not_shown_whole(cameras, tmp_path):
+    file = write_dicom(
+        tmp_path / "a.dcm", whole_field(2)[0], Rows=400, Columns=560, BurnedInAnnotation="YES"
+    )
+    predict(brightness_model(cameras), [file], tmp_path / "out")
+    assert not list((tmp_path / "out" / "locator").iterdir())
+    assert '<svg class="whole"' not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_reviews_come_back_as_columns_and_counts(run, tmp_path):
+    (tmp_path / "reviews.csv").write_text(
+        "\ufeffimage,review,comment\r\n"
+        '"R&D <b>","reject","no ""disc"" <i>"\r\n"a0001","accept",""\r\n"a0002","","blurred"\r\n'
+    )
+    out = tmp_path / "page.html"
+    write_report(run / "after", out=out, reviewed=tmp_path / "reviews.csv")
+    table = pd.read_csv(out.with_suffix(".csv"), keep_default_na=False).set_index("image")
+    assert table.columns[-2:].tolist() == ["review", "comment"]
+    assert table["review"].to_dict() == {
+        "R&D <b>": "reject", "a0000": "", "a0001": "accept", "a0002": "", "a0003": "",
+    }  # fmt: skip
+    assert table["comment"]["a0002"] == "blurred"
+    counts = json.loads(out.with_suffix(".json").read_text())["reviews"]
+    assert counts == {"accept": 1, "reject": 1, "comments": 2}
+    text = out.read_text()
+    assert "Reviewed: 1 accepted and 1 rejected of 5, with 2 comments." in text
+    assert '<p class="verdict reject">Rejected: no &#34;disc&#34; &lt;i&gt;</p>' in text
+
+
+def test_semicolons_of_a_spreadsheet_are_read(tmp_path):
+    (tmp_path / "r.csv").write_text("image;review;comment;who\na;accept;fine, they say;me\n")
+    (row,) = read_reviews(tmp_path / "r.csv", {"a"}).to_dict("records")
+    assert row == {"image": "a", "review": "accept", "comment": "fine, they say"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "CSV of reviews in UTF-8 at .* Got: FileNotFoundError. Export it with the button"),
+        (b"\xff\xfe\x00", "in UTF-8 at .* Got: UnicodeDecodeError"),
+        (b"", "columns image, review, comment in .* Got: none named image, review, comment"),
+        (b"image,comment\na,b\n", "Got: none named review"),
+        (b"image,review,comment\nMustermann,accept,\n", "not in the report, in line 2. Correct"),
+        (b"image,review,comment\na,accept,\na,reject,\n", "an earlier line has, in line 3"),
+        (
+            b"image,review,comment\na,yes,\n",
+            "another review than accept, reject or none, in line 2",
+        ),
+    ],
+)
+def test_a_bad_file_of_reviews_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "r.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message) as raised:
+        read_reviews(tmp_path / "r.csv", {"a"})
+    assert "Mustermann" not in str(raised.value)
 
 
 def test_limits_of_agreement_are_bland_and_altmans():

@@ -6,7 +6,7 @@ These functions run in a child process (see `decoding`), since decoders can cras
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -32,6 +32,7 @@ from pydicom.uid import (
 
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
+from fundus_uda.masks.measurements import Laterality
 
 MAX_FRAMES = 1000
 """Largest number of frames of a DICOM file; a damaged header may announce any number."""
@@ -48,7 +49,7 @@ class DicomPhotograph:
     pixels: Photograph
     spacing_mm: tuple[float, float] | None
     """Spacing of rows and of columns, as stated; else None."""
-    laterality: Literal["R", "L"] | None
+    laterality: Laterality | None
     burned_in_text: bool
 
 
@@ -220,7 +221,7 @@ def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
     return (rows, columns) if 0 < rows < np.inf and 0 < columns < np.inf else None
 
 
-def _laterality(data: pydicom.Dataset) -> Literal["R", "L"] | None:
+def _laterality(data: pydicom.Dataset) -> Laterality | None:
     """Return Image Laterality (0020,0062), else Laterality (0020,0060); None unless R or L."""
     stated = str(data.get("ImageLaterality") or data.get("Laterality") or "").strip().upper()
     return "R" if stated == "R" else "L" if stated == "L" else None

@@ -9,6 +9,8 @@ from fundus_uda.masks.postprocess import largest_part
 
 NEAR, PLAIN = 25, 0.9
 """Largest difference from a plain colour in grey values, and least share of a plain corner."""
+RED_OVER_BLUE, RED_OVER_GREEN = 1.2, 1.02
+"""Least ratios of colours of a retina."""
 
 
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
@@ -23,10 +25,7 @@ def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
     brightness = photograph.max(axis=2)
     dark = brightness < max(8.0, 0.15 * float(np.percentile(brightness, 90)))
     dark = ndimage.binary_opening(dark, iterations=2)
-    regions, _ = ndimage.label(dark)
-    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    border = np.isin(regions, at_edge[at_edge > 0])
-    field: NDArray[np.bool_] = ndimage.binary_fill_holes(~border)
+    field: NDArray[np.bool_] = ndimage.binary_fill_holes(~_touching_edge(dark))
     return field
 
 
@@ -46,14 +45,20 @@ def on_black(photograph: Photograph) -> Photograph:
     if colour is None:
         return photograph
     plain = (np.abs(photograph.astype(np.int16) - colour) < NEAR).all(axis=2)
-    regions, _ = ndimage.label(plain)
-    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    border = np.isin(regions, at_edge[at_edge > 0])
+    border = _touching_edge(plain)
     if border.mean() > 0.9:  # a page, and no photograph
         return photograph
     # Pixels beside the border are a mixture with its colour.
     border = ndimage.binary_dilation(border, iterations=2 + min(border.shape) // 500)
     return np.where(border[..., None], np.uint8(0), photograph)
+
+
+def _touching_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the components of a mask (H, W) that touch the edge of the image."""
+    regions, _ = ndimage.label(mask)
+    at_edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    kept: NDArray[np.bool_] = np.isin(regions, at_edge[at_edge > 0])
+    return kept
 
 
 def _border_colour(photograph: Photograph) -> NDArray[np.int16] | None:
@@ -68,7 +73,7 @@ def _border_colour(photograph: Photograph) -> NDArray[np.int16] | None:
              if (np.abs(patch - colour).max(axis=1) < NEAR / 2).mean() > PLAIN]  # fmt: skip
     for colour in plain:
         red, green, blue = colour + 1
-        may_be_retina = red / blue > 1.2 and red / green > 1.02
+        may_be_retina = red / blue > RED_OVER_BLUE and red / green > RED_OVER_GREEN
         alike = sum(bool(np.abs(colour - other).max() < NEAR / 2) for other in plain)
         if alike >= 3 and colour.max() >= 2 * NEAR and not may_be_retina:
             return np.asarray(colour.round(), dtype=np.int16)
@@ -115,7 +120,7 @@ def may_be_retina(frame: Photograph, field: NDArray[np.bool_]) -> bool:
     if _lacks_colour(pixels):
         return shows_round_field(field)
     red, green, blue = pixels.T
-    return bool(np.median(red / blue) > 1.2 and np.median(red / green) > 1.02)
+    return bool(np.median(red / blue) > RED_OVER_BLUE and np.median(red / green) > RED_OVER_GREEN)
 
 
 def is_grey(photograph: Photograph) -> bool:

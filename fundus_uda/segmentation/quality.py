@@ -19,6 +19,7 @@ from fundus_uda.data.field import field_of_view
 from fundus_uda.data.samples import Sample
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask, Photograph
 from fundus_uda.masks.dice import dice_cup_disc
+from fundus_uda.masks.measurements import DISC_MM
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, predictions
@@ -149,7 +150,7 @@ FLAGS = {
     ),
     IMPLAUSIBLE_SPACING: Flag(
         lambda row: bool(row.get(IMPLAUSIBLE_SPACING)),
-        "By the file's pixel spacing, the disc would not be 0.8 to 3.5 mm high and wide.",
+        f"By the pixel spacing, the disc is not {DISC_MM[0]} to {DISC_MM[1]} mm high and wide.",
         "Use ratios alone: millimetres are left blank.",
     ),
 }

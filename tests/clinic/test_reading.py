@@ -382,19 +382,6 @@ def test_folders_take_images_and_dicom_with_or_without_suffix_and_nothing_below(
     assert [source.id for source in list_photographs([tmp_path])] == ["IM0001", "b", "c"]
 
 
-def test_files_that_are_passed_over_are_counted(tmp_path, capfd):
-    for name in ("a.jpg", "b.jfif", "c.webp", "Mustermann.ppm"):
-        Image.fromarray(eye()).save(tmp_path / name, "JPEG" if name == "b.jfif" else None)
-    assert [source.id for source in list_photographs([tmp_path])] == ["a"]
-    said = capfd.readouterr().err
-    assert said.startswith("Passed over 3 files; .png, .jpg, ")
-    assert said.endswith(" and DICOM files are read.\n")
-    assert "Mustermann" not in said
-    (tmp_path / "a.jpg").unlink()
-    with pytest.raises(InputError, match=r"Got: none. Passed over 3 files; .png, .*are read"):
-        list_photographs([tmp_path])
-
-
 @pytest.mark.parametrize("name", ["b.jfif", "c.webp", "d.ppm", "e.dcm", "no_suffix"])
 def test_a_file_given_by_name_is_what_its_content_says(tmp_path, name):
     kinds = {".jfif": "JPEG", ".dcm": "PNG", "": "PNG"}

@@ -13,7 +13,7 @@ from PIL import Image
 from fundus_uda import application
 from fundus_uda.application import FUNDUS
 from fundus_uda.config.read import shipped_experiments
-from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.checkpoint import checksum, load_checkpoint
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.experiments.reproduce import reproduce, rows_of, run_settings
 from fundus_uda.experiments.results import as_markdown, collect
@@ -263,7 +263,8 @@ def test_a_row_of_the_selected_checkpoint_starts_from_it(cameras, tmp_path):
     for tensor in contents["state"]["segmenter"].values():
         if tensor.is_floating_point():
             tensor.mul_(0.5)
-    torch.save(contents, source / "selected.pt")
+    contents.pop("checksum")
+    torch.save(contents | {"checksum": checksum(contents)}, source / "selected.pt")
     reproduce(table, "tiny", tmp_path, CPU, 1, "cpu", given, lambda _: None)
     teacher = load_checkpoint(tmp_path / "after-seed0" / "last.pt").state["teacher"]
     assert_identical(teacher, load_checkpoint(source / "selected.pt").weights)

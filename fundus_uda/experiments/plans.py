@@ -9,6 +9,7 @@ from fundus_uda.config.read import Profile
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.experiments.reproduce import rows_of, run_settings
 from fundus_uda.experiments.tables import Application, Row
+from fundus_uda.output import note
 
 SHOWN = {
     "method": "method",
@@ -56,6 +57,7 @@ def list_runs(
         for seed in range(min(row.seeds or seeds, seeds))
     ]
     first = planned[0][2]
+    note(f"Measuring a step of {planned[0][0]} on {device}, by which the hours are estimated.")
     per_gflop = application.step_seconds(first, device) / application.step_cost(first).gflops
     gflops: dict[str, float] = {}
     listed = []

@@ -154,7 +154,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(
-            f"Expected a checkpoint at {path}. Got: no such file. Name a run folder or a .pt file."
+            f"Expected a checkpoint at {path}. Got: no such file. Train that run first, or name "
+            f"another run folder or .pt file."
         ) from None
     except Exception as error:  # damaged bytes may raise anything
         # torch's message may advise loading the file unsafely, so it is not repeated.

@@ -60,6 +60,7 @@ def test_train_evaluate_predict_draw_and_compare(tmp_path):
     root = streets(tmp_path)
     run, target = tmp_path / "run", root / "target"
     overrides = [
+        "start=null",
         "network.weights=random",
         "steps=1",
         "batch_size=2",

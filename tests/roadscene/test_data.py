@@ -109,7 +109,7 @@ def test_cross_city_has_labels_for_its_test_images_alone(tmp_path):
     [
         ("kitti:/data", "Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of gta5"),
         ("cityscapes", "Got: 'cityscapes'"),
-        ("cityscapes:/data#validation", "one of train, val, test. Got: 'validation'"),
+        ("cityscapes:/data#all", "one of train, val, test. Got: 'all'"),
         ("gta5:/nowhere", "Expected gta5 data at /nowhere. Got: no such folder"),
         ("cross-city:{}/Paris#test", "folder of a city.*Got: .*Paris. Cities found: Rome"),
         ("cross-city:{}#test", "Cities found: .*/Rome"),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fundus_uda.engine.checkpoint import save_checkpoint
+from fundus_uda.engine.checkpoint import checksum, save_checkpoint
 from fundus_uda.engine.state import build_state
 from fundus_uda.errors import InputError
 from roadscene.deeplab_v2 import DeepLabV2VGG16
@@ -51,7 +51,8 @@ def test_missing_or_foreign_checkpoints(tmp_path):
     save(tmp_path / "last.pt", of)
     saved = torch.load(tmp_path / "last.pt", weights_only=True)
     saved["state"]["segmenter"].pop("segmentation_head.0.weight")
-    torch.save(saved, tmp_path / "cut.pt")
+    saved.pop("checksum")
+    torch.save(saved | {"checksum": checksum(saved)}, tmp_path / "cut.pt")
     with pytest.raises(InputError, match="weights of deeplab_v3plus with 19 classes in .*cut.pt"):
         load_model(tmp_path / "cut.pt", CPU)
 

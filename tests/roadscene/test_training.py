@@ -99,7 +99,7 @@ def test_nothing_is_written_for_wrong_data(root, tmp_path):
 
 @pytest.mark.slow
 def test_real_photographs_by_day_and_at_dusk(real_data, tmp_path):
-    overrides = ["steps=1", "batch_size=2", "snapshot_every=1"]
+    overrides = ["start=null", "steps=1", "batch_size=2", "snapshot_every=1"]
     summaries = train(read_settings("cpu/asa", overrides), tmp_path / "run", CPU)
     assert summaries["last"]["images"] == 62
     table = pd.read_csv(tmp_path / "run" / "evaluation" / "last" / "iou.csv", index_col="class")

@@ -26,7 +26,7 @@ def command(load: Load, tables: str) -> Callable[..., None]:
             Path("reproduction"), "--out", help="Folder of the runs; resumed if it exists."
         ),
         seeds: int = typer.Option(
-            3, min=1, help="Number of seeds of the rows that have several (all rows of table7)."
+            3, min=1, help="Number of seeds of each row; some rows have one."
         ),
         row: list[str] | None = typer.Option(
             None,

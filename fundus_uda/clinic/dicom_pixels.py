@@ -125,8 +125,7 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:
     deep_ybr = colours.startswith("YBR_FULL") and data.BitsAllocated > 8
     syntax = data.file_meta.TransferSyntaxUID
     in_eight_bits = data.SamplesPerPixel == 3 and data.BitsAllocated == 8
-    pydicom_reads = _pydicom_reads(syntax)
-    if not pydicom_reads and syntax not in READ_BY_GDCM:
+    if not _pydicom_reads(syntax) and syntax not in READ_BY_GDCM:
         name = syntax.name if syntax.name != syntax else "an unknown one"
         raise InputError(
             f"Expected pixels in a transfer syntax that can be read. Got: {name}. Convert the file "
@@ -135,11 +134,9 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:
     try:
         if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and in_eight_bits:
             stored = _jpeg_pixels(_stream(data, frame), data, colours)
-        elif pydicom_reads:
+        else:
             whole = syntax == DeflatedExplicitVRLittleEndian or not data.preamble
             stored = pixel_array(data if whole else path, index=frame, raw=deep_ybr)
-        else:
-            raise NotImplementedError
     except Exception:  # of the first decoder; the other one may know the stream
         # GDCM fills what is missing of a stream, or of plain pixels, with grey
         if syntax not in READ_BY_GDCM or not _is_whole(_stream(data, frame)):

@@ -156,9 +156,7 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
     Returns:
         The summary: `dice_cup`, `dice_disc` and `dice_mean`, each with mean, std, ci95 and n (see
         `masks.dice.summarise`);
-        `vertical_cdr_error`, the mean absolute error by extent over the images in which prediction
-        and reference have a disc, `vertical_cdr_images`, their number, and
-        `vertical_cdr_refuge_error` over all images (see `measurements.refuge_ratio_error`);
+        what `ratio_errors` returns;
         `cup_area_ratio` and `disc_area_ratio`, all predicted pixels over all reference pixels
         (below 1: too small; None without a reference); `quality` (see `quality_summary`); `images`,
         a fingerprint of their names and references; and `about`.
@@ -166,11 +164,7 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
     summary: dict[str, Any] = {name: summarise(table[name].to_numpy()) for name in DICE}
     scored_on = table[["image", "cup_area_reference", "disc_area_reference"]]
     summary["images"] = fingerprint(scored_on.values.tolist())
-    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs().dropna()
-    summary["vertical_cdr_error"] = float(errors.mean()) if len(errors) else None
-    summary["vertical_cdr_images"] = len(errors)
-    refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
-    summary["vertical_cdr_refuge_error"] = refuge_ratio_error(*refuge)
+    summary |= ratio_errors(table)
     for structure in ("cup", "disc"):
         reference = table[f"{structure}_area_reference"].mean()
         ratio = table[f"{structure}_area"].mean() / reference if reference > 0 else None
@@ -181,6 +175,26 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
     table.to_csv(out / "dice.csv", index=False)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def ratio_errors(table: pd.DataFrame) -> dict[str, float | int | None]:
+    """Compute the errors of the vertical cup-to-disc ratio.
+
+    Args:
+        table: columns vertical_cdr, vertical_cdr_refuge, and both again with `_reference`.
+
+    Returns:
+        `vertical_cdr_error`, the mean absolute error by extent over the images in which prediction
+        and reference have a ratio (None without any); `vertical_cdr_images`, their number; and
+        `vertical_cdr_refuge_error` over all images (see `measurements.refuge_ratio_error`).
+    """
+    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs().dropna()
+    refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
+    return {
+        "vertical_cdr_error": float(errors.mean()) if len(errors) else None,
+        "vertical_cdr_images": len(errors),
+        "vertical_cdr_refuge_error": refuge_ratio_error(*refuge),
+    }
 
 
 def quality_summary(table: pd.DataFrame) -> dict[str, float | int | None]:

@@ -18,10 +18,10 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CUP, Mask
 from fundus_uda.masks.dice import DICE, summarise
 from fundus_uda.masks.measurements import (
-    refuge_ratio_error,
     refuge_vertical_cup_to_disc_ratio,
     vertical_cup_to_disc_ratio,
 )
+from fundus_uda.segmentation.evaluation import ratio_errors
 from fundus_uda.segmentation.quality import agreement
 
 RATIOS = {
@@ -138,25 +138,20 @@ def score_summary(table: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `images`, the number of rows; `dice_cup`, `dice_disc` and `dice_mean`, each as
-        `masks.dice.summarise` returns it; of the difference between vertical_cdr and its reference,
-        `vertical_cdr_images`, the number of rows that have both, and over those
-        `vertical_cdr_error` (mean of absolute values), `vertical_cdr_bias` (mean) and
-        `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96 standard deviations; Bland and
-        Altman 1986), None for fewer than two; and over all rows `vertical_cdr_refuge_error` (see
-        `measurements.refuge_ratio_error`).
+        `masks.dice.summarise` returns it; what `ratio_errors` returns; and of the difference
+        between vertical_cdr and its reference, over the rows that have both, `vertical_cdr_bias`
+        (mean) and `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96 standard deviations;
+        Bland and Altman 1986), None for fewer than two.
     """
     difference = (table["vertical_cdr"] - table["vertical_cdr_reference"]).dropna()
     bias, spread = difference.mean(), 1.96 * difference.std()
     limits = None if len(difference) < 2 else [float(bias - spread), float(bias + spread)]
-    refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
     return {
         "images": len(table),
         **{name: summarise(table[name].to_numpy()) for name in DICE},
-        "vertical_cdr_images": len(difference),
-        "vertical_cdr_error": or_none(difference.abs().mean()),
+        **ratio_errors(table),
         "vertical_cdr_bias": or_none(bias),
         "vertical_cdr_limits": limits,
-        "vertical_cdr_refuge_error": refuge_ratio_error(*refuge),
     }
 
 

@@ -17,7 +17,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
-from fundus_uda.masks.region import DISC_SHARE, DiscRegion, region_of
+from fundus_uda.masks.region import DiscRegion, region_of
 from fundus_uda.output import progress, require_empty, unfinished
 
 THREADS = min(12, max(4, os.cpu_count() or 4))
@@ -46,7 +46,6 @@ def write_crops(
     paths: list[Path],
     out: Path,
     key: bytes | None = None,
-    disc_share: float = DISC_SHARE,
     recursive: bool = False,
     ids: Ids = "name",
 ) -> pd.DataFrame:
@@ -58,7 +57,6 @@ def write_crops(
         paths: see `list_photographs`.
         out: new or empty folder, created if needed.
         key: key that hashes the ids (see `list_photographs`).
-        disc_share: wanted disc diameter over the side of the crop, in (0, 1).
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
 
@@ -81,7 +79,7 @@ def write_crops(
             return row
         if photograph.burned_in_text:
             return row | {"status": "unreadable", "reason": TEXT}
-        region = locate_disc(photograph.pixels, disc_share=disc_share)
+        region = locate_disc(photograph.pixels)
         if region is None:
             return row | {"status": "no_disc", "reason": reason_without_disc(photograph.pixels)}
         Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
@@ -93,9 +91,7 @@ def write_crops(
     return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
 
 
-def write_labelled_crops(
-    samples: list[Sample], out: Path, disc_share: float = DISC_SHARE
-) -> pd.DataFrame:
+def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     """Crop photographs and masks around the disc of the masks, into a `folder:` dataset.
 
     Writes `images/<id>.png` and `masks/<id>.png`.
@@ -103,7 +99,6 @@ def write_labelled_crops(
     Args:
         samples: samples with masks.
         out: new or empty folder, created if needed.
-        disc_share: wanted disc diameter over the side of the crop, in (0, 1).
 
     Returns:
         A table as from `write_crops`. A mask without a disc, or of another size than its
@@ -123,7 +118,7 @@ def write_labelled_crops(
         except InputError:  # its message holds the folders, which may name a patient
             return row | {"status": "unreadable", "reason": UNREADABLE}
         mask = read["label"][0].numpy()
-        region = region_of(mask, disc_share)
+        region = region_of(mask)
         if region is None:
             return row | {"status": "no_disc", "reason": "Expected a disc in its mask. Got: none."}
         photograph = read["image"].permute(1, 2, 0).numpy()

@@ -7,6 +7,7 @@ from monai.transforms import Compose, Randomizable
 from torch import Tensor
 
 from fundus_uda.data.samples import Sample
+from fundus_uda.data.sizes import Drawn, SizeDraw
 from fundus_uda.data.transforms import fixed_transforms, read_sample
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
@@ -50,13 +51,19 @@ class FundusImages:
                 f"Look at them with `fundus-uda inspect`."
             )
         self.then = then
+        self.size_draw: SizeDraw | None = None
+        """Draw that stands for the order of the keys; None for samples as they are."""
 
     def __len__(self) -> int:
         return len(self.cached)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
-        """Return the sample of a key, transformed with the randomness of `key.seed`."""
-        item = copy.deepcopy(self.cached[key.sample])
+        """Return the sample of a key, transformed with the randomness of `key.seed`.
+
+        With `size_draw`, the sample and its magnification are those that it draws by `key.seed`.
+        """
+        drawn = self.size_draw.draw(key.seed) if self.size_draw else Drawn(key.sample, 1.0)
+        item = copy.deepcopy(self.cached[drawn.sample]) | {"zoom": drawn.zoom}
         if isinstance(self.then, Randomizable):
             self.then.set_random_state(seed=key.seed)
         transformed: dict[str, Tensor] = self.then(item)

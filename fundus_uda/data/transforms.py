@@ -12,20 +12,19 @@ import numpy as np
 import torch
 from monai.data import PILReader
 from monai.transforms import (
+    Affine,
     CastToTyped,
     Compose,
     CopyItemsd,
     MapTransform,
     NormalizeIntensityd,
     RandAdjustContrastd,
-    RandAffined,
-    RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
+    RandomizableTransform,
     RandScaleIntensityd,
     RandScaleIntensityFixedMeand,
     RandShiftIntensityd,
-    RandZoomd,
     Resized,
     ScaleIntensityRanged,
     SpatialPadd,
@@ -43,8 +42,13 @@ from fundus_uda.masks.region import region_of
 Statistic = tuple[float, ...]
 """One value per RGB channel, in [0, 1]."""
 
-_BOTH: dict[str, Any] = {"keys": ("image", "label"), "allow_missing_keys": True}
-_MODES = ("bilinear", "nearest")
+Zoom = tuple[float, float]
+"""Least and largest magnification of a random one, whose logarithm is uniform."""
+PLAIN_ZOOM: Zoom = (1 / 1.15, 1.15)
+STRONG_ZOOM: Zoom = (0.7, 1.4)
+"""About that of BEAL (Wang et al., MICCAI 2019), which applies it to both domains."""
+TURN, SHIFT = 0.26, 0.04
+"""Largest turn in radians, and largest shift as a share of the image's side."""
 
 MAX_ASPECT_RATIO = 64
 """Largest ratio of a photograph's longer to its shorter side. Beyond it, the shorter side would
@@ -134,13 +138,19 @@ def fixed_transforms(size: int) -> Compose:
     )
 
 
-def random_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Make the training augmentation that both domains share, followed by normalisation."""
+def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -> Compose:
+    """Make a training augmentation within one camera, followed by normalisation.
+
+    Args:
+        mean: mean of the encoder's pretraining.
+        std: standard deviation of the encoder's pretraining.
+        zoom: least and largest magnification. Two domains that are aligned take the same, so that
+            size tells nothing about the domain.
+    """
     return Compose(
         [
             _scale_to_unit(),
-            RandFlipd(**_BOTH, prob=0.5, spatial_axis=1),
-            _turned_and_moved(scale_range=0.15),
+            RandMovedd(zoom),
             RandScaleIntensityd("image", factors=0.2, prob=0.5),
             RandAdjustContrastd("image", gamma=(0.75, 1.33), prob=0.5),
             *_normalise(("image",), mean, std),
@@ -156,7 +166,7 @@ def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     return Compose(
         [
             _scale_to_unit(),
-            *_strong_geometry(),
+            RandMovedd(STRONG_ZOOM),
             *_strong_colours("image"),
             *_normalise(("image",), mean, std),
         ]
@@ -172,7 +182,7 @@ def weak_strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     return Compose(
         [
             _scale_to_unit(),
-            *_strong_geometry(),
+            RandMovedd(STRONG_ZOOM),
             CopyItemsd("image", names="strong"),
             *_strong_colours("strong"),
             *_normalise(("image", "strong"), mean, std),
@@ -181,7 +191,7 @@ def weak_strong_transforms(mean: Statistic, std: Statistic) -> Compose:
 
 
 def eval_transforms(mean: Statistic, std: Statistic) -> Compose:
-    """Make the transforms of evaluation: the normalisation of `random_transforms`, not random."""
+    """Make the transforms of evaluation: the normalisation of `plain_transforms`, not random."""
     return Compose([_scale_to_unit(), *_normalise(("image",), mean, std)])
 
 
@@ -216,6 +226,45 @@ class ToPlainTensors(MapTransform):
         if "label" in plain:
             plain["label"] = plain["label"][0].long()
         return plain
+
+
+class RandMovedd(RandomizableTransform, MapTransform):
+    """Transform that mirrors, magnifies, turns and shifts "image" and "label" at random.
+
+    All of it is one resampling. The magnification is that of "zoom", if the item has it, times a
+    random one. Beyond its edge an image repeats its outermost pixels: a mirrored margin would show
+    a part of a second disc.
+    """
+
+    def __init__(self, zoom: Zoom) -> None:
+        MapTransform.__init__(self, ("image", "label"), allow_missing_keys=True)
+        RandomizableTransform.__init__(self)
+        self.log_zoom = np.log(zoom)
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw the movement."""
+        self.mirrored = self.R.random() < 0.5
+        self.zoom = float(np.exp(self.R.uniform(*self.log_zoom)))
+        self.angle = self.R.uniform(-TURN, TURN)
+        self.shift = self.R.uniform(-SHIFT, SHIFT, size=2)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the moved items; see the class."""
+        self.randomize()
+        step = 1 / (self.zoom * data.get("zoom", 1.0))  # of the image's pixels, by output pixel
+        moved = dict(data)
+        for key, mode in zip(("image", "label"), ("bilinear", "nearest"), strict=True):
+            if key in data:
+                move = Affine(
+                    rotate_params=self.angle,
+                    translate_params=list(self.shift * data[key].shape[-1]),
+                    scale_params=(step, -step if self.mirrored else step),
+                    mode=mode,
+                    padding_mode="border",
+                    image_only=True,
+                )
+                moved[key] = move(data[key])
+        return moved
 
 
 class _Reduced(MapTransform):
@@ -253,28 +302,6 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 def _scale_to_unit() -> ScaleIntensityRanged:
     return ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1)
-
-
-def _turned_and_moved(scale_range: float | None) -> RandAffined:
-    return RandAffined(
-        **_BOTH,
-        prob=0.8,
-        rotate_range=0.26,
-        scale_range=scale_range,
-        translate_range=10,
-        mode=_MODES,
-        padding_mode="border",
-    )
-
-
-def _strong_geometry() -> list[Any]:
-    return [
-        RandFlipd(**_BOTH, prob=0.5, spatial_axis=1),
-        RandZoomd(
-            **_BOTH, prob=1, min_zoom=0.75, max_zoom=1.3, mode=_MODES, padding_mode="reflect"
-        ),
-        _turned_and_moved(scale_range=None),
-    ]
 
 
 def _strong_colours(key: str) -> list[Any]:

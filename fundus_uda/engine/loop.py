@@ -1,6 +1,6 @@
 """The training loop: load, update, log, snapshot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
 from fundus_uda.engine.device import retain_freed_memory
@@ -18,7 +18,7 @@ def train_loop(
     folder: RunFolder,
     title: str,
     update: Callable[[Batch | None, Batch | None], dict[str, float]],
-    snapshot: Callable[[], None],
+    snapshot: Callable[[], bool],
 ) -> None:
     """Run the steps from `state.step` to `settings.steps`: load, update, log and snapshot.
 
@@ -30,40 +30,46 @@ def train_loop(
         folder: run folder in which the metrics are logged.
         title: title of the progress.
         update: function that makes one step on two batches and returns the losses by name.
-        snapshot: function called every `settings.snapshot_every` steps and after the last one.
+        snapshot: function called every `settings.snapshot_every` steps and after the last one. It
+            returns whether the datasets have changed, so that batches loaded ahead are stale.
     """
     layout = memory_format(settings)
     if state.device.type == "cpu":
         retain_freed_memory()
-    sources, targets = (
-        None
-        if dataset is None
-        else batch_stream(
-            dataset,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            domain=domain,
-            start=state.step,
-            shuffle=settings.shuffle,
-            workers=settings.workers,
-            pin_memory=state.device.type == "cuda",
-        )
-        for domain, dataset in (("source", source), ("target", target))
-    )
-    saved = state.step
+
+    def streams() -> list[Iterator[Batch] | None]:
+        """Open the streams of both domains at the state's step."""
+        return [
+            None
+            if dataset is None
+            else batch_stream(
+                dataset,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                domain=domain,
+                start=state.step,
+                shuffle=settings.shuffle,
+                workers=settings.workers,
+                pin_memory=state.device.type == "cuda",
+            )
+            for domain, dataset in (("source", source), ("target", target))
+        ]
+
+    saved, batches = state.step, streams()
     with Progress(title, settings.steps, state.step) as progress:
         try:
             while state.step < settings.steps:
                 source_batch, target_batch = (
-                    None if batches is None else next(batches).to(state.device, layout)
-                    for batches in (sources, targets)
+                    None if stream is None else next(stream).to(state.device, layout)
+                    for stream in batches
                 )
                 losses = update(source_batch, target_batch)
                 folder.log("metrics", {"step": state.step, **losses})
                 text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
                 progress.update(state.step, text)
                 if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
-                    snapshot()
+                    if snapshot():
+                        batches = streams()
                     saved = state.step
         except KeyboardInterrupt:
             note(

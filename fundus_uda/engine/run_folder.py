@@ -28,6 +28,7 @@ WRITTEN_BEFORE_TRAINING = {
     HOLDER,
     f".{HOLDER}.tmp",
     "last.tmp",
+    "label_match.csv",
     *(
         f"{dot}{name}{tmp}"
         for name in ("config.yaml", "environment.json", "weights.txt")
@@ -35,6 +36,8 @@ WRITTEN_BEFORE_TRAINING = {
     ),
 }
 """Files that a run killed before its first checkpoint may leave."""
+LOGS = ("metrics.csv", "snapshots.csv", "label_match.csv")
+"""Tables that a run adds to, by step."""
 KEPT = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
 
@@ -43,7 +46,8 @@ class RunFolder:
     """Paths and writers of one run.
 
     `config.yaml` has the resolved settings, `environment.json` versions and device, `metrics.csv`
-    losses by step, `snapshots.csv` selection scores, `last.pt` the newest checkpoint,
+    losses by step, `snapshots.csv` selection scores, `label_match.csv` the target's labels as the
+    source shows them, `last.pt` the newest checkpoint,
     `selected.pt` the one with the best score, `evaluation/` the scores of both. An empty file
     `finished` is written last of all.
     """
@@ -93,6 +97,8 @@ class RunFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_settings(settings)
+        for name in LOGS:
+            (self.path / name).unlink(missing_ok=True)
         environment = {"device": _device_name(device), **_versions()}
         write_whole(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
         if report:
@@ -163,9 +169,8 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop the rows that were logged after the checkpoint at `step`."""
         (self.path / "finished").unlink(missing_ok=True)
-        for name in ("metrics.csv", "snapshots.csv"):
-            path = self.path / name
-            lines = path.read_text().splitlines() if path.is_file() else []
+        for path in (self.path / name for name in LOGS if (self.path / name).is_file()):
+            lines = path.read_text().splitlines()
             kept = [row for row in lines[1:] if _step_of(row) <= step]
             temporary = path.with_suffix(".tmp")
             temporary.write_text("".join(f"{line}\n" for line in [*lines[:1], *kept]))

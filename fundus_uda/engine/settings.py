@@ -85,9 +85,10 @@ class AdaptationSettings(Settings):
     """Whether to multiply the adversarial weight by (1 - step / steps), as the released code
     does."""
     regulariser_weight: float = Field(0.001, ge=0)
-    batch_norm_statistics: Literal["both", "source"] = "both"
+    batch_norm_statistics: Literal["both", "source", "frozen"] = "both"
     """Domains whose batches update the running statistics of batch normalisation, with which the
-    network predicts: both, as in the released code, or the source alone."""
+    network predicts: both, as in the released code, or the source alone. Frozen ones are those of
+    the network that the run starts from, and normalise in training too."""
     auxiliary: AuxiliarySettings | None = None
     teacher: TeacherSettings = TeacherSettings()
 

@@ -60,6 +60,9 @@ class TrainState:
 
     class_thresholds: torch.Tensor | None = None
     """(C,) float32 on the CPU, thresholds of class-balanced pseudo-labels (see `teacher`)."""
+    target_labels: torch.Tensor | None = None
+    """Estimate of how the target's labels are distributed, which the source shows (see
+    `train.LabelMatch`); None before the first."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain types, for `torch.load(weights_only=True)`."""
@@ -68,6 +71,7 @@ class TrainState:
             **parts,
             "label_shares": self.label_shares,
             "class_thresholds": self.class_thresholds,
+            "target_labels": self.target_labels,
             "step": self.step,
             "selected_step": self.selected_step,
             "selected_score": self.selected_score,
@@ -79,6 +83,7 @@ class TrainState:
             part.load_state_dict(saved[name])
         self.label_shares = saved["label_shares"]
         self.class_thresholds = saved["class_thresholds"]
+        self.target_labels = saved["target_labels"]
         self.step = saved["step"]
         self.selected_step = saved["selected_step"]
         self.selected_score = saved["selected_score"]

@@ -55,8 +55,11 @@ def adaptation_step(
         _schedule_lr(optimizer, state.step, settings)
     losses: dict[str, Tensor] = {}
 
-    # One backward pass per domain halves the activations in memory.
     state.segmenter.train()
+    if settings.adaptation.batch_norm_statistics == "frozen":
+        for layer in _batch_norms(state.segmenter):
+            layer.eval()
+    # One backward pass per domain halves the activations in memory.
     probs_s = [] if source is None else _segmenter_on_source(step, source, losses)
     if target is None:
         maps_t = []
@@ -242,8 +245,7 @@ def _schedule_lr(
 @contextmanager
 def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     """Keep the running statistics of batch normalisation unchanged, if `keeps`."""
-    batch_norm = nn.modules.batchnorm._BatchNorm
-    layers = [m for m in segmenter.modules() if keeps and isinstance(m, batch_norm)]
+    layers = _batch_norms(segmenter) if keeps else []
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -252,6 +254,12 @@ def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """List the layers of batch normalisation."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return [layer for layer in network.modules() if isinstance(layer, kind)]
 
 
 def _require_finite_gradients(optimizer: torch.optim.Optimizer, step: int) -> None:

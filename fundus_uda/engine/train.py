@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fundus_uda.engine.batches import Batch, SeededDataset
 from fundus_uda.engine.checkpoint import (
@@ -30,6 +30,21 @@ TestT = TypeVar("TestT")
 Summary = dict[str, Any]
 
 
+class LabelMatch(Protocol):
+    """Source that shows the labels of the target in the target's own proportions.
+
+    They are estimated anew at each snapshot, so that they are a function of the step.
+    """
+
+    def estimate(self, network: nn.Module) -> Tensor:
+        """Estimate how the target's labels are distributed, from a network's predictions."""
+        ...
+
+    def show(self, target_labels: Tensor) -> dict[str, float | str]:
+        """Make the source's images follow an estimate; return a row for `label_match.csv`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Prepared(Generic[TestT]):
     """Everything that a run needs, read and checked before the first step.
@@ -43,6 +58,7 @@ class Prepared(Generic[TestT]):
         data: fingerprints of what is at the addresses of the settings (see `checkpoint.ADDRESSES`),
             kept in the checkpoints.
         test: data that `evaluate` scores on; None for none.
+        match: match of the source's labels to the target's; None for a source as it is.
         report: report on the weight file that was loaded; "" for none.
     """
 
@@ -52,6 +68,7 @@ class Prepared(Generic[TestT]):
     selection_images: Callable[[], Iterable[Tensor]] | None
     data: dict[str, str]
     test: TestT | None
+    match: LabelMatch | None = None
     report: str = ""
 
 
@@ -113,7 +130,7 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
         has_labelled = has_labelled or losses.get("pseudo_label_fraction", 0) > 0
         return losses
 
-    def snapshot() -> None:
+    def snapshot() -> bool:
         if has_teacher and not has_labelled:
             raise RunError(
                 f"Expected pixels that the network of {settings.start} is confident of, to learn "
@@ -125,13 +142,29 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
             _select(state, run.selection_images(), settings, folder)
             if state.selected_step == state.step:
                 save_checkpoint(folder.selected, state, settings, run.data, classes)
+        matched = state.step < settings.steps and _match_labels(run, settings, folder)
         save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
+        return matched
 
+    if state.target_labels is not None and run.match is not None:  # a resumed run's
+        run.match.show(state.target_labels)
     if state.step == 0 and METHODS[settings.method].class_balanced:
         state.class_thresholds = _class_thresholds(run, settings)
+    if state.step == 0 and settings.start is not None:
+        _match_labels(run, settings, folder)
     if state.step == 0:
         save_checkpoint(folder.last, state, settings, run.data, classes)
     train_loop(state, run.source, run.target, settings, folder, settings.method, update, snapshot)
+
+
+def _match_labels(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) -> bool:
+    """Estimate the target's labels and make the source follow; return whether it does."""
+    if run.match is None:
+        return False
+    run.state.target_labels = run.match.estimate(trained_network(run.state, settings))
+    row = run.match.show(run.state.target_labels)
+    folder.log("label_match", {"step": run.state.step, **row})
+    return True
 
 
 def _class_thresholds(run: Prepared[TestT], settings: EngineSettings) -> Tensor:

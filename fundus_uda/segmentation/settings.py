@@ -26,8 +26,11 @@ class DataSettings(Settings):
     size: int = Field(512, ge=64, multiple_of=16)
     """Side of the square network input in pixels."""
     augmentation: Literal["plain", "strong"] = "plain"
-    """Augmentation of the labelled images: `data.transforms.random_transforms` or
-    `strong_transforms`."""
+    """Augmentation: of the labelled images `data.transforms.plain_transforms` or
+    `strong_transforms`; the unlabelled images have the same magnifications in plain colours."""
+    source_sizes: Literal["as_they_are", "target"] = "as_they_are"
+    """Sizes of discs and cups in the labelled images: as they are, or such as the network finds in
+    the target's (see `segmentation.size_match`). The oracle's and a target's own have them."""
     tta_flips: bool = False
     """Test-time augmentation: the mean over the photograph as it is, mirrored and upside down."""
     fill_cup_hull: bool = False
@@ -46,6 +49,12 @@ class FundusSettings(EngineSettings):
     def _one_level(self) -> "FundusSettings":
         if self.adaptation.auxiliary is not None:
             raise ValueError("adaptation.auxiliary needs an auxiliary head, which DeepLabv3+ lacks")
+        return self
+
+    @model_validator(mode="after")
+    def _has_sizes_to_show(self) -> "FundusSettings":
+        if self.data.source_sizes == "target" and self.data.target is None:
+            raise ValueError("data.source_sizes=target needs data.target: name a set, or leave it")
         return self
 
     @model_validator(mode="after")

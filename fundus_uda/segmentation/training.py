@@ -15,8 +15,10 @@ from fundus_uda.data.images import FundusImages
 from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
+    PLAIN_ZOOM,
+    STRONG_ZOOM,
     eval_transforms,
-    random_transforms,
+    plain_transforms,
     read_sample,
     strong_transforms,
     weak_strong_transforms,
@@ -40,6 +42,7 @@ from fundus_uda.networks import input_statistics
 from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
 from fundus_uda.segmentation.model import Model, build_network, load_model
 from fundus_uda.segmentation.settings import FundusSettings
+from fundus_uda.segmentation.size_match import SizeMatch
 
 
 def train(
@@ -80,6 +83,15 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     labelled_transforms, unlabelled_transforms, plain = _transforms(settings)
     sources = FundusImages(source, data.size, labelled_transforms) if source else None
     targets = FundusImages(target, data.size, unlabelled_transforms) if target else None
+    match = None
+    if sources is not None and data.source_sizes == "target" and not oracle:
+        seen = targets
+        if seen is None:  # source only looks at the target's sizes, and at nothing else
+            assert data.target is not None
+            looked_at = require_crops(without_masks(load_samples(data.target)), data.target)
+            seen = FundusImages(looked_at, data.size, plain)
+            target = looked_at
+        match = SizeMatch(sources, partial(_eval_batches, seen, plain, settings, device))
     return engine.Prepared(
         state=initial_state(settings, _label_shares(sources), device),
         source=sources,
@@ -89,6 +101,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
         else None,
         data=_fingerprints(settings, source, target, test or []),
         test=test,
+        match=match,
     )
 
 
@@ -181,10 +194,13 @@ def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
     """Choose the transforms of labelled images, of unlabelled images, and of evaluation."""
     statistics = input_statistics(settings.network.encoder)
     strong = settings.data.augmentation == "strong"
-    labelled = strong_transforms(*statistics) if strong else random_transforms(*statistics)
+    labelled = strong_transforms(*statistics) if strong else plain_transforms(*statistics)
     with_mean_teacher = METHODS[settings.method].teacher == "mean"
+    zoom = STRONG_ZOOM if strong else PLAIN_ZOOM
     unlabelled = (
-        weak_strong_transforms(*statistics) if with_mean_teacher else random_transforms(*statistics)
+        weak_strong_transforms(*statistics)
+        if with_mean_teacher
+        else plain_transforms(*statistics, zoom)
     )
     return labelled, unlabelled, eval_transforms(*statistics)
 

@@ -170,8 +170,9 @@ def train_translation(
         assert target_batch is not None
         return translation_step(state, source_batch, target_batch, segmenter, settings)
 
-    def snapshot() -> None:
+    def snapshot() -> bool:
         save_checkpoint(folder.last, state, settings, data, classes=0, keeps_previous=True)
+        return False
 
     if not folder.is_begun:
         folder.begin(settings, device)  # only once the images in memory have been read

@@ -12,11 +12,11 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.samples import without_masks
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.data.transforms import content_box, fixed_transforms, random_transforms
+from fundus_uda.data.transforms import content_box, fixed_transforms, plain_transforms
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
 
-AUGMENT = random_transforms((0.5,) * 3, (0.5,) * 3)
+AUGMENT = plain_transforms((0.5,) * 3, (0.5,) * 3)
 
 
 def test_a_sample_is_a_function_of_its_key(cameras):

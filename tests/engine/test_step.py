@@ -3,6 +3,7 @@ from itertools import islice
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from fundus_uda.affinity import (
@@ -205,6 +206,23 @@ def test_frozen_statistics_stay_and_normalise_in_training():
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         assert torch.equal(getattr(trained.segmenter[1], name), getattr(before[1], name))
     assert not torch.equal(trained.segmenter[1].weight, before[1].weight)
+
+
+@pytest.mark.parametrize(("method", "channels"), [("adaptsegnet", 3), ("asa", 12)])
+def test_the_discriminator_may_see_a_map_of_means_over_squares(method, channels):
+    of = settings(method=method, affinity={"stride": 2, "neighbors": 4})
+    trained, seen = state(of), []
+    trained.discriminator = nn.Conv2d(channels, 1, 1)  # the true one needs 32x32
+    trained.discriminator.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    source, target = batches()
+    seed_torch(of.seed, "step", 0)
+    segmenter = copy.deepcopy(trained.segmenter).train()
+    segmenter(source.image)
+    prob = F.avg_pool2d(segmenter(target.image).softmax(dim=1), 2)
+    adaptation_step(trained, source, target, of)
+    expected = affinity_space(prob, 4) if method == "asa" else prob
+    torch.testing.assert_close(seen[0], expected)
+    assert seen[0].shape == (4, channels, 16, 16)
 
 
 def test_without_a_source_the_running_statistics_are_those_of_the_target():

@@ -28,17 +28,21 @@ def _translated_uri(_: str, out: Path) -> str:
 
 
 def _select_without_labels(
-    first: Path, second: Path, device: torch.device
-) -> tuple[str, dict[str, Any]]:
-    """Decide between two runs as the default recipe does.
+    runs: list[Path], device: torch.device
+) -> tuple[Path, str, dict[str, Any]]:
+    """Decide between runs as the default recipe does.
 
     Returns:
-        The reason to reject the second run, empty if it is chosen; the scores by name of the run.
+        The chosen run; the reason to reject the next, empty for none; the scores by run.
     """
-    models = {run.name: load_model(run, device) for run in (first, second)}
-    settings = models[second.name].settings
-    numbers = {name: scored(model, settings) for name, model in models.items()}
-    return reason_to_reject(numbers[second.name], numbers[first.name]), numbers
+    kept, settings = runs[0], load_model(runs[-1], device).settings
+    numbers = {kept.name: scored(load_model(kept, device), settings)}
+    for run in runs[1:]:
+        numbers[run.name] = scored(load_model(run, device), settings)
+        if reason := reason_to_reject(numbers[run.name], numbers[kept.name]):
+            return kept, reason, numbers
+        kept = run
+    return kept, "", numbers
 
 
 FUNDUS = Application(

@@ -57,6 +57,6 @@ def _table_7(profile: Profile) -> Table:
             start="recipe_source",
             seeds=None,
         ),
-        "recipe": BestOf("Default recipe", "recipe_source", "recipe_teacher"),
+        "recipe": BestOf("Default recipe", ("recipe_source", "recipe_teacher")),
         "oracle": Row("Oracle", named("oracle"), seeds=None, paper=oracle),
     }

@@ -35,32 +35,39 @@ class Drawn(NamedTuple):
 
 
 class SizeDraw:
-    """Draw of source images whose discs are as large as a target's, with cups of all sizes alike.
+    """Draw of source images whose discs are as large as a target's.
 
-    Each draw takes a ratio, uniformly between the least and the largest in the source, one of the
-    source images nearest to it, and one of the target's disc shares, and magnifies the image until
-    its disc fills as much. The ratios are not the target's: an estimate of them is itself drawn
-    towards the ratios that the network learnt from, and would confirm them.
+    Each draw takes a ratio and a disc share, one of the source images nearest to that ratio, and
+    magnifies it until its disc fills that share. The shares are the target's. The ratios are
+
+    - uniform between the least and the largest in the source, by default: an estimate of the
+      target's is itself drawn towards the ratios that the network learnt from, and would confirm
+      them;
+    - the target's too, each with its share, where the domains are aligned: what a discriminator
+      finds equal, it leaves alone.
     """
 
-    def __init__(self, own: Sizes, wanted: Sizes) -> None:
+    def __init__(self, own: Sizes, wanted: Sizes, aligned: bool) -> None:
         """Prepare the draw.
 
         Args:
             own: sizes in the source images; those without a disc are never drawn.
             wanted: sizes in the target's images, none of them NaN.
+            aligned: whether the ratios are the target's.
         """
-        self.own, self.shares = own, wanted[:, 0]
+        self.own, self.wanted, self.aligned = own, wanted, aligned
         self.samples = np.flatnonzero(np.isfinite(own).all(axis=1))
         self.ratios = own[self.samples, 1]
 
     def draw(self, seed: int) -> Drawn:
         """Return the source image of a seed."""
         generator = np.random.default_rng(seed)
-        ratio = generator.uniform(self.ratios.min(), self.ratios.max())
+        share, ratio = generator.choice(self.wanted)
+        if not self.aligned:
+            ratio = generator.uniform(self.ratios.min(), self.ratios.max())
         nearest = np.argsort(np.abs(self.ratios - ratio), kind="stable")[:NEAREST]
         sample = int(self.samples[generator.choice(nearest)])
-        zoom = float(np.sqrt(generator.choice(self.shares) / self.own[sample, 0]))
+        zoom = float(np.sqrt(share / self.own[sample, 0]))
         return Drawn(sample, min(max(zoom, ZOOM[0]), ZOOM[1]))
 
 

@@ -104,7 +104,7 @@ def _make(
 ) -> None:
     """Train, resume or choose one run of a table, unless that is done."""
     if isinstance(row, BestOf):
-        _choose(application, row, seed, run, device, row.second in failed)
+        _choose(application, row, seed, run, device, failed)
         return
     settings = run_settings(application, row, seed, run.parent, overrides)
     if row.translated is not None:
@@ -141,14 +141,14 @@ def rows_of(
     for name, row in reversed(rows.items()):  # a row stands below those it needs
         if name in needed and not isinstance(row, Quoted):
             needed |= needed_by(application, row, overrides)
-            needed |= {row.second} if isinstance(row, BestOf) else set()
+            needed |= set(row.stages) if isinstance(row, BestOf) else set()
     return {name: row for name, row in rows.items() if name in needed}
 
 
 def needed_by(application: Application, row: Row | BestOf, overrides: tuple[str, ...]) -> set[str]:
     """Name the rows without which there is none of this one."""
     if isinstance(row, BestOf):
-        return {row.first}
+        return {row.stages[0]}
     needed = {"source"} if row.translated == "cycada" else set()
     starts = application.read_settings(row.experiment, [*overrides, *row.overrides]).start
     return needed | ({row.start} if starts and row.start else set())
@@ -241,11 +241,12 @@ def _choose(
     seed: int,
     run: Path,
     device: torch.device,
-    second_failed: bool,
+    failed: set[str],
 ) -> None:
     """Copy the evaluation of the chosen run, unless it is there."""
-    first, second = (run.parent / f"{name}-seed{seed}" for name in (row.first, row.second))
-    summaries = [file for run in (first, second) for file in RunFolder(run).summaries()]
+    stages = [run.parent / f"{name}-seed{seed}" for name in row.stages]
+    made = [folder for name, folder in zip(row.stages, stages, strict=True) if name not in failed]
+    summaries = [file for folder in made for file in RunFolder(folder).summaries()]
     of = fingerprint([file.read_text() for file in summaries])
     decision = run / "chosen.json"
     if decision.is_file():
@@ -257,12 +258,9 @@ def _choose(
             f"Choose another --out, or move that run."
         )
     assert application.select_without_labels is not None
-    reason, numbers = (
-        (f"{second.name} failed.", {})
-        if second_failed
-        else application.select_without_labels(first, second, device)
-    )
-    chosen = first if reason else second
+    chosen, reason, numbers = application.select_without_labels(made, device)
+    if not reason and made != stages:
+        reason = f"{stages[len(made)].name} failed."
     shutil.rmtree(run, ignore_errors=True)  # of other runs, or cut off here
     shutil.copytree(chosen / "evaluation", run / "evaluation")
     decided = {"chosen": chosen.name, "reason": reason, "numbers": numbers, "of": of}

@@ -46,11 +46,14 @@ class Row:
 
 @dataclass(frozen=True)
 class BestOf:
-    """Row without a run of its own: that of `second` if it is worth it, else that of `first`."""
+    """Row without a run of its own: that of the last of its stages that is worth it.
+
+    A stage is not, nor are those after it, if it is rejected for the one before.
+    """
 
     title: str
-    first: str
-    second: str
+    stages: tuple[str, ...]
+    """Rows, each of which starts from the one before."""
     seeds: int | None = None
     paper: None = None
 
@@ -106,11 +109,11 @@ class Application:
     form: str
     """Format string of a score."""
     select_without_labels: (
-        Callable[[Path, Path, torch.device], tuple[str, dict[str, Any]]] | None
+        Callable[[list[Path], torch.device], tuple[Path, str, dict[str, Any]]] | None
     ) = None
-    """Function from a run and a second one that starts from it to the reason to reject the second
-    (empty if it is worth it) and the numbers behind that, without labels; None without a
-    `BestOf`."""
+    """Function from runs, each of which starts from the one before, to the last that is worth it,
+    the reason to reject the next (empty for none) and the numbers behind that, without labels; None
+    without a `BestOf`."""
 
     def full_name(self, experiment: str, profile: Profile) -> str:
         """Return a name that `read_settings` takes: with the profile, if it has no benchmark."""

@@ -18,15 +18,21 @@ DRAWS = 1000
 class SizeMatch:
     """Match of a source's discs and cups to the target's (an `engine.train.LabelMatch`)."""
 
-    def __init__(self, source: FundusImages, target_images: Callable[[], Iterable[Tensor]]) -> None:
+    def __init__(
+        self,
+        source: FundusImages,
+        target_images: Callable[[], Iterable[Tensor]],
+        aligned: bool,
+    ) -> None:
         """Measure the source.
 
         Args:
             source: labelled images, which are to show the target's sizes.
             target_images: function that returns batches (B, 3, H, W) of all target images, without
                 random transforms.
+            aligned: whether predictions on both are aligned (see `data.sizes.SizeDraw`).
         """
-        self.source, self.target_images = source, target_images
+        self.source, self.target_images, self.aligned = source, target_images, aligned
         self.own = sizes_of(np.asarray(item["label"])[0] for item in source.cached)
 
     @torch.no_grad()
@@ -61,7 +67,7 @@ class SizeMatch:
         reason = reason_not_to_match(self.own, wanted)
         if reason:
             note(f"The source's discs and cups are shown as large as they are: {reason}.")
-        self.source.size_draw = draw = None if reason else SizeDraw(self.own, wanted)
+        self.source.size_draw = draw = None if reason else SizeDraw(self.own, wanted, self.aligned)
         if draw is None:
             drawn = [Drawn(sample, 1.0) for sample in range(len(self.own))]
         else:

@@ -91,7 +91,9 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
             looked_at = require_crops(without_masks(load_samples(data.target)), data.target)
             seen = FundusImages(looked_at, data.size, plain)
             target = looked_at
-        match = SizeMatch(sources, partial(_eval_batches, seen, plain, settings, device))
+        looks = partial(_eval_batches, seen, plain, settings, device)
+        aligned = METHODS[settings.method].discriminator_input is not None
+        match = SizeMatch(sources, looks, aligned)
     return engine.Prepared(
         state=initial_state(settings, _label_shares(sources), device),
         source=sources,

@@ -119,12 +119,12 @@ def test_a_row_brings_the_networks_that_it_needs(profile, row, brought, cameras,
 
 @pytest.mark.parametrize(("reason", "chosen"), [("", "mean_teacher"), ("Worse.", "source")])
 def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, chosen):
-    rows = {**ROWS, "choice": BestOf("Best", "source", "mean_teacher")}
+    rows = {**ROWS, "choice": BestOf("Best", ("source", "mean_teacher"))}
     judged = []
 
-    def judge(first, second, _):
-        judged.append((first.name, second.name))
-        return reason, {"source-seed0": 0.5}
+    def judge(runs, _):
+        judged.append([run.name for run in runs])
+        return runs[0] if reason else runs[1], reason, {"source-seed0": 0.5}
 
     choosing = with_rows(rows, select_without_labels=judge)
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, ch
     of = {row: list(zip(*(runs[key] for key in ("checkpoint", *DICE)), strict=True))
           for row, runs in written.groupby("row", sort=False)}  # fmt: skip
     assert list(of) == ["source", "mean_teacher", "choice"]
-    assert judged == [("source-seed0", "mean_teacher-seed0")]
+    assert judged == [["source-seed0", "mean_teacher-seed0"]]
     assert of["choice"] == of[chosen]
     decision = json.loads((tmp_path / "choice-seed0" / "chosen.json").read_text())
     assert decision["chosen"] == f"{chosen}-seed0"
@@ -141,8 +141,8 @@ def test_a_choice_has_the_scores_of_the_chosen_run(cameras, tmp_path, reason, ch
 
 
 def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
-    rows = {**ROWS, "choice": BestOf("Best", "source", "mean_teacher")}
-    choosing = with_rows(rows, select_without_labels=lambda *_: ("", {}))
+    rows = {**ROWS, "choice": BestOf("Best", ("source", "mean_teacher"))}
+    choosing = with_rows(rows, select_without_labels=lambda runs, _: (runs[0], "", {}))
     (tmp_path / "choice-seed0").mkdir()
     (tmp_path / "choice-seed0" / "config.yaml").write_text("steps: 1")
     given = (tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None, ("choice",))
@@ -151,22 +151,26 @@ def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
     assert (tmp_path / "choice-seed0" / "config.yaml").is_file()
 
 
-def test_a_choice_is_made_as_the_recipe_makes_it(monkeypatch):
-    estimates = {"first": 0.8, "second": 0.82}
+@pytest.mark.parametrize(
+    ("estimates", "chosen", "judged"),
+    [((0.8, 0.82, 0.83), 2, 3), ((0.8, 0.82, 0.82), 1, 3), ((0.8, 0.79, 0.83), 0, 2)],
+)
+def test_a_choice_is_made_as_the_recipe_makes_it(estimates, chosen, judged, monkeypatch):
+    """Stage after stage, until one is rejected."""
+    runs = [Path("first"), Path("second"), Path("third")]
+    of_run = dict(zip(("first", "second", "third"), estimates, strict=True))
     monkeypatch.setattr(
         application, "load_model", lambda run, _: SimpleNamespace(name=run.name, settings=None)
     )
     monkeypatch.setattr(
         application,
         "scored",
-        lambda model, *_: {"estimated_dice": estimates[model.name], "collapsed": False},
+        lambda model, _: {"estimated_dice": of_run[model.name], "collapsed": False},
     )
-    first, second = Path("first"), Path("second")
-    reason, numbers = application.FUNDUS.select_without_labels(first, second, CPU)
-    assert reason == ""
-    assert {run: numbers[run]["estimated_dice"] for run in numbers} == estimates
-    reason, _ = application.FUNDUS.select_without_labels(second, first, CPU)
-    assert reason.startswith("Without labels, its Dice is estimated at 0.8000")
+    kept, reason, numbers = application.FUNDUS.select_without_labels(runs, CPU)
+    assert kept == runs[chosen]
+    assert len(numbers) == judged
+    assert reason.startswith("Without labels, its Dice is estimated at 0." if chosen < 2 else "")
 
 
 def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_path):
@@ -179,7 +183,7 @@ def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_
         "source": ROWS["source"],
         "mean_teacher": replace(ROWS["mean_teacher"], seeds=1),
         "after": Row("After", "cpu/mean_teacher", start="mean_teacher"),
-        "choice": BestOf("Best", "source", "mean_teacher", seeds=1),
+        "choice": BestOf("Best", ("source", "mean_teacher"), seeds=1),
         "oracle": ROWS["oracle"],
     }
     failing = with_rows(rows, train=fails)
@@ -311,7 +315,7 @@ def test_every_row_has_settings_and_a_start_above_it(table, profile, cameras, tm
     for place, row in enumerate(rows.values()):
         above = list(rows)[:place]
         if isinstance(row, BestOf):
-            assert {row.first, row.second} <= set(above)
+            assert set(row.stages) <= set(above)
             continue
         assert row.experiment in shipped_experiments("fundus")
         assert row.experiment.startswith(f"{profile}/")

@@ -39,7 +39,7 @@ def match_of(cameras, images):
     source = FundusImages(
         load_samples(f"folder:{cameras / 'a'}"), 64, plain_transforms(*MEAN_STD, zoom=(1, 1))
     )
-    return SizeMatch(source, lambda: images), source
+    return SizeMatch(source, lambda: images, aligned=False), source
 
 
 def test_the_estimate_is_of_images_with_a_disc_and_a_cup(cameras):
@@ -69,7 +69,7 @@ def test_the_source_then_shows_those_sizes(cameras):
 
 def test_a_target_that_tells_no_sizes_leaves_the_source_and_says_so(cameras, capsys):
     match, source = match_of(cameras, [])
-    source.size_draw = SizeDraw(match.own, np.array([[0.3, 0.5]]))  # of an earlier estimate
+    source.size_draw = SizeDraw(match.own, np.array([[0.3, 0.5]]), False)  # of an earlier estimate
     row = match.show(torch.empty(0, 2, dtype=torch.float64))
     assert source.size_draw is None
     assert row["left_as_it_is"] == "a disc is found in 0 of the target's images, of at least 8"

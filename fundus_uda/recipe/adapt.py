@@ -27,6 +27,7 @@ from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consisten
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.quality import estimated_dice
 from fundus_uda.segmentation.settings import FundusSettings
+from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import score_on_target, train
 
 KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
@@ -75,9 +76,11 @@ def adapt(
     Returns:
         The table `stages.csv`; `load_model(out)` loads the network. The table has a row per stage,
         after a row of `model` if it is given. Columns are stage, title, estimated_dice (see
-        `segmentation.quality`), mean_affinity, effective_classes, collapsed, left_out, reason and,
-        if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A stage is left out
-        if it failed, collapsed or did not raise the estimate, and there was a network before it.
+        `segmentation.quality`), mean_affinity, effective_classes, collapsed, left_out, reason,
+        sizes_not_matched (the reason why the source's discs were shown as large as they are, if
+        they were) and, if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A
+        stage is left out if it failed, collapsed or did not raise the estimate, and there was a
+        network before it.
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
@@ -127,7 +130,7 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
         of_model = scored(load_model(task.model, task.device), plan[0].settings)
         rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
     for number, (stage, run, settings) in enumerate(plan, start=1):
-        row: dict[str, Any] = {"stage": stage.name, "title": stage.title, **KEPT}
+        row: dict[str, Any] = {"stage": stage.method, "title": stage.title, **KEPT}
         rows.append(row)
         try:
             with part(f"stage {number} of {len(plan)}"):
@@ -137,6 +140,7 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
                 raise
             row |= {"left_out": True, "reason": str(error)}
             break
+        row["sizes_not_matched"] = reason_left_as_it_is(run)
         row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
         row |= scored(load_model(run, task.device), settings)
         if kept is not None and (reason := reason_to_reject(row, rows[-2])):
@@ -149,8 +153,9 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
 
 def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
     columns = ["stage", "title", "estimated_dice", *(f.name for f in fields(SelectionScore))]
-    columns += ["left_out", "reason", *(DICE if has_masks else ())]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    columns += ["left_out", "reason", "sizes_not_matched", *(DICE if has_masks else ())]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    return table.fillna({"sizes_not_matched": ""})
 
 
 def _outline(
@@ -220,6 +225,8 @@ def _note(table: pd.DataFrame) -> str:
         told.append(f"{last['title']}: {last['reason']} The network before it is used.")
     if used["collapsed"]:
         told.append("The prediction on these photographs collapsed. Do not trust it.")
+    if reason := used["sizes_not_matched"]:
+        told.append(f"The source's discs were shown as large as they are: {reason}.")
     return " ".join(told)
 
 

@@ -11,6 +11,8 @@ from fundus_uda.config.read import Profile, override
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import require_cups, shows_whole_photographs
 from fundus_uda.data.samples import Sample, has_masks, require_masks
+from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.settings import MethodName
 from fundus_uda.errors import InputError
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings, read_settings
@@ -31,15 +33,16 @@ OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "
 class Stage:
     """One run of the chain, which starts from the network of the run before it."""
 
-    name: str
+    method: MethodName
     title: str
     experiment: str
     """Name of the experiment in the settings of each profile."""
 
 
 STAGES = (
-    Stage("source", "Source, strongly augmented", "strong_source"),
-    Stage("mean_teacher", "Mean teacher", "mean_teacher"),
+    Stage("source", "Source, its discs as large as the target's", "recipe_source"),
+    Stage("asa", "Affinity space alignment", "recipe_asa"),
+    Stage("mean_teacher", "Mean teacher", "recipe_teacher"),
 )
 
 
@@ -106,11 +109,12 @@ def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[P
     plan = []
     start = task.model
     for number, stage in enumerate(STAGES, start=1):
-        if stage is STAGES[0] and task.model is not None:
+        has_no_source = task.source is None and METHODS[stage.method].needs_source
+        if has_no_source or (stage is STAGES[0] and task.model is not None):
             continue
         from_start = override("start", str(start) if start else None)
         settings = _read_settings(stage, task, [*given, from_start])
-        start = task.out / "stages" / f"{number}_{stage.name}"
+        start = task.out / "stages" / f"{number}_{stage.method}"
         plan.append(Planned(stage, start, settings))
     return plan
 
@@ -123,8 +127,8 @@ def whole_source(task: Task) -> list[Sample]:
     """Load the samples of a source of whole photographs, to be cropped; none for crops."""
     if task.source is None:
         return []
-    # The profile's own target and test data are not asked for, and may be nowhere.
-    data = [("data.source", task.source), ("data.target", None), ("data.test", None)]
+    target = f"folder:{task.out / 'target'}"  # which is not written yet, nor read
+    data = [("data.source", task.source), ("data.target", target), ("data.test", None)]
     settings = _read_settings(STAGES[0], task, [override(*given) for given in data])
     samples = require_masks(load_samples(task.source, settings.data.source_annotation), task.source)
     require_cups(samples, task.source)

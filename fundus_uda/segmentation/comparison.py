@@ -27,8 +27,8 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     Returns:
         Columns run, method, checkpoint, seed, step, dice_cup, dice_disc, dice_mean, dice_mean_std
         and gap_closed = (run - source only) / (oracle - source only) of dice_mean. gap_closed is
-        NaN unless `runs` has one source-only and one oracle run of the same seed, from pretrained
-        weights and with plain augmentation.
+        NaN unless `runs` has one source-only and one oracle run from pretrained weights, of the
+        same seed, augmentation and source sizes.
 
     Raises:
         InputError: a folder has no summary, or runs were scored on different images.
@@ -42,7 +42,8 @@ def compare(runs: list[Path]) -> pd.DataFrame:
                     **about(run, file, summary),
                     **mean_scores(summary),
                     "dice_mean_std": summary["dice_mean"]["std"],
-                    "plain": not summary.get("goes_on") and summary.get("augmentation") == "plain",
+                    "goes_on": bool(summary.get("goes_on")),
+                    "training": (summary.get("augmentation"), summary.get("source_sizes")),
                 }
             )
             annotation = summary.get("annotation") or "default"
@@ -52,7 +53,7 @@ def compare(runs: list[Path]) -> pd.DataFrame:
     require_scored_alike(told, "images and annotation")
     table = in_order(rows)
     table["gap_closed"] = [_gap_closed_in(table, row) for _, row in table.iterrows()]
-    return table.drop(columns="plain")
+    return table.drop(columns=["goes_on", "training"])
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -90,9 +91,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _gap_closed_in(table: pd.DataFrame, row: "pd.Series[Any]") -> float:
-    same_seed = table[(table["seed"] == row["seed"]) & table["plain"]]
+    alike = (table["seed"] == row["seed"]) & (table["training"] == row["training"])
+    first = table[alike & ~table["goes_on"]]
     ends = [
-        same_seed.loc[same_seed["method"] == METHODS[name].title, "dice_mean"]
+        first.loc[first["method"] == METHODS[name].title, "dice_mean"]
         for name in ("source", "oracle")
     ]
     if any(len(end) != 1 for end in ends):

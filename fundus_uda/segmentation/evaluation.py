@@ -142,6 +142,7 @@ def about(
         "cropped_by_masks": any(sample.around_disc for sample in samples),
         "goes_on": settings.start is not None,
         "augmentation": settings.data.augmentation,
+        "source_sizes": settings.data.source_sizes,
     }
 
 

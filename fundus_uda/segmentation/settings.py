@@ -54,7 +54,9 @@ class FundusSettings(EngineSettings):
     @model_validator(mode="after")
     def _has_sizes_to_show(self) -> "FundusSettings":
         if self.data.source_sizes == "target" and self.data.target is None:
-            raise ValueError("data.source_sizes=target needs data.target: name a set, or leave it")
+            raise ValueError(
+                "data.source_sizes=target needs data.target: name a set, or set as_they_are"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,10 @@
 """Sizes of the target's discs and cups, estimated without labels, for the source to show."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +85,14 @@ class SizeMatch:
             "clipped": int(np.isin(zoom, ZOOM).sum()),
             "left_as_it_is": reason,
         }
+
+
+def reason_left_as_it_is(run: Path) -> str:
+    """Return why the source of a run was last left as it is; empty if it was not."""
+    file = run / "label_match.csv"
+    if not file.is_file():
+        return ""
+    return str(pd.read_csv(file, keep_default_na=False)["left_as_it_is"].iloc[-1])
 
 
 def _means(prefix: str, sizes: Sizes) -> dict[str, float | str]:

@@ -32,21 +32,24 @@ def adapted(cameras, tmp_path_factory):
     """Camera a to the photographs of camera b, which has masks: (folder, the stages)."""
     out = tmp_path_factory.mktemp("adapt") / "out"
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
-    return out, adapt(target, out, CPU, source=source, overrides=TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "reason_to_reject", lambda *_: "")  # one step improves nothing
+        return out, adapt(target, out, CPU, source=source, overrides=TINY)
 
 
 def test_each_stage_starts_from_the_one_before_and_is_scored(adapted):
     out, stages = adapted
-    assert stages["stage"].tolist() == ["source", "mean_teacher"]
+    assert stages["stage"].tolist() == ["source", "asa", "mean_teacher"]
     assert stages["dice_mean"].between(0, 1).all()
-    rose = stages["estimated_dice"][1] > stages["estimated_dice"][0]
-    assert stages["left_out"].tolist() == [False, stages["collapsed"][1] or not rose]
-    written = pd.read_csv(out / "stages.csv").fillna({"reason": ""})
-    pd.testing.assert_frame_equal(written, stages)
-    first, second = (load_checkpoint(run / "last.pt") for run in sorted((out / "stages").iterdir()))
-    assert second.settings["start"] == str(out / "stages" / "1_source")
-    assert first.settings["data"]["augmentation"] == "strong"
-    assert (first.settings["seed"], second.settings["seed"]) == (0, 0)
+    assert stages["left_out"].tolist() == [False, False, False]
+    written = pd.read_csv(out / "stages.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(written, stages, check_dtype=False)
+    runs = sorted((out / "stages").iterdir())
+    settings = [load_checkpoint(run / "last.pt").settings for run in runs]
+    assert [of["start"] for of in settings] == [None, str(runs[0]), str(runs[1])]
+    assert {of["data"]["augmentation"] for of in settings} == {"strong"}
+    assert {of["data"]["source_sizes"] for of in settings} == {"target"}
+    assert {of["seed"] for of in settings} == {0}
 
 
 def test_the_folder_is_a_model_everywhere(adapted, cameras, tmp_path):
@@ -68,7 +71,7 @@ def test_the_folder_is_a_model_everywhere(adapted, cameras, tmp_path):
     target = [str(cameras / "b" / "images")]
     stages = adapt(target, next_out, CPU, model=out, overrides=TINY[1:])
     left_out = bool(stages["left_out"].iloc[-1])
-    expected = run if left_out else next_out / "stages" / "2_mean_teacher"
+    expected = run if left_out else next_out / "stages" / "3_mean_teacher"
     assert kept_run(next_out) == expected
 
 
@@ -94,6 +97,7 @@ def test_both_networks_outline_the_target(adapted):
 
 def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
     whole, _ = adapted
+    monkeypatch.setattr(recipe, "reason_to_reject", lambda *_: "")
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     out = tmp_path / "out"
 
@@ -124,10 +128,10 @@ def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
     shutil.copytree(cameras, tmp_path / "elsewhere")  # as on another machine
     source, target = (f"folder:{tmp_path / 'elsewhere' / name}" for name in "ab")
     stages = adapt([target], out, CPU, source=source, overrides=TINY, continue_run=True)
-    assert len(stages) == 2
+    assert len(stages) == 3
     assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
     weights = [
-        load_checkpoint(folder / "stages" / "2_mean_teacher" / "last.pt").weights
+        load_checkpoint(folder / "stages" / "3_mean_teacher" / "last.pt").weights
         for folder in (whole, out)
     ]
     assert_identical(*weights)
@@ -143,7 +147,7 @@ def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
     stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=steps)
     assert stages["stage"].tolist() == ["model", "mean_teacher"]
     assert "dice_mean" not in stages
-    run = tmp_path / "out" / "stages" / "2_mean_teacher"
+    run = tmp_path / "out" / "stages" / "3_mean_teacher"
     assert pd.read_csv(run / "metrics.csv").columns.tolist() == [
         "step",
         "pseudo_label_fraction",
@@ -157,7 +161,7 @@ def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
 
 def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     def score(model, *_):
-        return SelectionScore(0.99, 1.0, collapsed=model.settings.method == "mean_teacher")
+        return SelectionScore(0.99, 1.0, collapsed=model.settings.method == "asa")
 
     monkeypatch.setattr(recipe, "score_on_target", score)
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
@@ -165,26 +169,27 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
-    note = "Mean teacher: The prediction on these photographs collapsed. The network before it"
+    note = "Affinity space alignment: The prediction on these photographs collapsed. The network before it"
     assert note in (tmp_path / "out" / "predictions" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("after", "left_out"), [(0.8, True), (0.801, False)])
 def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, after, left_out):
     def estimate(model, *_):
-        return after if model.settings.method == "mean_teacher" else 0.8
+        return {"source": 0.8, "asa": after, "mean_teacher": 0.9}[model.settings.method]
 
     monkeypatch.setattr(recipe, "estimated_dice", estimate)
     monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(0.99, 2.0, False))
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
-    assert stages["estimated_dice"].tolist() == [0.8, after]
-    assert stages["left_out"].tolist() == [False, left_out]
+    rest = [] if left_out else [0.9]  # of the stage after it
+    assert stages["estimated_dice"].tolist() == [0.8, after, *rest]
+    assert stages["left_out"].tolist() == [False, left_out, *[False for _ in rest]]
     reason = (
         "Without labels, its Dice is estimated at 0.8000, which is not above the 0.8000 of "
         "the network before it."
     )
-    assert stages["reason"].tolist() == ["", reason if left_out else ""]
+    assert stages["reason"].tolist() == ["", reason if left_out else "", *["" for _ in rest]]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == ("source" if left_out else "mean_teacher")
 

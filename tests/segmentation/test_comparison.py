@@ -51,11 +51,16 @@ def test_runs_on_other_images_are_not_compared(tmp_path):
         compare(runs)
 
 
-def test_the_ends_of_the_gap_are_plain_runs(tmp_path):
+@pytest.mark.parametrize("other", [{"augmentation": "strong"}, {"source_sizes": "target"}])
+def test_the_ends_of_the_gap_are_of_the_same_training(other, tmp_path):
     runs = [write_run(tmp_path, "source", 0.7), write_run(tmp_path, "oracle", 0.9)]
-    runs += [write_run(tmp_path, "source", 0.8, name="strong", augmentation="strong")]
     runs += [write_run(tmp_path, "source", 0.75, name="longer", goes_on=True)]
-    assert sorted(compare(runs)["gap_closed"]) == pytest.approx([0, 0.25, 0.5, 1])
+    runs += [write_run(tmp_path, "source", 0.8, name="other", **other)]
+    gaps = compare(runs).set_index("dice_mean")["gap_closed"]
+    assert gaps[[0.7, 0.75, 0.9]].tolist() == pytest.approx([0, 0.25, 1])
+    assert math.isnan(gaps[0.8])
+    runs += [write_run(tmp_path, "oracle", 1.0, name="best", **other)]
+    assert compare(runs).set_index("dice_mean")["gap_closed"][0.8] == 0
 
 
 def test_runs_on_another_annotation_are_not_compared(tmp_path):

@@ -58,9 +58,9 @@ def _table_7(profile: Profile) -> Table:
         "asc": adapted("ASC", named("asc")),
         "asa": adapted("ASA", named("asa"), seeds=None, paper=_dice(0.806, 0.900, 0.853)),
         **(stages if profile == "paper" else {}),
-        "recipe_teacher": Row(
-            "Default recipe, third stage", named("recipe_teacher"), start=second, seeds=None
+        "mean_teacher": Row(
+            "Default recipe, third stage", named("mean_teacher"), start=second, seeds=None
         ),
-        "recipe": BestOf("Default recipe", (first, second, "recipe_teacher")),
+        "recipe": BestOf("Default recipe", (first, second, "mean_teacher")),
         "oracle": Row("Oracle", named("oracle"), seeds=None, paper=oracle),
     }

@@ -12,7 +12,7 @@ from fundus_uda.errors import InputError
 
 @pytest.mark.slow
 def test_the_demo_writes_what_it_promises(tmp_path, monkeypatch):
-    small = ("data.size=64", "steps=2", "snapshot_every=2", "batch_size=2")
+    small = ("data.size=64", "steps=2", "snapshot_every=2", "batch_size=2", "affinity.stride=1")
     monkeypatch.setattr(demo, "FEW_STEPS", small)
     monkeypatch.setattr("fundus_uda.recipe.adapt.reason_to_reject", lambda *_: "")
     out = tmp_path / "demo: 1"

@@ -2,6 +2,9 @@
 
 from torch import Tensor, nn
 
+SMALLEST_MAP = 32
+"""Least height and width of a discriminator's map, which is halved five times."""
+
 
 class AffinityDiscriminator(nn.Module):
     """Five 4x4 convolutions of stride 2 with 64, 128, 256, 512 and 1 channels, leaky ReLU 0.2.
@@ -32,7 +35,7 @@ class AffinityDiscriminator(nn.Module):
             ValueError: the map is smaller than 32x32 pixels.
         """
         height, width = map_BKHW.shape[-2:]
-        if min(height, width) < 32:
+        if min(height, width) < SMALLEST_MAP:
             raise ValueError(
                 f"Expected a map of at least 32x32 pixels, the discriminator's stride. "
                 f"Got: {height}x{width}. Train with larger images."

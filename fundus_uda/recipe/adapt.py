@@ -19,17 +19,22 @@ from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.dice import DICE
 from fundus_uda.output import part, require_empty
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.next_steps import write_next_steps
 from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
 from fundus_uda.segmentation.model import Model, load_model
-from fundus_uda.segmentation.quality import estimated_dice
+from fundus_uda.segmentation.quality import judge
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import score_on_target, train
 
+LARGEST_MOVE = 0.1
+"""Largest share by which a stage may move the mean area of disc or cup towards the source's."""
+JUDGED = ("estimated_dice", "disc_share", "cup_share", "source_disc_share", "source_cup_share")
+"""Columns of `stages.csv` that `scored` gives, beside the fields of `SelectionScore`."""
 KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
 """Columns of `stages.csv` for a stage that is kept."""
 
@@ -75,12 +80,12 @@ def adapt(
 
     Returns:
         The table `stages.csv`; `load_model(out)` loads the network. The table has a row per stage,
-        after a row of `model` if it is given. Columns are stage, title, estimated_dice (see
-        `segmentation.quality`), mean_affinity, effective_classes, collapsed, left_out, reason,
+        after a row of `model` if it is given. Columns are stage, title, those of `scored` (without
+        labels: estimated_dice, disc_share, collapsed, …), left_out, reason,
         sizes_not_matched (the reason why the source's discs were shown as large as they are, if
         they were) and, if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A
-        stage is left out if it failed, collapsed or did not raise the estimate, and there was a
-        network before it.
+        stage is left out if `reason_to_reject` has one, or if it failed, and there was a network
+        before it.
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
@@ -152,7 +157,7 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
 
 
 def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
-    columns = ["stage", "title", "estimated_dice", *(f.name for f in fields(SelectionScore))]
+    columns = ["stage", "title", *JUDGED, *(f.name for f in fields(SelectionScore))]
     columns += ["left_out", "reason", "sizes_not_matched", *(DICE if has_masks else ())]
     table = pd.DataFrame(rows).reindex(columns=columns)
     return table.fillna({"sizes_not_matched": ""})
@@ -188,12 +193,16 @@ def scored(model: Model, settings: FundusSettings) -> dict[str, Any]:
     """Score a model on the photographs of data.target, without labels.
 
     Returns:
-        estimated_dice (see `segmentation.quality`) and the fields of `SelectionScore`.
+        estimated_dice, disc_share and cup_share (see `segmentation.quality.judge`);
+        source_disc_share and source_cup_share, those of the labels that the network learnt from;
+        and the fields of `SelectionScore`.
     """
     assert settings.data.target is not None
     samples = load_samples(settings.data.target)
     return {
-        "estimated_dice": estimated_dice(model, samples),
+        **judge(model, samples),
+        "source_disc_share": float(1 - model.label_shares[BACKGROUND]),
+        "source_cup_share": float(model.label_shares[CUP]),
         **asdict(score_on_target(model, samples, settings)),
     }
 
@@ -207,6 +216,15 @@ def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
     """
     if row["collapsed"]:
         return "The prediction on these photographs collapsed."
+    for structure in ("disc", "cup"):
+        share, old = row[f"{structure}_share"], before[f"{structure}_share"]
+        towards_source = (share - old) * (before[f"source_{structure}_share"] - old) > 0
+        if towards_source and abs(share - old) > LARGEST_MOVE * old:
+            change = 100 * (share / old - 1)
+            return (
+                f"Its {structure}s are {change:+.0f} % in area, towards the source's: it seems to "
+                f"have aligned sizes, which may well differ between the two cameras."
+            )
     ours, theirs = row["estimated_dice"], before["estimated_dice"]
     if ours > theirs:
         return ""

@@ -42,7 +42,7 @@ class Stage:
 STAGES = (
     Stage("source", "Source, its discs as large as the target's", "recipe_source"),
     Stage("asa", "Affinity space alignment", "recipe_asa"),
-    Stage("mean_teacher", "Mean teacher", "recipe_teacher"),
+    Stage("mean_teacher", "Mean teacher", "mean_teacher"),
 )
 
 

@@ -267,21 +267,27 @@ MAX_PHOTOGRAPHS = 64
 """Largest number of photographs, evenly spaced, that an estimated mean is taken over."""
 
 
-def estimated_dice(model: Model, samples: list[Sample]) -> float:
-    """Estimate a model's mean Dice on photographs without labels, as the mean from `quality`.
+def judge(model: Model, samples: list[Sample]) -> dict[str, float]:
+    """Judge a model on photographs without labels, by the means over at most `MAX_PHOTOGRAPHS`.
 
-    Every model predicts with `data.tta_flips` and `data.fill_cup_hull` for it, so that estimates
+    Every model predicts with `data.tta_flips` and `data.fill_cup_hull` for it, so that judgements
     are comparable.
 
     Args:
         model: model to judge.
         samples: photographs; masks are not read.
+
+    Returns:
+        `estimated_dice`, as from `quality`; `disc_share` and `cup_share`, the shares of the
+        predicted disc and cup in the photographs' areas.
     """
     data = model.settings.data.model_copy(update={"tta_flips": True, "fill_cup_hull": True})
     alike = replace(model, settings=model.settings.model_copy(update={"data": data}))
     some = samples[:: -(-len(samples) // MAX_PHOTOGRAPHS)]
-    estimates = [
-        quality(photograph, remove_small_components(seen.mask), seen)["estimated_dice"]
-        for _, photograph, seen in predictions(alike, some)
-    ]
-    return float(np.mean(estimates))
+    judged = []
+    for _, photograph, seen in predictions(alike, some):
+        mask = remove_small_components(seen.mask)
+        estimate = quality(photograph, mask, seen)["estimated_dice"]
+        judged.append((estimate, (mask != BACKGROUND).mean(), (mask == CUP).mean()))
+    means = np.mean(judged, axis=0)
+    return dict(zip(("estimated_dice", "disc_share", "cup_share"), map(float, means), strict=True))

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from fundus_uda.affinity.discriminator import SMALLEST_MAP
 from fundus_uda.config.read import Settings, load_settings
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
@@ -56,6 +57,16 @@ class FundusSettings(EngineSettings):
         if self.data.source_sizes == "target" and self.data.target is None:
             raise ValueError(
                 "data.source_sizes=target needs data.target: name a set, or set as_they_are"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_large_enough_to_discriminate(self) -> "FundusSettings":
+        least = SMALLEST_MAP * self.affinity.stride
+        if METHODS[self.method].discriminator_input is not None and self.data.size < least:
+            raise ValueError(
+                f"data.size must be at least {least} with affinity.stride={self.affinity.stride}, "
+                f"as discriminators halve their map five times"
             )
         return self
 

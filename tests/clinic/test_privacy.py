@@ -124,7 +124,7 @@ def test_adaptation_keeps_nothing_of_the_patient(
 ):
     (tmp_path / "key").write_text(KEY)
     out = tmp_path / "out"
-    small = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1"]
+    small = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1", "affinity.stride=1"]
     command = ["fundus-uda", "adapt", *small, "--source", f"folder:{cameras / 'a'}"]
     command += ["--target", str(clinic), "--out", str(out), "--key-file", str(tmp_path / "key")]
     monkeypatch.setattr(sys, "argv", [*command, "--device", "cpu"])

@@ -22,7 +22,7 @@ TINY = replace(FUNDUS, tables=lambda _: {"tiny": ROWS})
 
 def tiny(cameras: Path) -> tuple[str, ...]:
     data = [f"data.{domain}=folder:{cameras / 'b'}" for domain in ("target", "test")]
-    size = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1"]
+    size = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1", "affinity.stride=1"]
     return (f"data.source=folder:{cameras / 'a'}", *data, *size)
 
 

@@ -33,7 +33,7 @@ ROWS = {
 
 def tiny(cameras) -> tuple[str, ...]:
     data = [f"data.{domain}=folder:{cameras / 'b'}" for domain in ("target", "test")]
-    size = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1"]
+    size = ["data.size=64", "batch_size=2", "steps=1", "snapshot_every=1", "affinity.stride=1"]
     return (f"data.source=folder:{cameras / 'a'}", *data, *size)
 
 
@@ -165,7 +165,12 @@ def test_a_choice_is_made_as_the_recipe_makes_it(estimates, chosen, judged, monk
     monkeypatch.setattr(
         application,
         "scored",
-        lambda model, _: {"estimated_dice": of_run[model.name], "collapsed": False},
+        lambda model, _: {
+            "estimated_dice": of_run[model.name],
+            "collapsed": False,
+            **dict.fromkeys(("disc_share", "source_disc_share"), 0.3),
+            **dict.fromkeys(("cup_share", "source_cup_share"), 0.1),
+        },
     )
     kept, reason, numbers = application.FUNDUS.select_without_labels(runs, CPU)
     assert kept == runs[chosen]

@@ -1,6 +1,7 @@
 """The default recipe on embedded photographs, in stages of one step."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -16,7 +17,7 @@ from fundus_uda.engine.run_folder import kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe.adapt import adapt
+from fundus_uda.recipe.adapt import adapt, reason_to_reject
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.model import load_model
 from tests.fixtures.dicom import write_dicom
@@ -24,7 +25,7 @@ from tests.fixtures.fields import whole_field
 from tests.fixtures.runs import assert_identical
 
 CPU = torch.device("cpu")
-TINY = ("data.size=64", "batch_size=2", "steps=1", "snapshot_every=1")
+TINY = ("data.size=64", "batch_size=2", "steps=1", "snapshot_every=1", "affinity.stride=1")
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +170,18 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     assert stages["left_out"].tolist() == [False, True]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == "source"
-    note = "Affinity space alignment: The prediction on these photographs collapsed. The network before it"
+    note = "alignment: The prediction on these photographs collapsed. The network before it"
     assert note in (tmp_path / "out" / "predictions" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("after", "left_out"), [(0.8, True), (0.801, False)])
 def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, after, left_out):
     def estimate(model, *_):
-        return {"source": 0.8, "asa": after, "mean_teacher": 0.9}[model.settings.method]
+        estimates = {"source": 0.8, "asa": after, "mean_teacher": 0.9}
+        shares = {"disc_share": 0.3, "cup_share": 0.1}
+        return {"estimated_dice": estimates[model.settings.method], **shares}
 
-    monkeypatch.setattr(recipe, "estimated_dice", estimate)
+    monkeypatch.setattr(recipe, "judge", estimate)
     monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(0.99, 2.0, False))
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
@@ -192,6 +195,27 @@ def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, a
     assert stages["reason"].tolist() == ["", reason if left_out else "", *["" for _ in rest]]
     used = json.loads((tmp_path / "out" / "predictions" / "summary.json").read_text())
     assert used["model"]["method"] == ("source" if left_out else "mean_teacher")
+
+
+def judged(disc, cup, estimate=0.8):
+    """A network whose source has discs of 0.3 and cups of 0.1."""
+    source = {"source_disc_share": 0.3, "source_cup_share": 0.1, "collapsed": False}
+    return {"estimated_dice": estimate, "disc_share": disc, "cup_share": cup, **source}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ((0.4, 0.2), (0.355, 0.2), "Its discs are -11 % in area, towards the source's"),
+        ((0.4, 0.2), (0.365, 0.2), ""),  # by less than a tenth
+        ((0.4, 0.2), (0.45, 0.23), ""),  # away from the source
+        ((0.4, 0.2), (0.4, 0.17), "Its cups are -15 %"),
+        ((0.2, 0.05), (0.2, 0.06), r"Its cups are \+20 %"),
+    ],
+)
+def test_a_stage_that_moves_sizes_towards_the_source_is_rejected(before, after, reason):
+    told = reason_to_reject(judged(*after, estimate=0.9), judged(*before))
+    assert re.match(reason, told) if reason else told == ""
 
 
 def test_a_model_that_has_collapsed_itself_is_used_with_a_warning(

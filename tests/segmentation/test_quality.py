@@ -16,9 +16,9 @@ from fundus_uda.segmentation.quality import (
     FLAGS,
     QUALITY,
     agreement,
-    estimated_dice,
     flags_of,
     is_disc,
+    judge,
     quality,
 )
 from fundus_uda.segmentation.training import train
@@ -181,4 +181,5 @@ def test_it_is_the_mean_of_each_photographs_over_evenly_spread_ones(cameras, tmp
         quality(image, remove_small_components(prediction.mask), prediction)["estimated_dice"]
         for _, image, prediction in predictions(alike, samples[::2])
     ]
-    assert estimated_dice(model, samples) == pytest.approx(np.mean(each))
+    judged = judge(model, samples)
+    assert judged["estimated_dice"] == pytest.approx(np.mean(each))

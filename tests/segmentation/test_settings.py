@@ -99,3 +99,10 @@ def test_a_checkpoint_to_start_from_is_one_of_two(monkeypatch):
     message = "start_checkpoint: Input should be 'last' or 'selected'. Got: 'best'"
     with pytest.raises(InputError, match=message):
         read_settings("cpu/asa", ["start_checkpoint=best"])
+
+
+@pytest.mark.parametrize(("size", "stride"), [(64, 4), (112, 4)])
+def test_a_map_too_small_for_the_discriminator_is_refused_before_anything_is_read(size, stride):
+    with pytest.raises(InputError, match="data.size must be at least 128 with affinity.stride=4"):
+        read_settings("cpu/asa", [f"data.size={size}", f"affinity.stride={stride}"])
+    read_settings("cpu/source", [f"data.size={size}"])

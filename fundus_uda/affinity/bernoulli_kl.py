@@ -37,6 +37,7 @@ class BernoulliKL(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Return the gradient with respect to `p`, which is itself differentiable."""
         (p,) = ctx.saved_tensors
+        grad = grad.contiguous()  # a channels-last one would be read with a stride of N * C
         u = p.log() - (1 - p).log()  # recomputed: the values from `forward` have no graph
         p_padded, u_padded = pad_edges(p), pad_edges(u)
         at_x = torch.zeros_like(p)

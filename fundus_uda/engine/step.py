@@ -1,7 +1,7 @@
 """One adaptation step in the order of the paper's Section III: three phases, then the update."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from fundus_uda.affinity import (
     discriminator_loss,
     segmentation_loss,
 )
+from fundus_uda.affinity.equations import Domain
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.methods import METHODS, Method
 from fundus_uda.engine.randomness import seed_torch
@@ -62,16 +63,18 @@ def adaptation_step(
             layer.eval()
     # One backward pass per domain halves the activations in memory.
     probs_s = [] if source is None else _segmenter_on_source(step, source, losses)
-    if target is None:
-        maps_t = []
-    elif step.method.statistics_only:
-        maps_t = _statistics_of_target(step, target)
-    else:
+    if target is not None and step.method.statistics_only:
+        _statistics_of_target(step, target)
+    elif target is not None:
         keeps_statistics = (
             source is not None and settings.adaptation.batch_norm_statistics == "source"
         )
-        maps_t = _segmenter_on_target(step, target, losses, keeps_statistics)
-    _discriminators(step, probs_s, maps_t, losses)
+        # D's one pass on the target's map serves Eq. 5 and Eq. 4.
+        domain_logits_t = _segmenter_on_target(step, target, losses, keeps_statistics)
+        if probs_s:
+            _discriminators(step, domain_logits_t, "target", losses)
+        del domain_logits_t  # and with them the segmenter's graph, before D sees the source
+        _discriminators(step, _discriminated_source(step, probs_s), "source", losses)
 
     if not step.method.statistics_only:
         _update(state)
@@ -125,10 +128,23 @@ class _Step:
         """Compute Eq. 2 with the run's class weights."""
         return segmentation_loss(logits, label, self.settings.ignore_label, self.class_weights)
 
-    def backward(self, objective: Tensor, losses: dict[str, Tensor]) -> None:
-        """Add the gradients of an objective. Raise a RunError if a loss so far is not finite."""
+    def backward(
+        self,
+        objective: Tensor,
+        losses: dict[str, Tensor],
+        network: nn.Module,
+        retain_graph: bool = False,
+    ) -> None:
+        """Add the gradients of an objective to the parameters of one network alone.
+
+        Raises:
+            RunError: a loss so far is not finite.
+        """
         require_finite(losses, f"step {self.state.step}", NO_UPDATE)
-        self.state.scaler.scale(objective).backward()
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        scaled = self.state.scaler.scale(objective)
+        scaled.backward(inputs=parameters, retain_graph=retain_graph)
+        losses.update({name: loss.detach() for name, loss in losses.items()})
 
 
 def _segmenter_on_source(step: _Step, source: Batch, losses: dict[str, Tensor]) -> list[Tensor]:
@@ -145,14 +161,18 @@ def _segmenter_on_source(step: _Step, source: Batch, losses: dict[str, Tensor]) 
         losses["regulariser_source"] = regulariser(probs_s[0], step.settings.affinity)
         weight = step.settings.adaptation.regulariser_weight
         objective = objective + weight * losses["regulariser_source"]
-    step.backward(objective, losses)
+    step.backward(objective, losses, step.state.segmenter)
     return probs_s
 
 
 def _segmenter_on_target(
     step: _Step, target: Batch, losses: dict[str, Tensor], keeps_statistics: bool
 ) -> list[Tensor]:
-    """Regularise, learn pseudo-labels, and fool the discriminators (Eq. 5). Return their maps."""
+    """Regularise, learn pseudo-labels, and fool the discriminators (Eq. 5).
+
+    Returns:
+        The logits of each discriminator on its map, with their graph.
+    """
     weights = step.settings.adaptation
     with _kept_statistics(step.state.segmenter, keeps_statistics):
         logits_t, probs_t = step.segment(target.image if target.strong is None else target.strong)
@@ -169,38 +189,47 @@ def _segmenter_on_target(
         losses["pseudo_label_fraction"] = (label != ignored).float().mean()
         losses["teacher"] = step.cross_entropy(logits_t[0], label)
         objective = objective + weights.teacher.weight * losses["teacher"]
-    maps_t = []
+    domain_logits_t = []
     for level, prob_t in zip(step.levels, probs_t, strict=True):
         if (D := level.discriminator) is not None:
             A_t = step.discriminator_input(prob_t)
-            with frozen(D), step.autocast:
-                loss = adversarial_loss(D(A_t))
+            with step.autocast:
+                domain_logits = D(A_t)
+                loss = adversarial_loss(domain_logits)
             losses[f"adversarial{level.suffix}"] = loss
             objective = objective + level.adversarial_weight * loss
-            maps_t.append(A_t.detach())
-    step.backward(objective, losses)
-    return maps_t
+            domain_logits_t.append(domain_logits)
+    step.backward(objective, losses, step.state.segmenter, retain_graph=bool(domain_logits_t))
+    return domain_logits_t
 
 
-def _statistics_of_target(step: _Step, target: Batch) -> list[Tensor]:
+def _statistics_of_target(step: _Step, target: Batch) -> None:
     """Update the running statistics of batch normalisation with the target's batch (AdaBN)."""
     with torch.no_grad(), step.autocast:
         step.state.segmenter(target.image)
-    return []
+
+
+def _discriminated_source(step: _Step, probs_s: list[Tensor]) -> Iterator[Tensor]:
+    """Yield the logits of each discriminator on the source's map, detached from the segmenter."""
+    for level, prob_s in zip(step.levels, probs_s, strict=False):
+        if (D := level.discriminator) is not None:
+            A_s = step.discriminator_input(prob_s.detach())
+            with step.autocast:
+                domain_logits = D(A_s)
+            yield domain_logits
 
 
 def _discriminators(
-    step: _Step, probs_s: list[Tensor], maps_t: list[Tensor], losses: dict[str, Tensor]
+    step: _Step, domain_logits: Iterable[Tensor], domain: Domain, losses: dict[str, Tensor]
 ) -> None:
-    """Train the discriminators (Eq. 4) on the same predictions, detached."""
-    for level, prob_s, A_t in zip(step.levels, probs_s, maps_t, strict=False):
-        D = level.discriminator
+    """Train the discriminators on one domain, half of Eq. 4."""
+    for level, logits in zip(step.levels, domain_logits, strict=False):
+        D, name = level.discriminator, f"discriminator{level.suffix}"
         assert D is not None
-        A_s = step.discriminator_input(prob_s.detach())
         with step.autocast:
-            loss = (discriminator_loss(D(A_s), "source") + discriminator_loss(D(A_t), "target")) / 2
-        losses[f"discriminator{level.suffix}"] = loss
-        step.backward(loss, losses)
+            loss = discriminator_loss(logits, domain) / 2
+        losses[name] = losses.get(name, 0) + loss
+        step.backward(loss, losses, D)
 
 
 def _update(state: TrainState) -> None:
@@ -277,16 +306,6 @@ def _require_finite_gradients(optimizer: torch.optim.Optimizer, step: int) -> No
         raise RunError(
             f"Expected finite gradients. Got: a norm of {norm} at step {step}. {NO_UPDATE}"
         )
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients flow through a network without keeping any for its weights."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
 
 
 def require_finite(losses: dict[str, Tensor], when: str, advice: str) -> None:

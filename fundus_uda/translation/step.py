@@ -4,7 +4,7 @@ from torch import nn
 
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.randomness import derive_seed
-from fundus_uda.engine.step import frozen, require_finite
+from fundus_uda.engine.step import require_finite
 from fundus_uda.translation.equations import (
     cycle_loss,
     discriminator_loss,
@@ -48,8 +48,7 @@ def translation_step(
 
     when = f"step {state.step} of the translation"
     fake_T, fake_S = G_ST(x_S), G_TS(x_T)
-    with frozen(state.discriminators):
-        losses = {"adversarial": generator_loss(D_T(fake_T)) + generator_loss(D_S(fake_S))}
+    losses = {"adversarial": generator_loss(D_T(fake_T)) + generator_loss(D_S(fake_S))}
     objective = losses["adversarial"]
     if settings.cycle_weight:
         losses["cycle"] = cycle_loss(G_TS(fake_T), x_S) + cycle_loss(G_ST(fake_S), x_T)
@@ -64,7 +63,7 @@ def translation_step(
         objective = objective + settings.semantic_weight * losses["semantic"]
     require_finite(losses, when, "In a new run, lower lr.")
     state.generator_optimizer.zero_grad(set_to_none=True)
-    objective.backward()
+    objective.backward(inputs=list(state.generators.parameters()))
     state.generator_optimizer.step()
 
     older_S, older_T = (

@@ -169,6 +169,40 @@ def test_affinity_cleaning_loss_is_equation_1(neighbors, similarity):
     )
 
 
+@pytest.mark.parametrize("function", [affinity_space, affinity_map, affinity_cleaning_loss])
+def test_a_channels_last_prediction_has_the_same_values_and_gradients(function):
+    logits = random_logits(2, 3, 4, 5)
+    last = logits.contiguous(memory_format=torch.channels_last)
+    for mine, theirs in zip(
+        value_and_gradient(function, last), value_and_gradient(function, logits), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_affinity_space_has_second_derivatives(layout):
+    logits = random_logits(1, 3, 3, 3).contiguous(memory_format=layout).requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda logits: affinity_space(logits.softmax(dim=1).contiguous(memory_format=layout)),
+        (logits,),
+    )
+
+
+def test_the_norms_of_the_cleaning_loss_are_those_of_normalize():
+    prob = random_logits(2, 3, 5, 4).softmax(dim=1).float()
+    normalised = torch.nn.functional.normalize(prob, dim=1)
+    ours = affinity_cleaning_loss(prob)
+    torch.testing.assert_close(ours, affinity_cleaning_loss(normalised, similarity="dot"))
+
+
+def test_affinity_of_a_zero_vector_is_zero_with_a_finite_gradient():
+    prob = torch.zeros(1, 3, 4, 4).requires_grad_()
+    affinity_cleaning_loss(prob).backward()
+    assert torch.equal(affinity_map(prob.detach()), torch.zeros(1, 4, 4))
+    assert prob.grad is not None
+    assert prob.grad.isfinite().all()
+
+
 def test_affinity_cleaning_sum_is_the_mean_times_the_neighbours():
     prob = random_logits(1, 3, 4, 4).softmax(dim=1)
     for neighbors in (4, 8):

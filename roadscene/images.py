@@ -26,7 +26,9 @@ class Normalisation:
 
 
 class RoadImages:
-    """Frames as an `engine.batches.SeededDataset`; nothing is random, and nothing is cached.
+    """Frames as an `engine.batches.SeededDataset`; nothing is cached.
+
+    Nothing is random but, after `draw_by`, which frame a key has.
 
     Args:
         frames: labelled or unlabelled frames.
@@ -40,13 +42,22 @@ class RoadImages:
     ) -> None:
         self.frames, self.size, self.classes = frames, size, classes
         self.normalisation = normalisation
+        self.cumulative: NDArray[np.float64] | None = None
+        """Cumulative probabilities by which keys draw frames; None for frames as they are."""
+
+    def draw_by(self, probabilities: NDArray[np.float64]) -> None:
+        """Let each key draw a frame by these probabilities, with `key.seed`."""
+        self.cumulative = probabilities.cumsum() / probabilities.sum()
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
         """Return {"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
-        index, _ = key
+        index = key.sample
+        if self.cumulative is not None:
+            drawn = np.random.default_rng(key.seed).random()
+            index = int(self.cumulative.searchsorted(drawn, side="right"))
         frame = self.frames[index]
         image, label = read_frame(frame, self.classes)
         sample = {"image": network_input(image, self.size, self.normalisation)}

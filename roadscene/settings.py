@@ -26,6 +26,9 @@ class DataSettings(Settings):
     target_size: Size
     """Size to which target and test images are resized; test labels keep their size."""
     classes: Literal[19, 16, 13]
+    source_classes: Literal["as_they_are", "target"] = "as_they_are"
+    """Class shares of the labelled images: as they are, or, by sampling, those that the network
+    finds in the target (see `roadscene.class_match`)."""
     test_resize: Literal["bicubic", "bilinear"] = "bicubic"
     """Interpolation of test images: "bicubic" as in training, or "bilinear" with aligned
     corners."""
@@ -60,6 +63,14 @@ class RoadSettings(EngineSettings):
     network: Annotated[
         DeepLabV2Settings | RoadDeepLabV3PlusSettings, Field(discriminator="architecture")
     ]
+
+    @model_validator(mode="after")
+    def _has_classes_to_show(self) -> "RoadSettings":
+        if self.data.source_classes == "target" and self.data.target is None:
+            raise ValueError(
+                "data.source_classes=target needs data.target: name a set, or set as_they_are"
+            )
+        return self
 
     @model_validator(mode="after")
     def _deeplab_v3plus_takes(self) -> "RoadSettings":

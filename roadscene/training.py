@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fundus_uda.engine import train as engine
@@ -23,6 +25,8 @@ from fundus_uda.experiments.cost import (
     forward_gmacs,
     seconds_of_step,
 )
+from fundus_uda.output import progress
+from roadscene.class_match import ClassMatch
 from roadscene.classes import CLASSES
 from roadscene.data import (
     Frame,
@@ -91,6 +95,18 @@ def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[lis
         RoadImages(frames, size, data.classes, expected) if frames else None
         for frames, size in ((source, _labelled_size(settings)), (target, data.target_size))
     )
+    match = None
+    if sources is not None and data.source_classes == "target" and settings.method != "oracle":
+        assert data.target is not None
+        target = target or without_labels(load_frames(data.target))  # source only looks at it, too
+        seen = RoadImages(target, data.target_size, data.classes, expected)
+        counts = np.stack(
+            [
+                _class_counts(frame, data.classes)
+                for frame in progress(source, "labels counted", len(source))
+            ]
+        )
+        match = ClassMatch(sources, counts, partial(_batches, seen, settings, device))
     return engine.Prepared(
         state=state,
         source=sources,
@@ -98,6 +114,7 @@ def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[lis
         selection_images=partial(_batches, targets, settings, device) if targets else None,
         data=_fingerprints(settings, source, target, test or []),
         test=test,
+        match=match,
         report=str(report or ""),
     )
 
@@ -204,13 +221,16 @@ def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -
 
 def _label_shares(frames: list[Frame], classes: int) -> Tensor:
     """Compute the share of each class among the labelled pixels, (classes,) float64."""
-    counts = torch.zeros(256, dtype=torch.int64)
-    for frame in frames[:: max(1, len(frames) // LABELS_TO_COUNT)]:
-        label = torch.from_numpy(read_label(frame, classes))
-        counts += torch.bincount(label.flatten(), minlength=256)
-    if not counts[:classes].any():
+    some = frames[:: max(1, len(frames) // LABELS_TO_COUNT)]
+    counts = torch.from_numpy(sum(_class_counts(frame, classes) for frame in some))
+    if not counts.any():
         raise InputError(
             f"Expected pixels of the {classes} classes in the source labels. Got: none; the "
             f"first is {frames[0].label}."
         )
-    return counts[:classes].double() / counts[:classes].sum()
+    return counts.double() / counts.sum()
+
+
+def _class_counts(frame: Frame, classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each class in a label, (classes,)."""
+    return np.bincount(read_label(frame, classes).ravel(), minlength=256)[:classes]

@@ -12,6 +12,7 @@ import torch
 
 from fundus_uda.config.read import Profile, override
 from fundus_uda.engine.checkpoint import (
+    checkpoint_file,
     has_same_addresses,
     require_same_settings,
 )
@@ -107,6 +108,11 @@ def _make(
         _choose(application, row, seed, run, device, failed)
         return
     settings = run_settings(application, row, seed, run.parent, overrides)
+    if settings.start is not None and row.start is not None:
+        try:
+            checkpoint_file(Path(settings.start), settings.start_checkpoint)
+        except InputError as error:  # of a run of this table, so that the others go on
+            raise RunError(str(error)) from None
     if row.translated is not None:
         _translate_source(application, row, seed, run.parent, profile, overrides, device)
     _complete(application, run, settings, device)

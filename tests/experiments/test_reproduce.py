@@ -197,6 +197,19 @@ def test_rows_that_fail_leave_out_those_that_go_on_from_them_alone(cameras, tmp_
     assert collect(failing, rows, tmp_path)["row"].tolist() == ["source", "choice", "oracle"]
 
 
+def test_a_start_without_a_selected_checkpoint_ends_its_row_alone(cameras, tmp_path):
+    selected = ("start_checkpoint=selected",)  # which source only never has
+    rows = {
+        "source": replace(ROWS["source"], seeds=1),
+        "after": Row("After", "cpu/mean_teacher", selected, start="source"),
+        "oracle": replace(ROWS["oracle"], seeds=1),
+    }
+    missing = with_rows(rows)
+    with pytest.raises(RunError, match=r"All but 1 rows.*After, seed 0: Expected .* selected\.pt"):
+        reproduce(missing, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    assert collect(missing, rows, tmp_path)["row"].tolist() == ["source", "oracle"]
+
+
 def test_an_unknown_row_names_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"rows of source, mean_teacher, oracle. Got: teacher"):
         reproduce(TINY, "tiny", tmp_path, CPU, only=("teacher",))

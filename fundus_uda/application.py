@@ -15,6 +15,7 @@ from fundus_uda.segmentation.comparison import as_markdown, compare, mean_scores
 from fundus_uda.segmentation.figures import draw_results
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import read_settings
+from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import step_cost, step_seconds, train
 from fundus_uda.segmentation.translated_source import write_translated_source
 
@@ -35,14 +36,18 @@ def _select_without_labels(
     Returns:
         The chosen run; the reason to reject the next, empty for none; the scores by run.
     """
-    kept, settings = runs[0], load_model(runs[-1], device).settings
-    numbers = {kept.name: scored(load_model(kept, device), settings)}
-    for run in runs[1:]:
-        numbers[run.name] = scored(load_model(run, device), settings)
-        if reason := reason_to_reject(numbers[run.name], numbers[kept.name]):
-            return kept, reason, numbers
+    settings = load_model(runs[-1], device).settings
+    rows = {}
+    kept, reason = runs[0], ""
+    for run in runs:
+        rows[run] = scored(load_model(run, device), settings, reason_left_as_it_is(run))
+        if run != kept and (reason := reason_to_reject(rows[run], rows[kept])):
+            break
         kept = run
-    return kept, "", numbers
+    numbers = {
+        run.name: row | {"estimates": row["estimates"].tolist()} for run, row in rows.items()
+    }
+    return kept, reason, numbers
 
 
 FUNDUS = Application(

@@ -267,8 +267,19 @@ MAX_PHOTOGRAPHS = 64
 """Largest number of photographs, evenly spaced, that an estimated mean is taken over."""
 
 
-def judge(model: Model, samples: list[Sample]) -> dict[str, float]:
-    """Judge a model on photographs without labels, by the means over at most `MAX_PHOTOGRAPHS`.
+@dataclass(frozen=True)
+class Judgement:
+    """Judgement of a model on photographs without labels."""
+
+    estimates: NDArray[np.float64]
+    """Estimated Dice of each photograph, as from `quality`."""
+    disc_share: float
+    cup_share: float
+    """Mean shares of the predicted disc and cup in the photographs' areas."""
+
+
+def judge(model: Model, samples: list[Sample]) -> Judgement:
+    """Judge a model on photographs without labels, at most `MAX_PHOTOGRAPHS` of them.
 
     Every model predicts with `data.tta_flips` and `data.fill_cup_hull` for it, so that judgements
     are comparable.
@@ -276,18 +287,14 @@ def judge(model: Model, samples: list[Sample]) -> dict[str, float]:
     Args:
         model: model to judge.
         samples: photographs; masks are not read.
-
-    Returns:
-        `estimated_dice`, as from `quality`; `disc_share` and `cup_share`, the shares of the
-        predicted disc and cup in the photographs' areas.
     """
     data = model.settings.data.model_copy(update={"tta_flips": True, "fill_cup_hull": True})
     alike = replace(model, settings=model.settings.model_copy(update={"data": data}))
     some = samples[:: -(-len(samples) // MAX_PHOTOGRAPHS)]
-    judged = []
+    estimates, disc, cup = [], [], []
     for _, photograph, seen in predictions(alike, some):
         mask = remove_small_components(seen.mask)
-        estimate = quality(photograph, mask, seen)["estimated_dice"]
-        judged.append((estimate, (mask != BACKGROUND).mean(), (mask == CUP).mean()))
-    means = np.mean(judged, axis=0)
-    return dict(zip(("estimated_dice", "disc_share", "cup_share"), map(float, means), strict=True))
+        estimates.append(quality(photograph, mask, seen)["estimated_dice"])
+        disc.append((mask != BACKGROUND).mean())
+        cup.append((mask == CUP).mean())
+    return Judgement(np.array(estimates), float(np.mean(disc)), float(np.mean(cup)))

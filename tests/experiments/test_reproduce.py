@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -158,20 +159,18 @@ def test_a_choice_does_not_touch_a_run_that_is_there(cameras, tmp_path):
 def test_a_choice_is_made_as_the_recipe_makes_it(estimates, chosen, judged, monkeypatch):
     """Stage after stage, until one is rejected."""
     runs = [Path("first"), Path("second"), Path("third")]
-    of_run = dict(zip(("first", "second", "third"), estimates, strict=True))
+    shares = {
+        f"{of}{structure}_share": 0.2 for of in ("", "source_") for structure in ("disc", "cup")
+    }
+    rows = {
+        run.name: {"estimates": np.full(2, estimate), "estimated_dice": estimate, **shares}
+        | {"collapsed": False, "sizes_not_matched": ""}
+        for run, estimate in zip(runs, estimates, strict=True)
+    }
     monkeypatch.setattr(
         application, "load_model", lambda run, _: SimpleNamespace(name=run.name, settings=None)
     )
-    monkeypatch.setattr(
-        application,
-        "scored",
-        lambda model, _: {
-            "estimated_dice": of_run[model.name],
-            "collapsed": False,
-            **dict.fromkeys(("disc_share", "source_disc_share"), 0.3),
-            **dict.fromkeys(("cup_share", "source_cup_share"), 0.1),
-        },
-    )
+    monkeypatch.setattr(application, "scored", lambda model, *_: rows[model.name])
     kept, reason, numbers = application.FUNDUS.select_without_labels(runs, CPU)
     assert kept == runs[chosen]
     assert len(numbers) == judged

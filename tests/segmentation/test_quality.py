@@ -182,4 +182,4 @@ def test_it_is_the_mean_of_each_photographs_over_evenly_spread_ones(cameras, tmp
         for _, image, prediction in predictions(alike, samples[::2])
     ]
     judged = judge(model, samples)
-    assert judged["estimated_dice"] == pytest.approx(np.mean(each))
+    assert judged.estimates.tolist() == pytest.approx(each)

@@ -33,6 +33,7 @@ def command(
     from fundus_uda.data.datasets import is_data_uri, load_samples
     from fundus_uda.data.samples import require_masks
     from fundus_uda.errors import InputError
+    from fundus_uda.paths import user_path
 
     key = read_key(key_file) if key_file else None
     if len(photographs) == 1 and is_data_uri(photographs[0]):
@@ -43,9 +44,8 @@ def command(
         samples = require_masks(load_samples(photographs[0], annotation), photographs[0])
         table = write_labelled_crops(samples, out)
     else:
-        paths = [Path(path).expanduser() for path in photographs]
+        paths = [user_path(path) for path in photographs]
         table = write_crops(paths, out, key, recursive=recursive, ids=ids)
-    table.to_csv(out / "crops.csv", index=False)
     done = table[table["status"] == "ok"]
     typer.echo(f"Wrote {len(done)} crops to {out}, and crops.csv. Train with folder:{out}.")
     end_with_failed_images(table.drop(done.index))

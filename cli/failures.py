@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,20 @@ def run_app(app: typer.Typer) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:  # what libraries say of odd files is not for users
+        warnings.simplefilter("ignore")
     try:
         app()
     except InputError as error:
         typer.secho(f"Error: {error}", err=True, fg="red")
         sys.exit(2)
     except OSError as error:
+        from fundus_uda.output import is_full
+
+        if is_full(error):
+            what = "Make room, then go on: what was written before is whole."
+            typer.secho(f"Failed: {error.strerror}. {what}", err=True, fg="red")
+            sys.exit(1)
         if error.filename is None:
             raise
         typer.secho(f"Error: {error.strerror}: {error.filename}", err=True, fg="red")

@@ -26,12 +26,12 @@ def command(
     exit code 3.
     """
     from fundus_uda.clinic.measure import measure_files
-    from fundus_uda.output import require_new
+    from fundus_uda.output import require_new, write_table
 
     require_new(out, overwrite)
     table = measure_files(masks, spacing, laterality)
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False)
+    write_table(out, table)
     failed = table[table["status"] != "ok"]
     typer.echo(f"Wrote the measurements of {len(table) - len(failed)} masks to {out}.")
     end_with_failed_images(failed)

@@ -41,11 +41,12 @@ def fundus(
     from fundus_uda.clinic.report.summary import measured
     from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
+    from fundus_uda.paths import user_path
     from fundus_uda.segmentation.model import load_model
 
     require_model_first(model, paths)
     key = read_key(key_file) if key_file else None
-    given = [path.expanduser() for path in paths]
+    given = [user_path(path) for path in paths]
     loaded = load_model(model, pick_device(device), checkpoint)
     table = predict(loaded, given, out, key, before, recursive=recursive, ids=ids)
     done = measured(table)

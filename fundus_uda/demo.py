@@ -16,7 +16,7 @@ from fundus_uda.engine.run_folder import kept_run
 from fundus_uda.experiments.panel import Column, panel
 from fundus_uda.masks.classes import Mask
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import require_empty
+from fundus_uda.output import require_empty, write_table
 from fundus_uda.recipe.adapt import adapt
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.figures import outlined
@@ -61,7 +61,7 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     sides = {first: adapted / "before", kept_run(adapted): adapted / "predictions"}
     reference = load_samples(target)
     table = _scored_as_predicted(sides, reference)
-    table.to_csv(out / "comparison.csv", index=False)
+    write_table(out / "comparison.csv", table)
     _write_panel(out, sides)
     write_report(adapted / "predictions", adapted / "before", reference, out / "report.html")
     return table

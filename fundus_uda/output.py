@@ -1,5 +1,6 @@
 """Output that every command shares: outputs that must be new, progress and notes on stderr."""
 
+import errno
 import json
 import sys
 import time
@@ -19,7 +20,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from fundus_uda.errors import InputError
+from fundus_uda.errors import InputError, WriteError
 
 ESTIMATED_AFTER = 10
 """Number of steps after which the time of all of them is estimated."""
@@ -88,7 +89,8 @@ class Unfinished:
 
     def require_room(self) -> None:
         """Raise an InputError unless the folder is new or empty, or holds what was stopped."""
-        if not self.file.is_file():
+        left = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else {""}
+        if not self.file.is_file() and left != {f".{self.file.name}.tmp"}:
             require_empty(self.folder)
 
     def begin(self, of: str) -> list[dict[str, Any]]:
@@ -119,7 +121,7 @@ class Unfinished:
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row, once its files are written."""
         text = json.dumps(row, default=lambda value: value.item())  # numpy's numbers
-        with self.file.open("a", encoding="utf-8") as file:
+        with needing_room(self.file), self.file.open("a", encoding="utf-8", newline="\n") as file:
             file.write(f"{text}\n")
 
     def finish(self) -> None:
@@ -215,10 +217,57 @@ def in_words(seconds: float) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: to a temporary file, which is then renamed."""
+    """Write a text file whole or not at all: to a temporary file, which is then renamed.
+
+    Raises:
+        WriteError: there is no room for it.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with needing_room(path):
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that a command of this program wrote.
+
+    Raises:
+        InputError: the file holds something else, or a part of it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise InputError(
+            f"Expected a JSON object in {path}. Got: {type(found).__name__}, of a file that was "
+            f"changed or cut off. Write it anew with the command that wrote it."
+        )
+    return found
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write a data frame of pandas as CSV, as `write_whole` does, with the same bytes anywhere."""
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+@contextmanager
+def needing_room(path: Path) -> Iterator[None]:
+    """Turn the error of a full disk, where `path` is written inside, into a `WriteError`."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise WriteError(
+            f"Expected room to write {path}. Got: {error.strerror}. Make room, then go on: what "
+            f"was written before is whole."
+        ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Check whether an error is that of a full disk, a quota, or a limit of the size of files."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def note(text: str) -> None:
@@ -273,14 +322,19 @@ def unfinished(folder: Path) -> Iterator[None]:
     (folder / UNFINISHED).unlink()
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Check whether a dataset folder is one whose writing was cut off."""
+    return (folder / UNFINISHED).is_file() or Unfinished(folder).file.is_file()
+
+
 def require_whole(folder: Path) -> None:
     """Check that a dataset folder is not one whose writing was cut off.
 
     Raises:
         InputError: a part of the dataset is missing.
     """
-    if (folder / UNFINISHED).is_file():
+    if is_unfinished(folder):
         raise InputError(
-            f"Expected a whole dataset at {folder}. Got: one whose writing was cut off. Write it "
-            f"anew, or go on with --resume, if the command has it."
+            f"Expected a whole dataset at {folder}. Got: one whose writing was cut off. Go on with "
+            f"the command that wrote it, and with --resume, if it has that."
         )

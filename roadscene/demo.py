@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from fundus_uda.config.read import override
-from fundus_uda.output import require_empty
+from fundus_uda.output import require_empty, write_table
 from roadscene.comparison import compare
 from roadscene.model import load_model
 from roadscene.prediction import predict
@@ -51,5 +51,5 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
         streets = data / "target" / "leftImg8bit" / "val" / "dusk"
         predict(model, [streets], out / "predictions" / method)
     table = compare([out / method for method in METHODS])
-    table.to_csv(out / "comparison.csv", index=False)
+    write_table(out / "comparison.csv", table)
     return table

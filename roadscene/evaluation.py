@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
-from fundus_uda.output import clear, require_room
+from fundus_uda.output import clear, require_room, write_table, write_whole
 from roadscene.classes import CLASSES, IGNORE, class_table
 from roadscene.data import Frame, load_frames, require_labels
 from roadscene.model import Model, load_model
@@ -141,8 +141,8 @@ def write_evaluation(
     summary["labelled_pixels"] = int(confusion.sum())
     summary |= about
     out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "iou.csv", index=False)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_table(out / "iou.csv", table)
+    write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.errors import InputError
-from fundus_uda.output import Unfinished, note_passed_over, progress
+from fundus_uda.output import Unfinished, note_passed_over, progress, write_table
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in
 from roadscene.images import read_frame
@@ -99,7 +99,7 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
         unfinished.add(row)
         rows.append(row)
     table = pd.DataFrame(rows)
-    table.to_csv(out / "predictions.csv", index=False)
+    write_table(out / "predictions.csv", table)
     unfinished.finish()
     return table
 

@@ -8,7 +8,8 @@ from fundus_uda.config.read import Settings, load_settings, merge
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS, PresetName
 
-Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+Side = Annotated[int, Field(ge=32, le=8192)]
+Size = tuple[Side, Side]
 """Size (height, width) in pixels."""
 
 

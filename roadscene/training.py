@@ -26,6 +26,7 @@ from fundus_uda.experiments.cost import (
     seconds_of_step,
 )
 from fundus_uda.output import progress
+from fundus_uda.paths import user_path
 from roadscene.class_match import ClassMatch
 from roadscene.classes import CLASSES
 from roadscene.data import (
@@ -179,7 +180,7 @@ def _first_network(
                 f"{settings.method}. Got: none."
             )
         return build_network(settings)
-    start = load_model(Path(settings.start).expanduser(), device, which=settings.start_checkpoint)
+    start = load_model(user_path(settings.start), device, which=settings.start_checkpoint)
     require_same_network(settings.start, _shape(settings), _shape(start.settings))
     auxiliaries = settings.adaptation.auxiliary, start.settings.adaptation.auxiliary
     if auxiliaries.count(None) != 1:

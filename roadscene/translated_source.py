@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.output import unfinished
+from fundus_uda.paths import user_path
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
 from fundus_uda.translation.stage import require_ready, translated
@@ -37,7 +38,8 @@ def write_translated_source(
         settings: settings of the translation, with its source and target.
         out: new or empty folder, or that of the run to continue.
         device: device to train on, if anything is trained.
-        continue_run: whether to resume CyCADA's training from its last checkpoint.
+        continue_run: whether to go on with what was stopped; CyCADA's training, from its last
+            checkpoint.
 
     Returns:
         Data URI of the translated source.
@@ -105,7 +107,7 @@ def _fixed_segmenter(
     """Return the sizes of source and target at which CyCADA's segmenter was trained, and it."""
     if not isinstance(settings, CycadaSettings):
         return ((0, 0), (0, 0)), None
-    model = load_model(Path(settings.model).expanduser(), torch.device("cpu"))
+    model = load_model(user_path(settings.model), torch.device("cpu"))
     network = _FrameSegmenter(model.network, normalisation(model.settings))
     sizes = model.settings.data.source_size, model.settings.data.target_size
     return sizes, network

@@ -1,13 +1,30 @@
 """Outputs that must be new, and progress on stderr."""
 
+import errno
 import io
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fundus_uda import output
-from fundus_uda.errors import InputError
-from fundus_uda.output import Progress, clear, in_words, part, progress, require_new, require_room
+from fundus_uda.errors import InputError, WriteError
+from fundus_uda.output import (
+    Progress,
+    Unfinished,
+    clear,
+    in_words,
+    is_full,
+    needing_room,
+    part,
+    progress,
+    read_json,
+    require_new,
+    require_room,
+    write_table,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -96,3 +113,53 @@ def test_a_folder_is_replaced_if_it_holds_our_files_alone(tmp_path):
         require_room(tmp_path, ours, overwrite=True)
     clear(tmp_path, ours)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]
+
+
+FULL = Path("/dev/full")
+"""A disk on which nothing finds room."""
+needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
+
+
+@needs_a_full_disk
+def test_what_finds_no_room_leaves_what_was_there_and_says_so(tmp_path):
+    file = tmp_path / "table.csv"
+    write_whole(file, "before")
+    (tmp_path / ".table.csv.tmp").symlink_to(FULL)
+    message = f"Expected room to write {file}. Got: No space left .* Make room, then go on"
+    with pytest.raises(WriteError, match=message):
+        write_whole(file, "after")
+    assert file.read_text() == "before"
+
+
+@needs_a_full_disk
+def test_a_row_that_finds_no_room_is_told(tmp_path):
+    rows = Unfinished(tmp_path)
+    rows.file.symlink_to(FULL)
+    with pytest.raises(WriteError, match="unfinished.jsonl"):
+        rows.add({"image": "a"})
+
+
+def test_other_failures_to_write_are_left_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), needing_room(tmp_path):
+        (tmp_path / "none" / "x").write_text("")
+    assert [is_full(OSError(n, "")) for n in (errno.ENOSPC, errno.EDQUOT, errno.EACCES)] == [
+        True, True, False
+    ]  # fmt: skip
+
+
+def test_text_and_tables_have_the_same_bytes_on_every_system(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.linesep", "\r\n")
+    write_whole(tmp_path / "a.txt", "one\ntwö\n")
+    assert (tmp_path / "a.txt").read_bytes() == "one\ntwö\n".encode()
+    write_table(tmp_path / "a.csv", pd.DataFrame({"image": ["a,b", "c"], "x": [0.5, None]}))
+    assert (tmp_path / "a.csv").read_bytes() == b'image,x\n"a,b",0.5\nc,\n'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.txt"]
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1', "[1]", "[" * 100_000, '"a"'])
+def test_json_that_was_cut_off_is_named(text, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="Expected a JSON object in .*a.json. Got: .* Write it an"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}

@@ -1,11 +1,11 @@
 """Crop whole photographs around the disc, as networks train on them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from PIL import Image
@@ -15,13 +15,17 @@ from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, rea
 from fundus_uda.data.field import is_grey
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
+from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DiscRegion, region_of
-from fundus_uda.output import progress, require_empty, unfinished
+from fundus_uda.output import Unfinished, is_full, note, progress, write_table
 
+Item = TypeVar("Item")
 THREADS = min(12, max(4, os.cpu_count() or 4))
 """Number of threads, and so of photographs in memory at once."""
+CROPS = "crops.csv"
+"""Table of a folder of crops, written once all are there."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
 UNSURE = (
     "Expected the outline of a disc, round or the same in a mirror. Got: neither, though the "
@@ -51,11 +55,13 @@ def write_crops(
 ) -> pd.DataFrame:
     """Crop photographs around the disc, without a model, into a `folder:` dataset.
 
-    Writes `images/<id>.png`. Photographs that are crops around the disc already are copied whole.
+    Writes `images/<id>.png` and the table `crops.csv`. Photographs that are crops around the disc
+    already are copied whole.
 
     Args:
         paths: see `list_photographs`.
-        out: new or empty folder, created if needed.
+        out: new or empty folder, created if needed; or one in which the same was stopped, which
+            goes on.
         key: key that hashes the ids (see `list_photographs`).
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
@@ -68,9 +74,11 @@ def write_crops(
     Raises:
         InputError: see `list_photographs`; or the folder is not empty.
     """
-    require_empty(out)
+    unfinished = Unfinished(out)
+    unfinished.require_room()
     sources = list_photographs(paths, key, recursive, ids)
-    (out / "images").mkdir(parents=True, exist_ok=True)
+    rows = unfinished.begin(fingerprint([listed(source) for source in sources]))
+    (out / "images").mkdir(exist_ok=True)
 
     def crop(source: PhotographFile) -> dict[str, Any]:
         photograph = read(source)
@@ -85,20 +93,18 @@ def write_crops(
         Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
         return row | region_columns(region)
 
-    with unfinished(out), ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(partial(row_or_reason, crop), sources)
-        rows = list(progress(done, "crops", len(sources)))
-    return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+    add_rows(rows, sources, partial(row_or_reason, crop), unfinished, "crops")
+    return _finished(rows, unfinished)
 
 
 def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     """Crop photographs and masks around the disc of the masks, into a `folder:` dataset.
 
-    Writes `images/<id>.png` and `masks/<id>.png`.
+    Writes `images/<id>.png`, `masks/<id>.png` and the table `crops.csv`.
 
     Args:
         samples: samples with masks.
-        out: new or empty folder, created if needed.
+        out: see `write_crops`.
 
     Returns:
         A table as from `write_crops`. A mask without a disc, or of another size than its
@@ -107,9 +113,12 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     Raises:
         InputError: the folder is not empty.
     """
-    require_empty(out)
+    unfinished = Unfinished(out)
+    unfinished.require_room()
+    files = [[s.id, *map(size_of, (s.image, *s.masks))] for s in samples]
+    rows = unfinished.begin(fingerprint(files))
     for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        (out / folder).mkdir(exist_ok=True)
 
     def crop(sample: Sample) -> dict[str, Any]:
         row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
@@ -126,9 +135,59 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
             Image.fromarray(region.crop(whole)).save(out / folder / f"{sample.id}.png")
         return row | region_columns(region)
 
-    with unfinished(out), ThreadPoolExecutor(THREADS) as pool:
-        rows = list(progress(pool.map(crop, samples), "crops", len(samples)))
-    return pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+    add_rows(rows, samples, crop, unfinished, "crops")
+    return _finished(rows, unfinished)
+
+
+def is_whole(folder: Path) -> bool:
+    """Check whether a folder holds all crops that `write_crops` was to write."""
+    return (folder / CROPS).is_file() and not Unfinished(folder).file.is_file()
+
+
+def add_rows(
+    rows: list[dict[str, Any]],
+    items: Sequence[Item],
+    row_of: Callable[[Item], dict[str, Any]],
+    unfinished: Unfinished,
+    title: str,
+) -> None:
+    """Add the rows of the items that have none yet, from a few threads, and keep each.
+
+    Args:
+        rows: rows of the first items, which a stopped command did.
+        items: all items.
+        row_of: function that writes the files of an item and returns its row.
+        unfinished: rows in the making.
+        title: what the items are, for the progress.
+    """
+    if rows:
+        note(f"Going on: {len(rows)} of {len(items)} {title} are done.")
+    left = items[len(rows) :]
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for row in progress(pool.map(row_of, left), title, len(left)):
+                unfinished.add(row)
+                rows.append(row)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def listed(file: PhotographFile) -> tuple[str, int, int]:
+    """Return by what a photograph is told from others when a stopped command goes on."""
+    return file.id, size_of(file.path), file.frame
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; -1 if there is none."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _finished(rows: list[dict[str, Any]], unfinished: Unfinished) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
+    write_table(unfinished.folder / CROPS, table)
+    unfinished.finish()
+    return table
 
 
 def reason_without_disc(photograph: Photograph) -> str:
@@ -143,6 +202,8 @@ def row_or_reason(
     try:
         return row_of(source)
     except Exception as error:  # a library's message may quote the path or a tag
+        if isinstance(error, OSError) and is_full(error):
+            raise  # the photograph is good
         reason = f"{FAILED} {type(error).__name__}."
         return {"image": source.id, "status": "unreadable", "reason": reason}
 

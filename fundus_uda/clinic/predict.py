@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
-    THREADS,
     UNSURE,
+    add_rows,
+    listed,
     reason_without_disc,
     region_columns,
     row_or_reason,
@@ -41,8 +41,7 @@ from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import Unfinished, progress
-from fundus_uda.output import note as say
+from fundus_uda.output import Unfinished, write_table, write_whole
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
@@ -106,23 +105,12 @@ def predict(
     files = list_photographs(paths, key, recursive, ids)
     if before is not None:
         require_same_images([file.id for file in files], read_predictions(before))
-    for folder in FOLDERS:
-        (out / folder).mkdir(parents=True, exist_ok=True)
     one_at_a_time = replace(model, network=_InTurn(model.network))
     rows = unfinished.begin(_fingerprint(model, files, before))
-    if rows:
-        say(f"Going on: {len(rows)} of {len(files)} photographs are done.")
-    left = files[len(rows) :]
+    for folder in FOLDERS:
+        (out / folder).mkdir(exist_ok=True)
     row_of = partial(_predict_one, one_at_a_time, out, before)
-    with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(partial(row_or_reason, row_of), left)
-        try:
-            for row in progress(done, "photographs", len(left)):
-                unfinished.add(row)
-                rows.append(row)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
+    add_rows(rows, files, partial(row_or_reason, row_of), unfinished, "photographs")
     table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
     _write_tables(table, model, out, before, note)
     write_report(out, before, reference)
@@ -132,9 +120,9 @@ def predict(
 
 def _fingerprint(model: Model, files: list[PhotographFile], before: Path | None) -> str:
     """Compute the fingerprint of what rows depend on: model, photographs, what they compare to."""
-    listed = [(f.id, f.path.stat().st_size if f.path.is_file() else -1, f.frame) for f in files]
     then = (before / "summary.json").read_text(encoding="utf-8") if before else None
-    return fingerprint([listed, model.settings.model_dump(mode="json"), model.step, then])
+    what = [listed(file) for file in files]
+    return fingerprint([what, model.settings.model_dump(mode="json"), model.step, then])
 
 
 def _predict_one(
@@ -212,11 +200,11 @@ def _write_tables(
     table: pd.DataFrame, model: Model, out: Path, before: Path | None, note: str
 ) -> None:
     """Write `measurements.csv` and `.json`, and `summary.json`."""
-    table.to_csv(out / "measurements.csv", index=False)
-    table.to_json(out / "measurements.json", orient="records", indent=1)
+    write_table(out / "measurements.csv", table)
+    write_whole(out / "measurements.json", table.to_json(orient="records", indent=1))
     beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
     text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
-    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(out / "summary.json", f"{text}\n")
 
 
 class _InTurn(nn.Module):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fundus_uda.errors import InputError
+from fundus_uda.paths import user_path
 
 ALSO_CALLED = (
     ("train", "training"),
@@ -38,7 +39,7 @@ def parse_data_uri(uri: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[str
         kind, colon, rest = bare, ":", uri
     if not colon or not rest or kind not in splits:
         hint = ""
-        if Path(uri).expanduser().exists():
+        if user_path(uri).exists():
             hint = f" Name the kind of what is there, for example {next(iter(splits))}:{uri}."
         raise InputError(
             f"Expected KIND:PATH or KIND:PATH#SPLIT with KIND one of {', '.join(splits)}. "
@@ -53,13 +54,13 @@ def parse_data_uri(uri: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[str
             f"Expected the split of {kind} to be one of {', '.join(splits[kind])}. "
             f"Got: {split!r} in {uri!r}. A folder with '#' in its name needs a slash behind it."
         )
-    return kind, Path(path).expanduser(), split
+    return kind, user_path(path), split
 
 
 def _kind_of(path: str) -> str:
     """Return the kind of data URI that a bare path may be; "" if there is nothing."""
-    found = Path(path.partition("#")[0]).expanduser()
-    found = found if found.exists() else Path(path).expanduser()
+    found = user_path(path.partition("#")[0])
+    found = found if found.exists() else user_path(path)
     if found.is_dir():
         return "folder"
     return "manifest" if found.is_file() and found.suffix.lower() in (".csv", ".json") else ""

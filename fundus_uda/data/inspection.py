@@ -16,6 +16,7 @@ from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 from fundus_uda.output import group_alike, note, note_passed_over
+from fundus_uda.paths import user_path
 
 
 @dataclass
@@ -75,7 +76,7 @@ def _faults_of_masks(uri: str, samples: list[Sample]) -> list[tuple[str, tuple[P
     kind, _, path = uri.partition(":")
     if Path(uri).is_dir():
         kind, path = "folder", uri
-    masks = Path(path.removesuffix("#all")).expanduser() / "masks"
+    masks = user_path(path.removesuffix("#all")) / "masks"
     if kind != "folder" or not masks.is_dir():
         return []
     used = {mask for sample in samples for mask in sample.masks}

@@ -8,6 +8,7 @@ from fundus_uda.config.data_uri import same_split
 from fundus_uda.data.listed import read_listed
 from fundus_uda.data.samples import Found, Sample, may_name_a_file
 from fundus_uda.errors import InputError
+from fundus_uda.paths import is_file
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,7 +27,7 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
         rows = _rows_of_datalist(path) if path.suffix.lower() == ".json" else _rows_of_csv(path)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"Expected {path} to be a CSV with a column `image` (and `mask`, `split`), or a MONAI "
             f"datalist in JSON. Got: {type(error).__name__}: {error}."
@@ -45,7 +46,7 @@ def read_manifest(path: Path, split: str, _: str) -> Sequence[Found]:
                 f"Expected an id that can be a file name for {row['image']} in {path}. Got: "
                 f"{row['id']!r}. Use letters, digits, - and _."
             )
-        elif named == split and not image.is_file():
+        elif named == split and not is_file(image):
             found.append(
                 f"Expected the image {image}, which {path} lists. Got: no such file. Paths are "
                 f"relative to the manifest."

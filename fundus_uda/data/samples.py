@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from fundus_uda.errors import InputError
+from fundus_uda.paths import is_file
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm",
@@ -16,6 +17,10 @@ IMAGE_SUFFIXES = (
 
 MAX_MEGAPIXELS = 178
 """Largest size of an image that Pillow reads; beyond it, a file may be made to fill the memory."""
+
+
+LONGEST_ID = 200
+"""Largest number of bytes of an id, to which suffixes are added."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ Found = Sample | str
 
 def has_masks(sample: Sample) -> bool:
     """Check whether all mask files of a sample exist; a layout may only presume them."""
-    return bool(sample.masks) and all(path.is_file() for path in sample.masks)
+    return bool(sample.masks) and all(is_file(path) for path in sample.masks)
 
 
 def require_masks(samples: list[Sample], uri: str) -> list[Sample]:
@@ -85,7 +90,15 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
 
 def may_name_a_file(id_: str) -> bool:
     """Check whether results can be named after an id, on any operating system."""
-    return id_.strip() not in ("", ".", "..") and not set(id_) & set('/\\:*?"<>|\0')
+    try:
+        size = len(id_.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return (
+        size <= LONGEST_ID
+        and id_.strip() not in ("", ".", "..")
+        and not set(id_) & set('/\\:*?"<>|\0')
+    )
 
 
 def refusal(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fundus_uda.engine.checkpoint import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
+from fundus_uda.paths import user_path
 
 
 def fingerprint(contents: Any) -> str:
@@ -44,8 +45,8 @@ def fingerprint_first_network(
         Hexadecimal digits, named `start` or `weights`; empty for weights that have a name.
     """
     if start is not None:
-        return {"start": _digest(checkpoint_file(Path(start).expanduser(), which))}
-    file = Path(weights).expanduser()
+        return {"start": _digest(checkpoint_file(user_path(start), which))}
+    file = user_path(weights)
     return {"weights": _digest(file)} if file.is_file() else {}
 
 

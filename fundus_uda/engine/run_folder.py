@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from fundus_uda.config.read import Settings
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_empty, write_whole
+from fundus_uda.output import needing_room, require_empty, write_whole
 
 LIBRARIES = ("torch", "monai", "numpy", "segmentation-models-pytorch", "timm", "fundus-uda")
 LOCK, HOLDER = ".lock", ".holder"
@@ -170,18 +170,20 @@ class RunFolder:
         """Drop the rows that were logged after the checkpoint at `step`."""
         (self.path / "finished").unlink(missing_ok=True)
         for path in (self.path / name for name in LOGS if (self.path / name).is_file()):
-            lines = path.read_text().splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
             kept = [row for row in lines[1:] if _step_of(row) <= step]
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text("".join(f"{line}\n" for line in [*lines[:1], *kept]))
-            os.replace(temporary, path)
+            write_whole(path, "".join(f"{line}\n" for line in [*lines[:1], *kept]))
 
     def log(self, name: str, row: dict[str, Any]) -> None:
-        """Append a row to `NAME.csv`, with a header if it is the first."""
+        """Append a row to `NAME.csv`, with a header if it is the first.
+
+        Raises:
+            WriteError: there is no room for it.
+        """
         path = self.path / f"{name}.csv"
         new = not path.is_file() or path.stat().st_size == 0
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row)
+        with needing_room(path), path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow(row)

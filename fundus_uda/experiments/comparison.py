@@ -9,6 +9,7 @@ import pandas as pd
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder, kept_run
 from fundus_uda.errors import InputError
+from fundus_uda.output import write_table, write_whole
 
 ABOUT = ("run", "method", "checkpoint", "seed", "step")
 
@@ -72,5 +73,7 @@ def write_comparison(table: pd.DataFrame, markdown: str, file: Path) -> None:
     if file.suffix not in (".csv", ".md"):
         raise InputError(f"Expected --out to end in .csv or .md. Got: {file}.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = table.to_csv(index=False) if file.suffix == ".csv" else markdown
-    file.write_text(text, encoding="utf-8")
+    if file.suffix == ".csv":
+        write_table(file, table)
+    else:
+        write_whole(file, markdown)

@@ -18,10 +18,10 @@ from fundus_uda.engine.checkpoint import (
 )
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import RunFolder
-from fundus_uda.errors import InputError, RunError
+from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.results import as_markdown, collect, plot
 from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table
-from fundus_uda.output import note, part
+from fundus_uda.output import note, part, read_json, write_table, write_whole
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 
@@ -80,6 +80,8 @@ def reproduce(
             try:
                 with part(f"run {number} of {runs}"):
                     _make(application, row, seed, run, profile, overrides, device, failed)
+            except WriteError:  # the other rows could not be written, either
+                raise
             except RunError as error:
                 failed.add(name)
                 failures.append(f"{row.title}, seed {seed}: {error}")
@@ -238,7 +240,7 @@ def _complete(application: Application, run: Path, settings: Any, device: torch.
     started, begun = time.monotonic(), run.is_dir()
     application.train(settings, run, device, begun)
     if not begun:
-        (run / "seconds.json").write_text(json.dumps(round(time.monotonic() - started, 1)))
+        write_whole(run / "seconds.json", json.dumps(round(time.monotonic() - started, 1)))
 
 
 def _choose(
@@ -256,7 +258,7 @@ def _choose(
     of = fingerprint([file.read_text() for file in summaries])
     decision = run / "chosen.json"
     if decision.is_file():
-        if json.loads(decision.read_text(encoding="utf-8"))["of"] == of:
+        if read_json(decision).get("of") == of:
             return
     elif (run / "config.yaml").is_file():
         raise InputError(
@@ -270,14 +272,14 @@ def _choose(
     shutil.rmtree(run, ignore_errors=True)  # of other runs, or cut off here
     shutil.copytree(chosen / "evaluation", run / "evaluation")
     decided = {"chosen": chosen.name, "reason": reason, "numbers": numbers, "of": of}
-    decision.write_text(json.dumps(decided, indent=2), encoding="utf-8")
+    write_whole(decision, json.dumps(decided, indent=2))
 
 
 def _write(
     application: Application, table: str, rows: Table, written: pd.DataFrame, out: Path
 ) -> None:
     """Write the table as CSV, Markdown and a plot."""
-    written.to_csv(out / f"{table}.csv", index=False)
+    write_table(out / f"{table}.csv", written)
     text = as_markdown(application, rows, written)
-    (out / f"{table}.md").write_text(text, encoding="utf-8")
+    write_whole(out / f"{table}.md", text)
     plot(application, rows, written, out / f"{table}.png")

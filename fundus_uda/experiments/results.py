@@ -3,13 +3,13 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.experiments.comparison import gap_closed
 from fundus_uda.experiments.tables import Application, Quoted, Table
+from fundus_uda.output import read_json
 
 CHECKPOINTS = ("last", "selected")
 """Kept checkpoints of a run: its last, and the one that the paper reports (Section IV-B)."""
@@ -31,7 +31,7 @@ def collect(application: Application, rows: Table, out: Path) -> pd.DataFrame:
             for checkpoint in CHECKPOINTS:
                 file = RunFolder(run).evaluation(checkpoint) / "summary.json"
                 if file.is_file():
-                    summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+                    summary = read_json(file)
                     took = run / "seconds.json"
                     found.append(
                         {

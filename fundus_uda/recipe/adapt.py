@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fundus_uda.clinic.crops import is_whole
 from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import Ids, list_photographs
 from fundus_uda.config.read import Profile
@@ -19,10 +20,11 @@ from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import name_kept_run
 from fundus_uda.engine.selection import SelectionScore
-from fundus_uda.errors import InputError, RunError
+from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import part, require_empty
+from fundus_uda.output import Unfinished, part, read_json, require_empty, write_table, write_whole
+from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.next_steps import write_next_steps
 from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
@@ -103,7 +105,7 @@ def adapt(
     photographs = _write_data(task, dataset, whole, continue_run)
     rows, kept = _run_stages(task, plan)
     table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
-    table.to_csv(out / "stages.csv", index=False)
+    write_table(out / "stages.csv", table)
     name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
     write_next_steps(out)
     first = model or plan[0].run
@@ -121,8 +123,9 @@ def _write_data(
         photographs = write_target(task, dataset)
         write_source(whole, task.out)
     except InputError:
-        if not (task.out / "target.csv").is_file():  # nothing is begun: leave no trace
-            shutil.rmtree(task.out / "target", ignore_errors=True)
+        target = task.out / "target"
+        if not is_whole(target) and not Unfinished(target).file.is_file():
+            shutil.rmtree(target, ignore_errors=True)  # nothing is begun: leave no trace
             (task.out / "adaptation.json").unlink()
         raise
     return photographs
@@ -142,7 +145,7 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
             with part(f"stage {number} of {len(plan)}"):
                 scores = train(settings, run, task.device, continue_run=run.exists())
         except RunError as error:
-            if kept is None:
+            if kept is None or isinstance(error, WriteError):
                 raise
             row |= {"left_out": True, "reason": str(error)}
             break
@@ -176,8 +179,8 @@ def _outline(
     beside: dict[str, Any] = {"before": before, "note": note, "reference": reference}
     for run, folder, more in ((first, before, {}), (kept, task.out / "predictions", beside)):
         if not _is_outlined(folder, more.get("note", "")):
-            # An interrupted run, or another decision, may have left the folder.
-            shutil.rmtree(folder, ignore_errors=True)
+            if not Unfinished(folder).file.is_file():
+                shutil.rmtree(folder, ignore_errors=True)  # of another decision
             where: dict[str, Any] = {"recursive": task.recursive, "ids": task.ids}
             predict(load_model(run, task.device), photographs, folder, task.key, **more, **where)
 
@@ -185,8 +188,12 @@ def _outline(
 def _is_outlined(folder: Path, note: str) -> bool:
     """Check whether `predict` has written everything, with this note."""
     summary = folder / "summary.json"
-    done = (folder / "report.html").is_file() and summary.is_file()
-    return done and json.loads(summary.read_text(encoding="utf-8"))["note"] == note
+    if not (folder / "report.html").is_file() or not summary.is_file():
+        return False
+    try:
+        return read_json(summary).get("note") == note
+    except InputError:  # cut off
+        return False
 
 
 def scored(model: Model, settings: FundusSettings, sizes_not_matched: str) -> dict[str, Any]:
@@ -273,10 +280,12 @@ def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) 
     if not continue_run:
         require_empty(out)
     ours = fingerprint(_target(task, dataset))
-    if not continue_run:
+    # Where an adaptation was killed as it wrote its first file, there may be a part of that.
+    bare = out.is_dir() and {path.name for path in out.iterdir()} <= {f".{file.name}.tmp"}
+    if not continue_run or bare:
         out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"target": ours}), encoding="utf-8")
-    elif not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != {"target": ours}:
+        write_whole(file, json.dumps({"target": ours}))
+    elif not file.is_file() or read_json(file) != {"target": ours}:
         raise InputError(
             f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
             f"go on with. Got: another, or none. Give those, or choose another --out."
@@ -288,7 +297,7 @@ def _target(task: Task, dataset: list[Sample]) -> list[tuple[str, int]]:
     if dataset:
         named = [(sample.id, sample.image) for sample in dataset]
     else:
-        paths = [Path(path).expanduser() for path in task.target]
+        paths = [user_path(path) for path in task.target]
         named = [
             (file.id, file.path)
             for file in list_photographs(paths, task.key, task.recursive, task.ids)

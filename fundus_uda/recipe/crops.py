@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from fundus_uda.clinic.crops import write_crops, write_labelled_crops
+from fundus_uda.clinic.crops import CROPS, is_whole, write_crops, write_labelled_crops
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DiscRegion
+from fundus_uda.output import Unfinished, write_table
+from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
 
 LOOKED_AT = 8
@@ -19,22 +21,21 @@ LOOKED_AT = 8
 
 
 def write_source(whole: list[Sample], out: Path) -> None:
-    """Write the crops of a source of whole photographs.
+    """Write the crops of a source of whole photographs, or go on with them.
 
     Args:
         whole: samples of the source, with masks; empty for a source of crops, which is left as it
             is.
-        out: folder of the adaptation; gets `source` and `source.csv`.
+        out: folder of the adaptation; gets `source`.
     """
-    rows = out / "source.csv"
-    if whole and not rows.is_file():
-        shutil.rmtree(out / "source", ignore_errors=True)  # left by an interrupted adaptation
-        table = write_labelled_crops(whole, out / "source")
-        table.to_csv(rows, index=False)
+    folder = out / "source"
+    if whole and not is_whole(folder):
+        _clear_unless_unfinished(folder)
+        write_labelled_crops(whole, folder)
 
 
 def write_target(task: Task, dataset: list[Sample]) -> list[Path]:
-    """Write the crops to adapt to: `target/images` and `target.csv` in the task's folder.
+    """Write the crops to adapt to into `target` in the task's folder, or go on with them.
 
     Args:
         task: arguments of `adapt`.
@@ -46,26 +47,30 @@ def write_target(task: Task, dataset: list[Sample]) -> list[Path]:
     Raises:
         InputError: no photograph shows a disc, or a dataset is of whole photographs.
     """
-    folder, rows = task.out / "target", task.out / "target.csv"
-    photographs = [Path(path).expanduser() for path in task.target]
-    if not rows.is_file():
-        shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted adaptation
-        if dataset:
-            table = _write_dataset(dataset, folder)
-        else:
-            table = write_crops(
-                photographs, folder, task.key, recursive=task.recursive, ids=task.ids
-            )
+    folder = task.out / "target"
+    photographs = [user_path(path) for path in task.target]
+    if not is_whole(folder):
+        _clear_unless_unfinished(folder)
+    if not is_whole(folder) and dataset:
+        _write_dataset(dataset, folder)
+    elif not is_whole(folder):
+        table = write_crops(photographs, folder, task.key, recursive=task.recursive, ids=task.ids)
         if not (table["status"] == "ok").any():
+            shutil.rmtree(folder)
             raise InputError(
                 f"Expected photographs that show the optic disc. Got: {len(table)} photographs, "
                 f"none with one. The first: {table['reason'][0]}"
             )
-        table.to_csv(rows, index=False)
     return [folder / "images"] if dataset else photographs
 
 
-def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
+def _clear_unless_unfinished(folder: Path) -> None:
+    """Remove what a stopped adaptation left, unless it can be gone on with."""
+    if not Unfinished(folder).file.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_dataset(samples: list[Sample], folder: Path) -> None:
     """Write the photographs of a dataset, which must be crops already, without their masks.
 
     Some of them, evenly spaced, are searched for the disc to check that.
@@ -89,4 +94,4 @@ def _write_dataset(samples: list[Sample], folder: Path) -> pd.DataFrame:
             f"that were searched, of {len(samples)}."
         )
     ids = [sample.id for sample in samples]
-    return pd.DataFrame({"image": ids, "status": "ok", "reason": ""})
+    write_table(folder / CROPS, pd.DataFrame({"image": ids, "status": "ok", "reason": ""}))

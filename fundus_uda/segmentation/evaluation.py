@@ -24,7 +24,7 @@ from fundus_uda.masks.measurements import (
     vertical_cup_to_disc_ratio,
 )
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import clear, progress, require_room
+from fundus_uda.output import clear, progress, require_room, write_table, write_whole
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality
@@ -173,8 +173,8 @@ def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> d
     summary["quality"] = quality_summary(table)
     summary |= about
     out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "dice.csv", index=False)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_table(out / "dice.csv", table)
+    write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 

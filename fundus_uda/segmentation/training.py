@@ -39,6 +39,7 @@ from fundus_uda.experiments.cost import (
 )
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import input_statistics
+from fundus_uda.paths import user_path
 from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
 from fundus_uda.segmentation.model import Model, build_network, load_model
 from fundus_uda.segmentation.settings import FundusSettings
@@ -130,7 +131,7 @@ def initial_state(
     if settings.start is None:
         segmenter = build_network(network, network.weights)
     else:
-        model = load_model(Path(settings.start).expanduser(), device, settings.start_checkpoint)
+        model = load_model(user_path(settings.start), device, settings.start_checkpoint)
         theirs = model.settings.network.model_dump(exclude={"weights"})
         ours = network.model_dump(exclude={"weights"})
         require_same_network(settings.start, {"network": ours}, {"network": theirs})

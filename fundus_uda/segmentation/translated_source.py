@@ -16,6 +16,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics
 from fundus_uda.output import unfinished
+from fundus_uda.paths import user_path
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.translation.images import Domain
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
@@ -40,7 +41,7 @@ def write_translated_source(
             default.
         out: new or empty folder, or that of the run to continue.
         device: where to train, if anything is trained.
-        continue_run: resume CyCADA's training from its last checkpoint.
+        continue_run: go on with what was stopped; CyCADA's training, from its last checkpoint.
 
     Returns:
         Data URI of the translated source.
@@ -96,7 +97,7 @@ def _fixed_segmenter(settings: TranslationSettings) -> tuple[int, nn.Module | No
     """Load the image size and network of CyCADA's segmenter; 0 and None for other methods."""
     if not isinstance(settings, CycadaSettings):
         return 0, None
-    model = load_model(Path(settings.model).expanduser(), torch.device("cpu"))
+    model = load_model(user_path(settings.model), torch.device("cpu"))
     network = _PhotographSegmenter(model.network, model.settings.network.encoder)
     return model.settings.data.size, network
 

@@ -1,5 +1,6 @@
 """The commands, as a user types them."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from cli import failures
 from cli.main import app
 from fundus_uda import __version__
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.errors import InputError, RunError
+from fundus_uda.errors import InputError, RunError, WriteError
 
 
 def run(*arguments):
@@ -165,6 +166,8 @@ def test_unknown_commands_end_with_2():
     [
         (InputError("wrong"), 2, "Error: wrong"),
         (RunError("diverged"), 1, "Failed: diverged"),
+        (WriteError("no room"), 1, "Failed: no room"),
+        (OSError(errno.ENOSPC, "No space left"), 1, "Failed: No space left. Make room, then go on"),
     ],
 )
 def test_exit_codes(error, code, printed, capsys):

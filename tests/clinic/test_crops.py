@@ -1,4 +1,6 @@
+import errno
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,11 +8,19 @@ import pytest
 from PIL import Image
 
 from cli.main import run
-from fundus_uda.clinic.crops import NO_COLOUR, write_crops, write_labelled_crops
+from fundus_uda.clinic.crops import (
+    NO_COLOUR,
+    is_whole,
+    row_or_reason,
+    write_crops,
+    write_labelled_crops,
+)
+from fundus_uda.clinic.reading import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError
+from fundus_uda.output import Unfinished
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import retina, whole_field
 
@@ -101,3 +111,56 @@ def test_a_crop_in_grey_gets_the_true_reason(cameras, tmp_path):
         Image.open(file).convert("L").resize((200, 200)).save(tmp_path / "grey.png")
     (row,) = write_crops([tmp_path / "grey.png"], tmp_path / "out").to_dict("records")
     assert (row["status"], row["reason"]) == ("no_disc", NO_COLOUR)
+
+
+def stopped_at_the_second_row(work, monkeypatch):
+    """Stop `work` once one row is kept."""
+    added, add = [], Unfinished.add
+
+    def stops(self, row):
+        if added:
+            raise KeyboardInterrupt
+        added.append(row)
+        add(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "add", stops)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+
+
+@pytest.mark.parametrize("kind", ["photographs", "labelled"])
+def test_stopped_crops_go_on_and_equal_unbroken_ones(kind, labelled, tmp_path, monkeypatch, capsys):
+    samples = load_samples(f"folder:{labelled}")
+
+    def work(out):
+        if kind == "labelled":
+            return write_labelled_crops(samples, out)
+        return write_crops([labelled / "images"], out)
+
+    work(tmp_path / "unbroken")
+    stopped_at_the_second_row(lambda: work(tmp_path / "parts"), monkeypatch)
+    assert not is_whole(tmp_path / "parts")
+    with pytest.raises(InputError, match="whole dataset .* Got: one whose writing was cut off"):
+        load_samples(f"folder:{tmp_path / 'parts'}")
+    work(tmp_path / "parts")
+    assert "Going on: 1 of 2 crops are done." in capsys.readouterr().err
+    assert is_whole(tmp_path / "parts")
+    one, other = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (tmp_path / "unbroken", tmp_path / "parts")
+    )
+    assert one == other
+
+
+def test_a_full_disk_makes_no_photograph_unreadable():
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def closed(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    file = PhotographFile("a", Path("a.png"))
+    with pytest.raises(OSError, match="No space left"):
+        row_or_reason(full, file)
+    assert row_or_reason(closed, file)["status"] == "unreadable"

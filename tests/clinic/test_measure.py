@@ -113,6 +113,16 @@ def test_wrong_use_is_refused(masks, path, arguments, message):
         measure_files([masks.parent / path], **arguments)
 
 
+def test_an_empty_nifti_file_is_a_row(masks):
+    (masks / "cut_off.nii.gz").touch()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((0, 5, 1), np.uint8), np.eye(4)), masks / "zero.nii")
+    table = measure_files([masks]).set_index("image")
+    assert len(table) == 4
+    assert (table["status"] == "unreadable").sum() == 2
+    for name in ("cut_off.nii.gz", "zero.nii"):
+        assert name in table.loc[name.partition(".")[0], "reason"]
+
+
 def test_masks_of_one_name_are_refused(masks, tmp_path):
     shutil.copytree(masks, tmp_path / "of_another_reader")
     with pytest.raises(InputError, match="masks of different names, .* Got: .* and .*another_read"):

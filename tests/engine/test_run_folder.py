@@ -11,7 +11,7 @@ import yaml
 
 from fundus_uda.engine import run_folder
 from fundus_uda.engine.run_folder import LIBRARIES, RunFolder
-from fundus_uda.errors import InputError
+from fundus_uda.errors import InputError, WriteError
 from tests.fixtures.tiny_engine import settings
 
 
@@ -257,3 +257,26 @@ def test_rows_are_written_whatever_the_locale_and_with_one_header(tmp_path):
     folder.log("metrics", {"step": 2, "größe": 3})
     written = (tmp_path / "metrics.csv").read_bytes().decode("utf-8")
     assert written.splitlines() == ["step,größe", "1,2", "2,3"]
+
+
+def test_a_row_that_finds_no_room_is_told_and_dropped_on_resume(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    folder = begun(tmp_path)
+    (folder.path / "metrics.csv").symlink_to("/dev/full")
+    with pytest.raises(WriteError, match=r"room to write .*metrics.csv. Got: No space left"):
+        folder.log("metrics", {"step": 1, "loss": 0.5})
+    (folder.path / "metrics.csv").unlink()
+    (folder.path / "metrics.csv").write_text("step,loss\n1,0.5\n2,0.")  # as much as found room
+    folder.rewind(1)
+    assert (folder.path / "metrics.csv").read_bytes() == b"step,loss\n1,0.5\n"
+
+
+def test_logged_and_rewound_tables_have_the_same_bytes(tmp_path):
+    folder = begun(tmp_path)
+    for step in (1, 2):
+        folder.log("metrics", {"step": step, "größe": "a,b"})
+    logged = (folder.path / "metrics.csv").read_bytes()
+    assert logged == 'step,größe\n1,"a,b"\n2,"a,b"\n'.encode()
+    folder.rewind(2)
+    assert (folder.path / "metrics.csv").read_bytes() == logged

@@ -67,7 +67,7 @@ def read_predictions(folder: Path) -> Predictions:
         about = {name: summary[name] for name in ("model", "versions", "written", "note")}
         table = table[list(columns())].fillna({"reason": "", "flags": "", "laterality": ""})
         before = folder / summary["before"] if summary["before"] else None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Expected a folder that `fundus-uda predict` wrote at {folder}. "
             f"Got: {type(error).__name__} with its measurements.csv or summary.json."

@@ -20,6 +20,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
 from fundus_uda.masks.dice import DICE
+from fundus_uda.output import write_table, write_whole
 from fundus_uda.segmentation.quality import FLAGS
 
 STATUS_TITLES = {"ok": "Without flags", "no_disc": "No disc found"}
@@ -97,11 +98,9 @@ def write_report(
         key=_key(now, reviewed),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out.with_suffix(".csv"), index=False)
-    out.with_suffix(".json").write_text(json.dumps(sets, indent=2) + "\n", encoding="utf-8")
-    temporary = out.with_suffix(".html.tmp")  # the page comes last and whole: then all is done
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(out)
+    write_table(out.with_suffix(".csv"), table)
+    write_whole(out.with_suffix(".json"), json.dumps(sets, indent=2) + "\n")
+    write_whole(out, page)  # last: then all is done
     return out
 
 

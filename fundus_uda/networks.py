@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
-import torch
 from segmentation_models_pytorch.encoders import get_encoder, get_preprocessing_params
 from torch import Tensor, nn
 
 from fundus_uda.errors import InputError
+from fundus_uda.paths import user_path
+from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 ATROUS_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 """Rates of the atrous spatial pyramid pooling by output stride (Chen et al., arXiv 1706.05587,
@@ -92,7 +93,7 @@ def deeplab_v3plus(
             )
         load_encoder(network.encoder, package_file(weights), by_order=True)
     elif weights != "random":
-        load_encoder(network.encoder, Path(weights).expanduser())
+        load_encoder(network.encoder, user_path(weights))
     segmenter: nn.Module = network
     return segmenter
 
@@ -157,18 +158,16 @@ def load_encoder(encoder: nn.Module, path: Path, by_order: bool = False) -> None
         InputError: no such file, not weights, or weights of another network.
     """
     try:
-        with torch.serialization.safe_globals([Namespace]):  # options beside the tensors
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+        contents = read_torch_file(path, (Namespace,))  # options beside the tensors
     except FileNotFoundError:
         raise InputError(
             f"Expected encoder weights at {path}. Got: no such file. Known names are "
             f'"imagenet" (download), {", ".join(PACKAGES)} (packages) and "random".'
         ) from None
-    except Exception as error:
-        # torch's own message is left out, since it may advise to load the file unsafely
+    except UnreadableError as error:
         raise InputError(
-            f"Expected encoder weights at {path}. Got: another kind of file, or a damaged one "
-            f"({type(error).__name__}). Save the encoder's state_dict there."
+            f"Expected encoder weights at {path}. Got: {error}. Save the encoder's state_dict "
+            f"there."
         ) from None
     weights = named_tensors(contents)
     if not weights:

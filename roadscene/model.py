@@ -16,6 +16,7 @@ from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.engine.state import ParameterGroup
 from fundus_uda.errors import InputError
 from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.paths import user_path
 from roadscene.deeplab_v2 import DeepLabV2, DeepLabV2ResNet101, DeepLabV2VGG16
 from roadscene.images import Normalisation, network_input
 from roadscene.settings import DeepLabV2Settings, RoadDeepLabV3PlusSettings, RoadSettings
@@ -52,7 +53,7 @@ def build_network(settings: RoadSettings) -> tuple[nn.Module, LoadReport | None]
         return deeplab, None
     if network.weights == "imagenet":
         return deeplab, load_tensors(deeplab, _imagenet(network), "ImageNet weights of torchvision")
-    return deeplab, load_file(deeplab, Path(network.weights).expanduser())
+    return deeplab, load_file(deeplab, user_path(network.weights))
 
 
 def random_network(settings: RoadSettings) -> nn.Module:
@@ -166,7 +167,8 @@ def load_model(
         raise InputError(
             f"{error} For a checkpoint of another project, name its settings with --published."
         ) from None
-    if "network" not in checkpoint.settings or "architecture" not in checkpoint.settings["network"]:
+    network_settings = checkpoint.settings.get("network")
+    if not isinstance(network_settings, dict) or "architecture" not in network_settings:
         raise InputError(f"Expected a road-scene model in {file}. Got: one of another program.")
     try:
         settings = RoadSettings.model_validate(checkpoint.settings)
@@ -175,7 +177,10 @@ def load_model(
             f"Expected settings of a road-scene model of this version in {file}. Got: "
             f"{error.error_count()} that it does not know. Use the version that trained it."
         ) from None
-    network = random_network(settings)
+    try:
+        network = random_network(settings)
+    except InputError as error:
+        raise InputError(f"Expected a network that can be built in {file}. {error}") from None
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fundus_uda.errors import InputError
 from fundus_uda.networks import named_tensors
+from fundus_uda.torch_file import UnreadableError, read_torch_file
 from roadscene.deeplab_v2 import RATES, DeepLabV2
 
 ROOTS = re.compile(r"(?:^|.*?\.)((?:conv1|bn1|layer[1-6]|features|classifier|fc)\..*)")
 """Key from its first part that names a module of the network; parts before it are wrappers."""
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
-_BESIDE_TENSORS: list[Any] = [  # MaxSquare keeps its score there; others keep their options
+_BESIDE_TENSORS: tuple[Any, ...] = (  # MaxSquare keeps its score there; others keep their options
     Namespace,
     (_SCALAR, "numpy.core.multiarray.scalar"),  # its name in numpy 1
     _SCALAR,
     np.dtype,
     type(np.dtype(np.float64)),
     codecs.encode,
-]
+)
 
 
 @dataclass
@@ -123,16 +123,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InputError: no such file, or a file without named tensors.
     """
     try:
-        with torch.serialization.safe_globals(_BESIDE_TENSORS):
-            contents: Any = torch.load(path, map_location="cpu", weights_only=True)
+        contents = read_torch_file(path, _BESIDE_TENSORS)
     except FileNotFoundError:
         raise InputError(f"Expected weights at {path}. Got: no such file.") from None
-    except Exception as error:  # damaged bytes may raise anything
-        # torch's message may advise loading the file unsafely, so it is not repeated.
-        raise InputError(
-            f"Expected weights at {path}. Got: another kind of file, or a damaged one "
-            f"({type(error).__name__})."
-        ) from None
+    except UnreadableError as error:
+        raise InputError(f"Expected weights at {path}. Got: {error}.") from None
     if isinstance(contents, dict) and isinstance(contents.get("state"), dict):
         contents = contents["state"].get("segmenter")  # a run of this program
     named = named_tensors(contents)
@@ -156,7 +151,7 @@ def _match_heads(network: DeepLabV2, tensors: dict[str, Tensor]) -> dict[str, tu
     for key, weight in tensors.items():
         name, found, _ = key.partition(".conv2d_list.0.weight")
         if found:
-            classes, channels = weight.shape[:2]
+            classes, channels = (*weight.shape, 0, 0)[:2]
             if channels not in ours:
                 matched[name] = ("", f"a head on {channels} channels, which this network lacks")
             elif classes != _classes(network):
@@ -174,9 +169,9 @@ def _target(key: str, heads: dict[str, tuple[str, str]], vgg_shift: bool) -> tup
         return f"{head}{found}{rest}", reason or None
     if key.startswith(("fc.", "classifier.")):
         return key, "a classifier of whole images"
-    if vgg_shift and key.startswith("features."):
-        _, index, rest = key.split(".")
-        return f"features.{int(index) - (int(index) > 23)}.{rest}", None
+    if vgg_shift and (match := re.fullmatch(r"features\.(\d{1,3})\.(.+)", key)):
+        index, rest = int(match[1]), match[2]
+        return f"features.{index - (index > 23)}.{rest}", None
     return key, None
 
 

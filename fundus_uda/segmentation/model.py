@@ -114,7 +114,10 @@ def load_model(
             f"Expected settings of a fundus model of this version in {file}. Got: "
             f"{error.error_count()} that it does not know. Use the version that trained it."
         ) from None
-    network = build_network(settings.network, "random")
+    try:
+        network = build_network(settings.network, "random")
+    except InputError as error:
+        raise InputError(f"Expected a network that can be built in {file}. {error}") from None
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

@@ -391,3 +391,66 @@ def test_a_folder_without_a_selected_checkpoint_is_refused(tmp_path):
     (tmp_path / "last.pt").unlink()
     with pytest.raises(InputError, match="run folder with last.pt, or a folder that"):
         checkpoint_file(tmp_path, "selected")
+
+
+def with_part(contents, name, value):
+    """The contents with another value at a dotted name."""
+    head, dot, rest = name.partition(".")
+    inner = with_part(contents[head], rest, value) if dot else value
+    return {**contents, head: inner}
+
+
+@pytest.mark.parametrize(("name", "value", "found"), [
+    ("format", torch.ones(2), "tensor"),
+    ("settings", [1], "settings that are not named"),
+    ("settings", {1: 2}, "settings that are not named"),
+    ("settings.method", "x", "the method 'x'"),
+    ("settings.method", [], r"the method \[\]"),
+    ("data", {"source": 3}, "fingerprints that are not texts"),
+    ("classes", "3", "a number of classes"),
+    ("classes", -1, "a number of classes"),
+    ("state", {1: 2, "step": 0, "segmenter": {}}, "parts that are not named"),
+    ("state.step", "3", "a step that is no number"),
+    ("state.step", -1, "a step that is no number"),
+    ("state.selected_score", "x", "a selection that is none"),
+    ("state.class_thresholds", [1], "a selection that is none"),
+    ("state.label_shares", None, "no share of each class"),
+    ("state.label_shares", torch.ones(2), "no share of each class"),
+    ("state.segmenter", [], "weights that are no named tensors"),
+    ("state.segmenter", {1: torch.ones(1)}, "weights that are no named tensors"),
+    ("state.segmenter", {"a": 1}, "weights that are no named tensors"),
+    ("state.segmenter", {"a": torch.tensor(float("nan"))}, "weights that are not finite"),
+])  # fmt: skip
+def test_wrong_parts_in_the_right_form_are_refused_by_the_file(name, value, found, tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    save_with_checksum(with_part(contents, name, value), tmp_path / "last.pt")
+    with pytest.raises(InputError, match=f"last.pt.* Got: {found}"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("state.segmenter_optimizer", {}),
+    ("state.segmenter_optimizer.param_groups", "x"),
+    ("state.segmenter_optimizer.state", {0: {"momentum_buffer": torch.ones(7)}}),
+    ("state.discriminator", {"a": torch.ones(1)}),
+    ("state.segmenter", {"a": torch.ones(1)}),
+])  # fmt: skip
+def test_wrong_parts_are_not_resumed(name, value, tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    save_with_checksum(with_part(contents, name, value), tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last.pt. Got: one that does not fit \("):
+        resume(tmp_path / "last.pt", state(of), of, {})
+
+
+def test_the_rates_of_an_optimiser_are_not_taken_from_a_stranger(tmp_path):
+    of = settings()
+    save_checkpoint(tmp_path / "last.pt", state(of), of, {}, CLASSES)
+    contents = torch.load(tmp_path / "last.pt", weights_only=True)
+    contents["state"]["segmenter_optimizer"]["param_groups"][0]["base_lr"] = 9.0
+    save_with_checksum(contents, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="one that does not fit"):
+        resume(tmp_path / "last.pt", state(of), of, {})

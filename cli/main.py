@@ -29,7 +29,7 @@ app = typer.Typer(
     name="fundus-uda",
     help="Optic disc and cup segmentation on another camera's photographs, without target "
     "labels.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage or input, 3 done except for "
-    "some images.\n\n"
+    "some images, 128 + N stopped by signal N (15 is SIGTERM).\n\n"
     "For research. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,10 +1,13 @@
-"""Registration of commands: their example, and what to say when one is interrupted."""
+"""Registration of commands: their example, and what to say when one is stopped."""
 
 import functools
 import inspect
+import signal
 from collections.abc import Callable
 
 import typer
+
+from fundus_uda.stops import reacting, stop
 
 RESUMES = "Go on with the same command and --resume."
 GOES_ON = "Go on with the same command."
@@ -12,14 +15,14 @@ STARTS_ANEW = "Nothing goes on from there: start again with a new --out, or remo
 AFTER_A_STOP = {
     "adapt": RESUMES,
     "train": RESUMES,
-    "translate": "Go on with the same command and --resume (cycada), or with a new --out.",
+    "translate": RESUMES,
     "reproduce": GOES_ON,
-    "crop": STARTS_ANEW,
+    "crop": GOES_ON,
     "demo": STARTS_ANEW,
     "evaluate": STARTS_ANEW,
     "predict": GOES_ON,
 }
-"""Ways to go on after Ctrl-C, of the commands that leave something."""
+"""Ways to go on after a stop, of the commands that leave something."""
 
 Command = Callable[..., None]
 
@@ -40,14 +43,19 @@ def register(app: typer.Typer, commands: dict[str, tuple[Command, str]]) -> None
 
 
 def _stoppable(command: Command, how: str) -> Command:
-    """Let a command that is interrupted say how to go on, and end with exit code 130."""
+    """Let a command that a signal stops say how to go on, and end with 128 + the signal's number.
+
+    That is the exit code of a shell for a command that a signal killed.
+    """
 
     @functools.wraps(command)
     def stoppable(*arguments: object, **options: object) -> None:
         try:
-            command(*arguments, **options)
-        except KeyboardInterrupt:
+            with reacting(stop):
+                command(*arguments, **options)
+        except KeyboardInterrupt as error:
+            number = getattr(error, "number", signal.SIGINT)
             typer.secho(f"Stopped. {how}".strip(), err=True, fg="red")
-            raise typer.Exit(130) from None
+            raise typer.Exit(128 + number) from None
 
     return stoppable

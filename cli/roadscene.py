@@ -25,7 +25,7 @@ app = typer.Typer(
     name="roadscene",
     help="Street scene segmentation in another city or camera, without target labels.\n\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage or input, 3 done except for some "
-    "images.",
+    "images, 128 + N stopped by signal N (15 is SIGTERM).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -35,7 +35,7 @@ def command(load: Load, has_annotations: bool) -> Callable[..., None]:
             "cpu", "--profile", help="cpu for small networks, paper for full ones, or a YAML file."
         ),
         annotation: str | None = typer.Option(None, help=ANNOTATION, hidden=not has_annotations),
-        resume: bool = typer.Option(False, "--resume", help="Continue the training of cycada."),
+        resume: bool = typer.Option(False, "--resume", help="Go on with what was stopped."),
         device: Device = "auto",
     ) -> None:
         """Translate labelled images into the target's style, as a dataset to train on.

@@ -1,11 +1,14 @@
 """What several test packages share: small embedded data, and the real photographs if present."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fundus_uda.data.synthetic import write_camera
+from fundus_uda.stops import SIGNALS
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +18,18 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_camera(root / "a", "a", count=8, size=64, first_seed=0)
     write_camera(root / "b", "b", count=6, size=64, first_seed=0)
     return root
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Python's own reaction to signals, which a shell may have told the tests to ignore."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        is_ctrl_c = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

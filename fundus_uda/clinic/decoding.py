@@ -17,6 +17,7 @@ from typing import Any
 
 from fundus_uda.clinic.dicom_pixels import DicomPhotograph, count_frames, read_dicom
 from fundus_uda.errors import InputError
+from fundus_uda.stops import follow_parent
 
 MEMORY = 4 * 2**30
 """Bytes of address space of the child, where the operating system can limit them."""
@@ -110,6 +111,7 @@ def photograph_of(path: Path, frame: int) -> DicomPhotograph:
 
 def serve() -> None:
     """Answer calls from standard input until it ends, in the child."""
+    follow_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints would break an answer
     _limit_memory()

@@ -1,6 +1,6 @@
 """The endless batch stream of one domain: batch t is a function of (seed, domain, t) alone."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.errors import InputError
+from fundus_uda.stops import follow_parent
 
 
 class SampleKey(NamedTuple):
@@ -92,8 +93,8 @@ def batch_stream(
     workers: int,
     pin_memory: bool,
     shuffle: bool = True,
-) -> Iterator[Batch]:
-    """Yield batches from step `start` on, without end.
+) -> Generator[Batch, None, None]:
+    """Yield batches from step `start` on, without end; closed, it ends its processes.
 
     Raises:
         InputError: the domain has no images, or one that the dataset refuses.
@@ -105,6 +106,7 @@ def batch_stream(
         batch_sampler=_StepSampler(len(dataset), batch_size, seed, domain, start, shuffle),
         num_workers=workers,
         pin_memory=pin_memory,
+        worker_init_fn=_begin_worker,
         # Workers must not draw their base seed from the generator that the training step uses.
         generator=torch.Generator(),
     )
@@ -113,3 +115,7 @@ def batch_stream(
             yield Batch(item["image"], item.get("label"), item.get("strong"))
     except InputError as error:  # a worker's error has its traceback in the text
         raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
+
+
+def _begin_worker(_: int) -> None:
+    follow_parent()

@@ -1,6 +1,6 @@
 """The training loop: load, update, log, snapshot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
 from fundus_uda.engine.device import retain_freed_memory
@@ -8,6 +8,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State, memory_format
 from fundus_uda.output import Progress, note
+from fundus_uda.stops import Stopped, reacting
 
 
 def train_loop(
@@ -19,8 +20,11 @@ def train_loop(
     title: str,
     update: Callable[[Batch | None, Batch | None], dict[str, float]],
     snapshot: Callable[[], bool],
+    save: Callable[[], bool],
 ) -> None:
     """Run the steps from `state.step` to `settings.steps`: load, update, log and snapshot.
+
+    A signal (see `stops`) lets the step end and saves it: resumed, the run equals an unbroken one.
 
     Args:
         state: state whose step `update` raises.
@@ -32,12 +36,16 @@ def train_loop(
         update: function that makes one step on two batches and returns the losses by name.
         snapshot: function called every `settings.snapshot_every` steps and after the last one. It
             returns whether the datasets have changed, so that batches loaded ahead are stale.
+        save: function that saves a checkpoint between snapshots, and returns whether it did.
+
+    Raises:
+        Stopped: by a signal, once the step is saved.
     """
     layout = memory_format(settings)
     if state.device.type == "cpu":
         retain_freed_memory()
 
-    def streams() -> list[Iterator[Batch] | None]:
+    def streams() -> list[Generator[Batch, None, None] | None]:
         """Open the streams of both domains at the state's step."""
         return [
             None
@@ -56,7 +64,8 @@ def train_loop(
         ]
 
     saved, batches = state.step, streams()
-    with Progress(title, settings.steps, state.step) as progress:
+    signals: list[int] = []
+    with Progress(title, settings.steps, state.step) as progress, reacting(signals.append):
         try:
             while state.step < settings.steps:
                 source_batch, target_batch = (
@@ -71,9 +80,17 @@ def train_loop(
                     if snapshot():
                         batches = streams()
                     saved = state.step
+                elif signals and save():
+                    saved = state.step
+                if signals:
+                    raise Stopped(signals[0])
         except KeyboardInterrupt:
             note(
                 f"Stopped at step {state.step} of {settings.steps} of {folder.path}. Its last "
                 f"checkpoint is that of step {saved}."
             )
             raise
+        finally:
+            for stream in batches:
+                if stream is not None:
+                    stream.close()  # and with it the processes that load its batches

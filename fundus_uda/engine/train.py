@@ -99,6 +99,7 @@ def train(
     Raises:
         InputError: wrong data, settings or folder.
         RunError: a loss is not finite; a teacher is confident of no pixel.
+        Stopped: by a signal, between two steps.
     """
     folder = RunFolder(out)
     folder.require_ready(continue_run)
@@ -146,6 +147,13 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
         save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
         return matched
 
+    def save() -> bool:
+        if has_teacher and not has_labelled:  # the first snapshot of an unbroken run says so
+            return False
+        require_finite_weights(state)
+        save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
+        return True
+
     if state.target_labels is not None and run.match is not None:  # a resumed run's
         run.match.show(state.target_labels)
     if state.step == 0 and METHODS[settings.method].class_balanced:
@@ -154,7 +162,8 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
         _match_labels(run, settings, folder)
     if state.step == 0:
         save_checkpoint(folder.last, state, settings, run.data, classes)
-    train_loop(state, run.source, run.target, settings, folder, settings.method, update, snapshot)
+    title = settings.method
+    train_loop(state, run.source, run.target, settings, folder, title, update, snapshot, save)
 
 
 def _match_labels(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) -> bool:

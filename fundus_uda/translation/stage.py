@@ -18,6 +18,7 @@ from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
+from fundus_uda.output import is_unfinished
 from fundus_uda.translation.crops import RandomCrops, at_working_size, to_unit
 from fundus_uda.translation.fourier import exchange_amplitude
 from fundus_uda.translation.generator import translate
@@ -35,12 +36,18 @@ from fundus_uda.translation.step import translation_step
 def require_ready(settings: TranslationSettings, folder: RunFolder, continue_run: bool) -> None:
     """Check that a translation can be written into a folder, before anything is read.
 
+    A method that trains nothing writes all of its images anew where it goes on.
+
     Raises:
         InputError: the folder is occupied, or there is nothing to continue.
     """
-    if continue_run and not isinstance(settings, CycadaSettings):
-        raise InputError("Expected --resume with cycada alone, which trains. Got: another method.")
-    folder.require_ready(continue_run)
+    if not continue_run or isinstance(settings, CycadaSettings) or not is_unfinished(folder.path):
+        folder.require_ready(continue_run)
+    elif folder.settings() != settings.model_dump(mode="json"):
+        raise InputError(
+            f"Expected the settings with which {folder.path / 'config.yaml'} was begun, to go on. "
+            f"Got: others. Give those, or choose another --out."
+        )
 
 
 def translated(
@@ -73,7 +80,10 @@ def translated(
             source, target = (replace(domain, working_size=scaled) for domain in (source, target))
         state = train_translation(source, target, segmenter, settings, folder, device)
         return translate_by_generator(source, state)
-    folder.begin(settings, torch.device("cpu"))
+    if is_unfinished(folder.path):
+        (folder.path / "pairs.csv").unlink(missing_ok=True)
+    else:
+        folder.begin(settings, torch.device("cpu"))
     return translate_by_pairs(source, target, settings, folder)
 
 
@@ -174,10 +184,14 @@ def train_translation(
         save_checkpoint(folder.last, state, settings, data, classes=0, keeps_previous=True)
         return False
 
+    def save() -> bool:
+        snapshot()
+        return True
+
     if not folder.is_begun:
         folder.begin(settings, device)  # only once the images in memory have been read
         snapshot()  # resumable from the start
-    train_loop(state, sources, targets, settings, folder, "cycada", update, snapshot)
+    train_loop(state, sources, targets, settings, folder, "cycada", update, snapshot, save)
     return state
 
 

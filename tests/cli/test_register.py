@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -83,7 +84,7 @@ def test_configs_describes_each_experiment_and_shows_one(monkeypatch):
 @pytest.mark.parametrize(("name", "told"), [
     ("train", "Stopped. Go on with the same command and --resume."),
     ("predict", "Stopped. Go on with the same command."),
-    ("crop", "Stopped. Nothing goes on from there"),
+    ("evaluate", "Stopped. Nothing goes on from there"),
     ("configs", "Stopped."),
 ])  # fmt: skip
 def test_an_interrupt_says_how_to_go_on_and_ends_with_130(name, told):
@@ -97,6 +98,24 @@ def test_an_interrupt_says_how_to_go_on_and_ends_with_130(name, told):
     result = CliRunner().invoke(application, [name, "--out", "y"])
     assert result.exit_code == 130
     assert told in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 128 + signal.SIGUSR1),
+])  # fmt: skip
+@pytest.mark.usefixtures("signals")
+def test_a_signal_stops_a_command_with_128_and_its_number(number, code):
+    def stopped(out: str = typer.Option("x")) -> None:
+        """Work."""
+        os.kill(os.getpid(), number)
+        raise AssertionError("the command went on")
+
+    application = typer.Typer(name="fundus-uda")
+    application.callback()(lambda: None)
+    register(application, {"train": (stopped, "--out x")})
+    result = CliRunner().invoke(application, ["train", "--out", "y"])
+    assert result.exit_code == code
+    assert "Stopped. Go on with the same command and --resume." in result.stderr
 
 
 OCCUPIED = [

@@ -1,5 +1,10 @@
+import multiprocessing
+import os
+import signal
+import time
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +12,7 @@ import torch
 from fundus_uda.engine import batches
 from fundus_uda.engine.batches import Batch, batch_keys, batch_stream
 from fundus_uda.errors import InputError
+from fundus_uda.stops import SIGNALS
 from tests.fixtures.tiny_engine import TinyImages
 
 
@@ -154,3 +160,52 @@ def test_an_order_without_shuffling_is_that_of_the_list():
     )  # fmt: skip
     label = TinyImages(3)[batch_keys(3, 1, 0, "source", 0, shuffle=False)[0]]["label"]
     assert torch.equal(next(stream).label[0], label)
+
+
+def load_and_be_killed(pids):
+    """Load a batch with two processes, tell their ids, and die without a word to them."""
+    batches = stream(workers=2)
+    next(batches)
+    pids.send([child.pid for child in multiprocessing.active_children()])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ended(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_no_process_that_loads_outlives_a_killed_parent():
+    fork = multiprocessing.get_context("fork")
+    mine, theirs = fork.Pipe(duplex=False)
+    parent = fork.Process(target=load_and_be_killed, args=(theirs,))
+    parent.start()
+    pids = mine.recv()
+    parent.join()
+    assert len(pids) == 2
+    until = time.monotonic() + 60
+    while not all(map(ended, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert all(map(ended, pids))
+
+
+@pytest.mark.usefixtures("signals")
+def test_processes_that_load_leave_signals_to_their_parent_and_end_with_the_stream():
+    batches, before = stream(workers=2), set(multiprocessing.active_children())
+    first = next(batches)
+    children = set(multiprocessing.active_children()) - before
+    assert len(children) == 2
+    for child in children:
+        for number in SIGNALS:
+            os.kill(child.pid, number)
+    expected = stream()
+    assert torch.equal(first.image, next(expected).image)
+    assert torch.equal(next(batches).image, next(expected).image)
+    batches.close()
+    for child in children:
+        child.join(30)
+        assert child.exitcode == 0

@@ -1,5 +1,7 @@
 """The run that both applications share: what it refuses, writes, resumes, keeps and scores."""
 
+import os
+import signal
 from dataclasses import replace
 from itertools import islice
 
@@ -13,6 +15,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.stops import Stopped
 from tests.fixtures import tiny_engine
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_engine import CPU, TinyImages, growing_score, prepared, run, state
@@ -386,3 +389,22 @@ def test_other_methods_have_no_class_thresholds(method, tmp_path):
     trained = state(of)
     run(trained, of, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.pt").state["class_thresholds"] is None
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_teacher_that_labelled_nothing_yet_is_saved_by_no_stop(at, tmp_path, monkeypatch):
+    """An unbroken run ends at its first snapshot then, and so must one that goes on."""
+    of = settings(method="self_training", start="runs/asa")
+    trained = state(of)
+
+    def step(train_state, *_):
+        train_state.step += 1
+        if train_state.step == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"pseudo_label_fraction": float(train_state.step == 2)}
+
+    monkeypatch.setattr(train, "adaptation_step", step)
+    with pytest.raises(Stopped):
+        run(trained, of, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step == (0 if at == 1 else 4)

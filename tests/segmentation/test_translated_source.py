@@ -137,5 +137,5 @@ def test_the_command(cameras, tmp_path):
     assert "beta: 0.05" in (tmp_path / "out" / "config.yaml").read_text()
     with pytest.raises(InputError, match="new or empty output folder"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
-    with pytest.raises(InputError, match="Expected --resume with cycada alone"):
+    with pytest.raises(InputError, match="checkpoint to resume at .*Got: another folder"):
         CliRunner().invoke(app, [*arguments, "--resume"], catch_exceptions=False)

@@ -6,6 +6,7 @@ import torch
 
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
+from fundus_uda.output import UNFINISHED
 from fundus_uda.translation import stage
 from fundus_uda.translation.images import as_image
 from fundus_uda.translation.settings import FourierSettings, HistogramSettings
@@ -109,9 +110,24 @@ def test_a_width_is_the_size_at_which_the_networks_see_images(tmp_path, monkeypa
     assert seen == [(32, 64), (46, 64), *sizes]
 
 
-def test_methods_without_training_cannot_be_continued(tmp_path):
-    with pytest.raises(InputError, match="Expected --resume with cycada alone"):
-        require_ready(FOURIER, RunFolder(tmp_path), continue_run=True)
+def test_a_method_without_training_goes_on_with_the_same_settings_alone(tmp_path):
+    """It writes everything anew, where a mark says that not all is there."""
+    folder, source, target = RunFolder(tmp_path / "run"), domain("s", 3), domain("t", 2)
+    with pytest.raises(InputError, match="Got: nothing"):
+        require_ready(FOURIER, folder, continue_run=True)
+    next(translated(source, target, None, FOURIER, folder, CPU))
+    (folder.path / UNFINISHED).touch()  # as `unfinished` does, which a stop leaves there
+    with pytest.raises(InputError, match="new or empty output folder"):
+        require_ready(FOURIER, folder, continue_run=False)
+    other = FOURIER.model_copy(update={"beta": 0.1})
+    with pytest.raises(InputError, match="settings with which .* was begun, to go on. Got: others"):
+        require_ready(other, folder, continue_run=True)
+    require_ready(FOURIER, folder, continue_run=True)
+    again = list(translated(source, target, None, FOURIER, folder, CPU))
+    whole = light(FOURIER, tmp_path / "whole", source, target)
+    assert np.array_equal(again, whole)
+    pairs = [(tmp_path / name / "pairs.csv").read_bytes() for name in ("run", "whole")]
+    assert pairs[0] == pairs[1]
 
 
 def test_a_folder_that_is_not_ready_is_refused(tmp_path):

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.encaps import get_frame
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import pixel_array
@@ -92,7 +93,7 @@ def read_dicom(path: Path, frame: int) -> DicomPhotograph:
         frame_pixels(path, frame, data),
         _spacing(data),
         _laterality(data),
-        str(data.get("BurnedInAnnotation", "")).upper() == "YES",
+        _shows_text(data),
     )
 
 
@@ -207,6 +208,13 @@ def _complete(data: pydicom.FileDataset) -> None:
     plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     if "TransferSyntaxUID" not in data.file_meta:
         data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
+
+
+def _shows_text(data: pydicom.Dataset) -> bool:
+    """Check Burned In Annotation (0028,0301), which may say anything but NO in many ways."""
+    stated = data.get("BurnedInAnnotation")
+    words = stated if isinstance(stated, MultiValue) else [stated]
+    return any(str(word or "").strip().upper() not in ("", "NO") for word in words)
 
 
 def _spacing(data: pydicom.Dataset) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -16,6 +16,10 @@ from fundus_uda.config.validation_errors import format_validation_error, takes_n
 from fundus_uda.config.yaml_text import parse_yaml
 from fundus_uda.errors import InputError
 
+DEPTH = 8
+"""Largest number of dots in the key of an override."""
+LARGEST = 2**32
+"""Largest size of a number in settings."""
 Profile = Literal["cpu", "paper"]
 """Scale of a shipped experiment: small enough for a CPU, or the paper's."""
 
@@ -38,6 +42,15 @@ class Settings(BaseModel):
             if isinstance(value, bool) and key in fields and takes_number(fields[key].annotation)
         }
         return raw | wrong
+
+    @model_validator(mode="after")
+    def _has_numbers_to_compute_with(self) -> Self:
+        """Refuse numbers that are not finite or would overflow in float32."""
+        for name, value in self:
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int | float) and not abs(number) <= LARGEST:
+                    raise ValueError(f"{name} must be at most {LARGEST} in size")
+        return self
 
 
 _KEEPS_UNSET: ContextVar[bool] = ContextVar("keeps_unset", default=False)
@@ -78,10 +91,11 @@ def load_settings(
     overridden = []
     for override in overrides:
         key, separator, value = override.partition("=")
-        if not separator or not key:
-            raise InputError(f"Expected KEY=VALUE, for example steps=100. Got: {override!r}.")
+        shown = repr(override if len(override) <= 200 else f"{override[:200]}...")
+        if not separator or not key or key.count(".") > DEPTH:
+            raise InputError(f"Expected KEY=VALUE, for example steps=100. Got: {shown}.")
         is_text = takes_text(model, key) and value not in _NULL and not value.startswith('"')
-        nested: Any = value if is_text else parse_yaml(value, f"the value of {override!r}")
+        nested: Any = value if is_text else parse_yaml(value, f"the value of {shown}")
         for part in reversed(key.split(".")):
             nested = {part: nested}
         raw = merge(raw, nested)
@@ -190,7 +204,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or a name with a NUL
         raise InputError(f"Expected a YAML settings file at {path}. Got: {error}.") from None
     raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):

@@ -31,10 +31,18 @@ def format_validation_error(
         elif problem["type"] == "value_error":  # from our validators, which name the value
             line = f"  {key}: {problem['ctx']['error']}."
         else:
-            line = f"  {key}: {problem['msg']}. Got: {problem['input']!r}."
+            line = f"  {key}: {problem['msg']}. Got: {_shown(problem['input'])}."
         given = any(_within(key, other) or _within(other, key) for other in overridden)
         lines.append(line + (" (From the command line.)" if given else ""))
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def takes_text(model: Any, key: str) -> bool:

@@ -113,14 +113,14 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0)
     steps: int = Field(gt=0)
     """Number of updates of the networks."""
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0, le=4096)
     """Images per domain and step."""
     snapshot_every: int = Field(gt=0)
     """Steps between snapshots: checkpoint and, if there is one, selection score."""
     shuffle: bool = True
     """Whether each epoch has a new order of the images; False keeps the order of their list."""
     channels_last: bool = False
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=64)
     """Number of processes that load the batches of each domain; it does not change the batches."""
 
 
@@ -145,7 +145,7 @@ class EngineSettings(RunSettings):
     (see `affinity.class_weights`); 0 for not at all."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of both networks; the affinity core always computes in float32."""
-    ignore_label: int = 255
+    ignore_label: Literal[255] = 255
 
     @model_validator(mode="after")
     def _keeps_a_fraction(self) -> "EngineSettings":

@@ -24,7 +24,7 @@ class DataSettings(Settings):
     source_annotation: str | None = None
     target_annotation: str | None = None
     """Annotation whose masks are used, if a dataset has several; None for its default."""
-    size: int = Field(512, ge=64, multiple_of=16)
+    size: int = Field(512, ge=64, le=4096, multiple_of=16)
     """Side of the square network input in pixels."""
     augmentation: Literal["plain", "strong"] = "plain"
     """Augmentation: of the labelled images `data.transforms.plain_transforms` or
@@ -41,7 +41,7 @@ class DataSettings(Settings):
 class FundusSettings(EngineSettings):
     """All settings of a fundus run."""
 
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, le=4096)
     """Batch size; at least 2, as DeepLabv3+ normalises its image pooling over the batch only."""
     data: DataSettings
     network: DeepLabV3PlusSettings = DeepLabV3PlusSettings()

@@ -248,7 +248,7 @@ def read_dicom(path, frame):
         {act}
     return right(path, frame)
 right, decoding._FUNCTIONS["read_dicom"] = decoding._FUNCTIONS["read_dicom"], read_dicom
-decoding.serve()
+decoding.serve(os.getppid())
 """
 
     def start():
@@ -313,6 +313,14 @@ def test_burned_in_text_is_flagged(tmp_path):
     assert read_one(write_dicom(tmp_path / "a.dcm", eye(), BurnedInAnnotation="YES")).burned_in_text
     no = write_dicom(tmp_path / "b.dcm", eye(), BurnedInAnnotation="NO")
     assert not read_one(no).burned_in_text
+
+
+@pytest.mark.parametrize(("stated", "shows_text"), [
+    (" YES", True), ("yes", True), (["NO", "YES"], True), ("Y", True), ("", False), (" no ", False),
+])  # fmt: skip
+def test_text_is_there_unless_the_tag_says_no(stated, shows_text, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", eye(), BurnedInAnnotation=stated)
+    assert read_dicom(file, 0).burned_in_text == shows_text
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg"])

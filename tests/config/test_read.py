@@ -286,3 +286,44 @@ def test_a_misspelt_experiment_of_ones_own_file_names_the_nearest_there(tmp_path
     (tmp_path / "my.yaml").write_text("experiments: {mine: {steps: 3}}\n")
     with pytest.raises(InputError, match="Did you mean .*my.yaml/mine?"):
         load_settings(EngineSettings, f"{tmp_path}/my.yaml/mne", "fundus", [])
+
+
+@pytest.mark.parametrize("text", [
+    "? [a]\n: 1", "{{a: 1}: 2}", "steps: " + "1" * 5000, "steps: 2020-13-01", "steps: !!int ''",
+    "a: " + "[" * 2000, "steps: !!timestamp x", "a: &x [1]\nb: *x", "steps: \0", "2020-01-01: 1",
+])  # fmt: skip
+def test_odd_yaml_is_refused_by_its_file(text, tmp_path):
+    with pytest.raises(InputError, match="run.yaml"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("given", [
+    "steps=" + "1" * 5000, "steps=0x" + "f" * 5000, "steps=2020-13-01", "inner=[[[[", "steps=*a",
+    "." * 100_000 + "=1", "a.b.c.d.e.f.g.h.i.j.k=1", "inner.size={? [a] : 1}", "steps=1e999",
+])  # fmt: skip
+def test_odd_overrides_are_refused(given, tmp_path):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, "steps: 1", given)
+    assert len(str(caught.value)) < 1000
+
+
+class Numbers(Settings):
+    lr: float = 1.0
+    seed: int = 0
+    betas: tuple[float, float] = (0.5, 0.5)
+    fast: bool = True
+
+
+@pytest.mark.parametrize(
+    "given", ["lr=1e300", "lr=-.inf", "lr=.nan", "seed=99999999999", "betas=[1,1e10]"]
+)
+def test_a_number_that_nothing_can_be_computed_with_is_refused(given, tmp_path):
+    (tmp_path / "run.yaml").write_text("lr: 0.5")
+    with pytest.raises(InputError, match=f"{given.split('=')[0]} must be at most 4294967296"):
+        load_settings(Numbers, str(tmp_path / "run.yaml"), "fundus", [given])
+
+
+def test_a_settings_file_of_an_impossible_name_is_refused(tmp_path):
+    for base in ("'a\\0b'", "x" * 300):
+        with pytest.raises(InputError, match="Expected a YAML settings file at"):
+            load(tmp_path, f'extends: "{base}"\nsteps: 1')

@@ -106,3 +106,13 @@ def test_a_map_too_small_for_the_discriminator_is_refused_before_anything_is_rea
     with pytest.raises(InputError, match="data.size must be at least 128 with affinity.stride=4"):
         read_settings("cpu/asa", [f"data.size={size}", f"affinity.stride={stride}"])
     read_settings("cpu/source", [f"data.size={size}"])
+
+
+@pytest.mark.parametrize("given", [
+    "batch_size=1099511627776", "data.size=100000", "segmenter.head_lr_factor=1e300",
+    "ignore_label=0", "workers=1000", "segmenter.weight_decay=.inf", "steps=100000000000",
+])  # fmt: skip
+def test_what_no_machine_could_train_with_is_refused(given, monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    with pytest.raises(InputError, match=given.partition("=")[0].rpartition(".")[2]):
+        read_settings("cpu/asa", [given])

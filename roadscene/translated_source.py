@@ -50,28 +50,29 @@ def write_translated_source(
     """
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
-    source = require_labels(load_frames(settings.source), settings.source)
-    target = without_labels(load_frames(settings.target))
-    (source_size, target_size), segmenter = _fixed_segmenter(settings)
-    images = translated(
-        _domain(source, source_size),
-        _domain(target, target_size),
-        segmenter,
-        settings,
-        folder,
-        device,
-    )
-    _, root, _ = parse_data_uri(settings.source, SPLITS)
-    with unfinished(out):
-        for frame, image in zip(source, images, strict=True):
-            assert frame.label is not None
-            image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
-            label_file = out / frame.label.relative_to(root)
-            for file in (image_file, label_file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(image_file)
-            shutil.copyfile(frame.label, label_file)
-    folder.finish()
+    with folder.locked():
+        source = require_labels(load_frames(settings.source), settings.source)
+        target = without_labels(load_frames(settings.target))
+        (source_size, target_size), segmenter = _fixed_segmenter(settings)
+        images = translated(
+            _domain(source, source_size),
+            _domain(target, target_size),
+            segmenter,
+            settings,
+            folder,
+            device,
+        )
+        _, root, _ = parse_data_uri(settings.source, SPLITS)
+        with unfinished(out):
+            for frame, image in zip(source, images, strict=True):
+                assert frame.label is not None
+                image_file = (out / frame.image.relative_to(root)).with_suffix(".png")
+                label_file = out / frame.label.relative_to(root)
+                for file in (image_file, label_file):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(image_file)
+                shutil.copyfile(frame.label, label_file)
+        folder.finish()
     return translated_uri(settings.source, out)
 
 

@@ -52,25 +52,26 @@ def write_translated_source(
     """
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
-    source = require_masks(load_samples(settings.source, annotation), settings.source)
-    source = cropped_if_whole(source, settings.source)
-    target = require_crops(without_masks(load_samples(settings.target)), settings.target)
-    size, segmenter = _fixed_segmenter(settings)
-    images = translated(
-        _domain(source, size),
-        _domain(target, size),
-        segmenter,
-        settings,
-        folder,
-        device,
-    )
-    with unfinished(out):
-        for sample, image in zip(source, images, strict=True):
-            mask = read_sample(sample)["label"][0].numpy()
-            for name, pixels in (("images", image), ("masks", mask)):
-                (out / name).mkdir(exist_ok=True)
-                Image.fromarray(pixels).save(out / name / f"{sample.id}.png")
-    folder.finish()
+    with folder.locked():
+        source = require_masks(load_samples(settings.source, annotation), settings.source)
+        source = cropped_if_whole(source, settings.source)
+        target = require_crops(without_masks(load_samples(settings.target)), settings.target)
+        size, segmenter = _fixed_segmenter(settings)
+        images = translated(
+            _domain(source, size),
+            _domain(target, size),
+            segmenter,
+            settings,
+            folder,
+            device,
+        )
+        with unfinished(out):
+            for sample, image in zip(source, images, strict=True):
+                mask = read_sample(sample)["label"][0].numpy()
+                for name, pixels in (("images", image), ("masks", mask)):
+                    (out / name).mkdir(exist_ok=True)
+                    Image.fromarray(pixels).save(out / name / f"{sample.id}.png")
+        folder.finish()
     return f"folder:{out}"
 
 

@@ -17,7 +17,7 @@ def write_model(path, cameras, classes=3, says_classes=3, *overrides):
     )
     network = deeplab_v3plus("resnet18", "random", classes)
     groups = [ParameterGroup(list(network.parameters()), 1.0)]
-    state = build_state(network, groups, torch.ones(classes), settings, CPU)
+    state = build_state(network, groups, torch.ones(says_classes), settings, CPU)
     save_checkpoint(path, state, settings, {}, says_classes)
     return network
 

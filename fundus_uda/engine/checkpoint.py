@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from fundus_uda.config.read import differences
+from fundus_uda.engine import checkpoint_faults as faults
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder, kept_run
 from fundus_uda.engine.settings import CheckpointName, RunSettings
@@ -181,67 +181,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"Copy the file again, or train anew."
         )
     state, classes = contents["state"], contents["classes"]
-    if fault := _fault_beside_the_state(contents):
-        raise InputError(
-            f"Expected the parts of a run's checkpoint in {path}. Got: {fault}. Copy the file "
-            f"again, or train anew."
-        )
+    _require_none(faults.fault_beside_the_state(contents), path)
     wanted = {"step", _network(contents["settings"])} if classes else {"step"}
     if not isinstance(state, dict) or not wanted <= state.keys():
         raise InputError(
             f"Expected the state of a run with {sorted(wanted)} in {path}. Got: "
-            f"{sorted(state) if isinstance(state, dict) else type(state).__name__}. "
+            f"{sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__}. "
             f"Copy the file again, or train anew."
         )
-    checkpoint = Checkpoint(state, contents["settings"], contents["data"], classes)
-    if fault := _fault_of_state(checkpoint):
+    weights = state[_network(contents["settings"])] if classes else {}
+    _require_none(faults.fault_of_state(state, weights, classes), path)
+    return Checkpoint(state, contents["settings"], contents["data"], classes)
+
+
+def _require_none(fault: str, path: Path) -> None:
+    if fault:
         raise InputError(
-            f"Expected the state of a run in {path}. Got: {fault}. Copy the file again, or train "
-            f"anew."
+            f"Expected the parts of a run's checkpoint in {path}. Got: {fault}. Copy the file "
+            f"again, or train anew."
         )
-    return checkpoint
-
-
-def _fault_beside_the_state(contents: dict[str, Any]) -> str:
-    """Say what is wrong with the types of a file's parts, which a stranger may have written."""
-    settings, data, classes = (contents[name] for name in ("settings", "data", "classes"))
-    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        return "settings that are not named"
-    if not isinstance(data, dict) or not all(isinstance(v, str) for kv in data.items() for v in kv):
-        return "fingerprints that are not texts"
-    if type(classes) is not int or classes < 0:
-        return "a number of classes that is none"
-    method = settings.get("method")
-    if classes and not (isinstance(method, str) and method in METHODS):
-        return f"the method {method!r}"
-    return ""
-
-
-def _fault_of_state(checkpoint: Checkpoint) -> str:
-    """Say what is wrong with the types of what `Checkpoint` offers."""
-    if not all(isinstance(key, str) for key in checkpoint.state):
-        return "parts that are not named"
-    if type(checkpoint.state["step"]) is not int or checkpoint.step < 0:
-        return "a step that is no number"
-    if not checkpoint.classes:
-        return ""
-    shares, weights = checkpoint.state.get("label_shares"), checkpoint.weights
-    if not isinstance(shares, torch.Tensor) or shares.shape != (checkpoint.classes,):
-        return "no share of each class in the labels"
-    selection = [checkpoint.state.get(name) for name in ("selected_step", "selected_score")]
-    thresholds = checkpoint.state.get("class_thresholds")
-    if not all(isinstance(value, int | float | None) for value in selection) or not (
-        thresholds is None or getattr(thresholds, "shape", None) == shares.shape
-    ):
-        return "a selection that is none"
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in weights.items()
-    ):
-        return "weights that are no named tensors"
-    if not all(tensor.isfinite().all() for tensor in weights.values()):
-        return "weights that are not finite"
-    return ""
 
 
 def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]) -> None:
@@ -278,39 +236,12 @@ def resume(path: Path, state: State, settings: RunSettings, data: dict[str, str]
             f"{', '.join(sorted(missing))}. Copy the file again, or start a new run."
         )
     try:
-        optimizers = [part for part in vars(state).values() if isinstance(part, Optimizer)]
-        fixed = [_fixed(optimizer) for optimizer in optimizers]
-        state.load_state_dict(checkpoint.state)
-        _require_fitting(optimizers, fixed)
+        faults.load_fitting(state, checkpoint.state)
     except Exception as error:  # torch raises many kinds for parts of another shape or type
         raise InputError(
             f"Expected the state of a run with these settings in {path}. Got: one that does not "
             f"fit ({type(error).__name__}). Copy the file again, or start a new run."
         ) from None
-
-
-def _fixed(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return what the settings fix of an optimiser's groups: all but rates and parameters."""
-    return [
-        {key: value for key, value in group.items() if key not in ("lr", "params")}
-        for group in optimizer.state_dict()["param_groups"]
-    ]
-
-
-def _require_fitting(optimizers: list[Optimizer], fixed: list[list[dict[str, Any]]]) -> None:
-    """Check what `Optimizer.load_state_dict` takes from a file as it is.
-
-    Raises:
-        ValueError: other settings, or a tensor that is not of its parameter's shape.
-    """
-    for optimizer, groups in zip(optimizers, fixed, strict=True):
-        for theirs, ours in zip(_fixed(optimizer), groups, strict=True):
-            if any(theirs[key] != ours[key] for key in theirs.keys() & ours.keys()):
-                raise ValueError("other settings of an optimiser")
-        for parameter, kept in optimizer.state.items():
-            for value in kept.values():
-                if isinstance(value, torch.Tensor) and value.shape not in (parameter.shape, ()):
-                    raise ValueError("an optimiser of another network")
 
 
 def require_same_settings(settings: RunSettings, folder: RunFolder) -> None:

@@ -7,6 +7,9 @@ import pytest
 
 from fundus_uda.data.synthetic import write_camera
 
+SECRETS = ("mueller", "Erika", "klinik-7")
+"""Parts of the places of the run's data: a user, a patient and a machine."""
+
 
 @pytest.fixture(scope="session")
 def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -15,6 +18,28 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_camera(root / "a", "a", count=8, size=64, first_seed=0)
     write_camera(root / "b", "b", count=6, size=64, first_seed=0)
     return root
+
+
+@pytest.fixture(scope="session")
+def seeing_run(cameras, tmp_path_factory):
+    """The folder of a run on camera a whose network outlines its photographs."""
+    import torch  # here, since most tests need none of these
+
+    from fundus_uda.segmentation.training import train
+    from tests.fixtures.small_run import small_settings
+
+    folder = tmp_path_factory.mktemp("seeing")
+    data = folder / "home" / SECRETS[0] / SECRETS[1] / SECRETS[2]
+    data.parent.mkdir(parents=True)
+    data.symlink_to(cameras / "a")
+    settings = small_settings(
+        cameras, "method=source", "steps=60", "snapshot_every=60", "batch_size=4",
+        "segmenter.lr=0.05",
+        f"data.source=folder:{data}", f"data.test=folder:{data}", "data.target=",
+        "data.tta_flips=true", "data.fill_cup_hull=true",
+    )  # fmt: skip
+    train(settings, folder / "run", torch.device("cpu"))
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

@@ -56,26 +56,24 @@ def command(
     on a GPU a few minutes (all estimated, with the profile cpu). It needs 3 GB of memory, and 0.2
     GB of disk beside the pictures. The folder that it writes is a MODEL for every other command.
     """
-    from fundus_uda.clinic.reading import read_key
+    from fundus_uda.api import adapt
     from fundus_uda.clinic.report.numbers import read_predictions
     from fundus_uda.clinic.report.summary import measured
-    from fundus_uda.engine.device import pick_device
-    from fundus_uda.recipe.adapt import adapt
     from fundus_uda.recipe.next_steps import command_for_next
 
     stages = adapt(
-        target,
-        out,
-        pick_device(device),
+        target=target,
+        out=out,
         source=source,
         model=model,
+        overrides=overrides or (),
         seed=seed,
         profile=profile,
-        key=read_key(key_file) if key_file else None,
-        overrides=tuple(overrides or ()),
-        continue_run=resume,
+        key_file=key_file,
+        resume=resume,
         recursive=recursive,
         ids=ids,
+        device=device,
     )
     print_table(stages.drop(columns="reason").round(4))
     last = stages.iloc[-1]

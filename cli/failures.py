@@ -46,15 +46,15 @@ def run_app(app: typer.Typer) -> None:
         sys.exit(1)
 
 
-def end_with_failed_images(failed: "pd.DataFrame") -> None:
-    """List the images that could not be measured and exit with 3, if there are any."""
+def end_with_failed_images(failed: "pd.DataFrame", told: str = "could not be measured") -> None:
+    """List the images that failed, with their reasons, and exit with 3, if there are any."""
     from fundus_uda.output import group_alike
 
     if len(failed) == 0:
         return
-    typer.secho(f"{len(failed)} could not be measured:", err=True, fg="red")
+    typer.secho(f"{len(failed)} {told}:", err=True, fg="red")
     names = failed["image"].astype(str)
-    told = zip(names + ": " + failed["reason"].astype(str), names, strict=True)
-    for line in group_alike((text, (Path(name),)) for text, name in told):
+    reasons = zip(names + ": " + failed["reason"].astype(str), names, strict=True)
+    for line in group_alike((text, (Path(name),)) for text, name in reasons):
         typer.echo(f"  {line}", err=True)
     raise typer.Exit(3)

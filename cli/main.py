@@ -6,12 +6,16 @@ import typer
 
 from . import (
     adapt,
+    columns,
     compare,
     configs,
     crop,
     demo,
+    dicom,
+    doctor,
     draw,
     evaluate,
+    export,
     inspect,
     measure,
     predict,
@@ -54,6 +58,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     ),
     "evaluate": (evaluate.fundus, "runs/asa drishti-gs:data/drishti_gs#test \\\n  --out scores"),
     "predict": (predict.fundus, "adapted clinic/photographs \\\n  --out predictions"),
+    "dicom": (dicom.command, "predictions clinic/photographs --out segmentations"),
+    "export": (export.command, "adapted --format onnx --out model.onnx"),
     "report": (report.command, "predictions --reference folder:clinic"),
     "measure": (measure.command, "clinic/masks --out measurements.csv"),
     "compare": (compare.command(load_fundus), "runs/source runs/asa --out table.md"),
@@ -65,6 +71,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "table7 --dry-run",
     ),
     "configs": (configs.command(load_fundus, "fundus"), "cpu/asa"),
+    "columns": (columns.command, "--json"),
+    "doctor": (doctor.command, "--out runs"),
 }
 register(app, COMMANDS)
 

@@ -32,7 +32,10 @@ Checkpoint = Annotated[
     ),
 ]
 Model = Annotated[
-    Path, typer.Argument(help="Run folder, folder that `adapt` wrote, or checkpoint file.")
+    Path,
+    typer.Argument(
+        help="Run folder, folder that `adapt` wrote, checkpoint, or file that `export` wrote."
+    ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Recursive = Annotated[

@@ -36,19 +36,22 @@ def fundus(
     A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
     gets a row with the reason, and the command ends with exit code 3.
     """
-    from fundus_uda.clinic.predict import predict
-    from fundus_uda.clinic.reading import read_key
+    from fundus_uda.api import predict
     from fundus_uda.clinic.report.summary import measured
     from fundus_uda.engine.checkpoint import require_model_first
-    from fundus_uda.engine.device import pick_device
-    from fundus_uda.paths import user_path
-    from fundus_uda.segmentation.model import load_model
 
     require_model_first(model, paths)
-    key = read_key(key_file) if key_file else None
-    given = [user_path(path) for path in paths]
-    loaded = load_model(model, pick_device(device), checkpoint)
-    table = predict(loaded, given, out, key, before, recursive=recursive, ids=ids)
+    table = predict(
+        paths,
+        model=model,
+        out=out,
+        key_file=key_file,
+        before=before,
+        recursive=recursive,
+        ids=ids,
+        checkpoint=checkpoint,
+        device=device,
+    )
     done = measured(table)
     typer.echo(
         f"Wrote masks and measurements of {len(done)} photographs to {out}; "

@@ -1,20 +1,26 @@
 """Adapt optic disc and cup segmentation to another camera, without target labels.
 
-From Python: `from fundus_uda import adapt, load_model, predict, evaluate`. They are loaded when
-first asked for, since they import torch and MONAI.
+From Python: `fundus_uda.adapt`, `load_model`, `predict` (see `fundus_uda.api`), `load_samples` and
+`evaluate`. They are loaded when first asked for, since they import torch and MONAI.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from fundus_uda.api import adapt, load_model, predict
+    from fundus_uda.data.datasets import load_samples
+    from fundus_uda.segmentation.evaluation import evaluate
+
+__all__ = ["__version__", "adapt", "evaluate", "load_model", "load_samples", "predict"]
 __version__ = "0.1.0"
 
 _FUNCTIONS = {
-    "adapt": "fundus_uda.recipe.adapt",
-    "load_model": "fundus_uda.segmentation.model",
+    "adapt": "fundus_uda.api",
+    "load_model": "fundus_uda.api",
     "load_samples": "fundus_uda.data.datasets",
     "evaluate": "fundus_uda.segmentation.evaluation",
-    "predict": "fundus_uda.clinic.predict",
+    "predict": "fundus_uda.api",
 }
 """Functions of the package, and the module of each."""
 

@@ -10,6 +10,9 @@ import pytest
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.stops import SIGNALS
 
+SECRETS = ("mueller", "Erika", "klinik-7")
+"""Parts of the places of the run's data: a user, a patient and a machine."""
+
 
 @pytest.fixture(scope="session")
 def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,6 +33,28 @@ def signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def seeing_run(cameras, tmp_path_factory):
+    """The folder of a run on camera a whose network outlines its photographs."""
+    import torch  # here, since most tests need none of these
+
+    from fundus_uda.segmentation.training import train
+    from tests.fixtures.small_run import small_settings
+
+    folder = tmp_path_factory.mktemp("seeing")
+    data = folder / "home" / SECRETS[0] / SECRETS[1] / SECRETS[2]
+    data.parent.mkdir(parents=True)
+    data.symlink_to(cameras / "a")
+    settings = small_settings(
+        cameras, "method=source", "steps=60", "snapshot_every=60", "batch_size=4",
+        "segmenter.lr=0.05",
+        f"data.source=folder:{data}", f"data.test=folder:{data}", "data.target=",
+        "data.tta_flips=true", "data.fill_cup_hull=true",
+    )  # fmt: skip
+    train(settings, folder / "run", torch.device("cpu"))
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
 from fundus_uda.errors import InputError
-from fundus_uda.masks.classes import Mask, Photograph
+from fundus_uda.masks.classes import BACKGROUND, Mask, Photograph
 from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
@@ -156,6 +156,18 @@ def _predict_one(
         if not found.region.is_crop:
             write_locator(out, file.id, photograph.pixels)
     return row
+
+
+def outline_photograph(model: Model, photograph: Photograph) -> Mask:
+    """Outline a photograph (H, W, 3), whole or a crop around the disc, as `predict` does.
+
+    Returns:
+        The mask (H, W) that `predict` writes; all background where it writes none.
+    """
+    found = _outlined_region(model, photograph)
+    if isinstance(found, _Outlined):
+        return found.mask
+    return np.full(photograph.shape[:2], BACKGROUND, np.uint8)
 
 
 class _Outlined(NamedTuple):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from scipy.io import loadmat
+from skimage.draw import polygon2mask
 
 from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
@@ -30,6 +32,10 @@ def read_mask(sample: Sample) -> tuple[Mask, int]:
     """
     if sample.encoding == "labels":
         return _from_labels(sample.masks[0]), 0
+    if sample.encoding == "matlab":
+        return _from_matlab(sample.masks[0]), 0
+    if sample.encoding == "contours":
+        return _from_contours(sample)
     files = [_read_grey(path, sample.stereo) for path in sample.masks]
     if sample.encoding == "refuge":
         return _from_levels(files[0], sample.masks[0], _REFUGE), 0
@@ -43,6 +49,49 @@ def read_mask(sample: Sample) -> tuple[Mask, int]:
             f"{_size(cup)} in {sample.masks[1]}. Draw both on the same photograph."
         )
     return disc_and_cup_to_classes(disc, cup)
+
+
+def _from_matlab(path: Path) -> Mask:
+    """Read the classes in a MATLAB file, named `mask`, or `maskFullArea` in older copies."""
+    try:
+        contents = loadmat(path)
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise InputError(
+            f"Expected a mask in a MATLAB file at {path}. Got: {type(error).__name__}. Replace or "
+            f"remove it."
+        ) from None
+    for name in ("mask", "maskFullArea"):
+        if name in contents and np.ndim(contents[name]) == 2:
+            values = np.asarray(contents[name])
+            if not np.isin(values, (BACKGROUND, RIM, CUP)).all():
+                raise _unknown_values(path, values, "0 background, 1 rim, 2 cup")
+            return values.astype(np.uint8)
+    held = ", ".join(name for name in contents if not name.startswith("_"))
+    raise InputError(f"Expected a matrix `mask` in {path}. Got: {held or 'nothing'}.")
+
+
+def _from_contours(sample: Sample) -> tuple[Mask, int]:
+    """Fill the contours of disc and cup, text files of rows `x y` in pixels of the photograph."""
+    with Image.open(sample.image) as image:
+        columns, rows = ImageOps.exif_transpose(image).size
+    disc, cup = (_filled(path, (rows, columns)) for path in sample.masks)
+    return disc_and_cup_to_classes(disc, cup)
+
+
+def _filled(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    try:
+        points = np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        points, got = np.empty((0, 0)), type(error).__name__
+    else:
+        got = f"shape {points.shape}"
+    if points.ndim != 2 or points.shape[0] < 3 or points.shape[1] != 2:
+        raise InputError(
+            f"Expected a contour of at least three rows `x y` in {path}. Got: {got}. Replace or "
+            f"remove it."
+        )
+    inside: NDArray[np.bool_] = polygon2mask(shape, points[:, ::-1])
+    return inside
 
 
 def left_half(image: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -1,5 +1,6 @@
 """The model: a trained network, the settings of its run and its device, as one object."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
-from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.checkpoint import Checkpoint, checkpoint_file, load_checkpoint
 from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import deeplab_v3plus, input_statistics
+from fundus_uda.segmentation.exported import read_onnx, read_safetensors
 from fundus_uda.segmentation.settings import FundusSettings
 
 
@@ -68,13 +70,26 @@ class Model:
         plain = eval_transforms(*input_statistics(settings.network.encoder))
         pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
         images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels])
-        images = images.to(self.device)
-        network = self.network.eval()
-        views = [network(images).float().softmax(dim=1)]
-        for axis in (3, 2) if flips else ():
-            views.append(network(images.flip(axis)).float().softmax(dim=1).flip(axis))
+        views = views_of(self.network.eval(), images.to(self.device), flips)
         height, width = photographs.shape[1:3]
-        return torch.stack(views)[..., *content_box(height, width, settings.data.size)]
+        return views[..., *content_box(height, width, settings.data.size)]
+
+
+def views_of(network: Callable[[Tensor], Tensor], images: Tensor, flips: bool) -> Tensor:
+    """Compute class probabilities of each view of test-time augmentation.
+
+    Args:
+        network: network in evaluation mode, from images (B, 3, h, w) to logits.
+        images: (B, 3, h, w) float32, normalised.
+        flips: see `Model.views`.
+
+    Returns:
+        (1 or 3, B, 3, h, w) float32.
+    """
+    views = [network(images).float().softmax(dim=1)]
+    for axis in (3, 2) if flips else ():
+        views.append(network(images.flip(axis)).float().softmax(dim=1).flip(axis))
+    return torch.stack(views)
 
 
 def build_network(settings: DeepLabV3PlusSettings, weights: str) -> nn.Module:
@@ -90,10 +105,11 @@ def build_network(settings: DeepLabV3PlusSettings, weights: str) -> nn.Module:
 def load_model(
     path: Path | str, device: torch.device | str = "auto", which: CheckpointName = "last"
 ) -> Model:
-    """Load the network of a run folder or of a checkpoint file.
+    """Load the network of a run folder, of a checkpoint file or of an exported file.
 
     Args:
-        path: run folder, folder that `adapt` wrote, or checkpoint file.
+        path: run folder, folder that `adapt` wrote, checkpoint file, or file that `export` wrote
+            (.safetensors or .onnx).
         device: where to put it; for a text see `pick_device`.
         which: checkpoint of a run folder.
 
@@ -101,19 +117,13 @@ def load_model(
         InputError: no such file, not a checkpoint, or one of another kind of network.
     """
     file, device = checkpoint_file(Path(path), which), pick_device(device)
-    checkpoint = load_checkpoint(file)
-    if checkpoint.classes != len(CLASSES):
-        raise InputError(
-            f"Expected a model of {len(CLASSES)} classes ({', '.join(CLASSES)}) at {file}. "
-            f"Got: {checkpoint.classes} classes."
-        )
-    try:
-        settings = FundusSettings.model_validate(checkpoint.settings)
-    except ValidationError as error:
-        raise InputError(
-            f"Expected settings of a fundus model of this version in {file}. Got: "
-            f"{error.error_count()} that it does not know. Use the version that trained it."
-        ) from None
+    if file.suffix == ".onnx":
+        exported = read_onnx(file)
+        about, network = exported.description.as_checkpoint({}), exported.network
+        return Model(network, _settings(about, file), device, about.step, about.label_shares)
+    safe = file.suffix == ".safetensors"
+    checkpoint = read_safetensors(file) if safe else load_checkpoint(file)
+    settings = _settings(checkpoint, file)
     try:
         network = build_network(settings.network, "random")
     except InputError as error:
@@ -127,3 +137,23 @@ def load_model(
         ) from None
     network = network.to(device).eval()
     return Model(network, settings, device, checkpoint.step, checkpoint.label_shares)
+
+
+def _settings(checkpoint: Checkpoint, file: Path) -> FundusSettings:
+    """Read the settings of a checkpoint, if it is one of this application.
+
+    Raises:
+        InputError: other classes, or other settings.
+    """
+    if checkpoint.classes != len(CLASSES):
+        raise InputError(
+            f"Expected a model of {len(CLASSES)} classes ({', '.join(CLASSES)}) at {file}. "
+            f"Got: {checkpoint.classes} classes."
+        )
+    try:
+        return FundusSettings.model_validate(checkpoint.settings)
+    except ValidationError as error:
+        raise InputError(
+            f"Expected settings of a fundus model of this version in {file}. Got: "
+            f"{error.error_count()} that it does not know. Use the version that trained it."
+        ) from None

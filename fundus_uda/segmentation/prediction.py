@@ -49,17 +49,29 @@ def outline(
     probabilities = views.mean(0) if data.tta_flips else views[0]
     as_is, *turned = (most_probable(view[0]) for view in views)
     dice = np.mean([dice_cup_disc(flip, as_is) for flip in turned], axis=0)
-    size = photograph.shape[:2]
-    whole = F.interpolate(probabilities, size, mode="bilinear", align_corners=False)
-    mask = most_probable(whole[0])
-    if data.fill_cup_hull:
-        mask = fill_cup_hull(remove_small_components(mask))
+    height, width = photograph.shape[:2]
     return Prediction(
-        mask=mask,
+        mask=mask_of(probabilities, (height, width), data.fill_cup_hull),
         affinity=affinity_map(probabilities, directions=directions)[0].cpu().numpy(),
         flip_dice_cup=float(dice[0]),
         flip_dice_disc=float(dice[1]),
     )
+
+
+def mask_of(probabilities: Tensor, size: tuple[int, int], filled: bool) -> Mask:
+    """Make a photograph's mask from class probabilities at network size.
+
+    Args:
+        probabilities: (1, 3, h, w) of the photograph, without the padding around it.
+        size: height and width of the photograph.
+        filled: whether the cup is filled up to its convex hull.
+
+    Returns:
+        (H, W) uint8 in {0, 1, 2}.
+    """
+    whole = F.interpolate(probabilities, size, mode="bilinear", align_corners=False)
+    mask = most_probable(whole[0])
+    return fill_cup_hull(remove_small_components(mask)) if filled else mask
 
 
 def predictions(

@@ -1,0 +1,31 @@
+"""The command `fundus-uda export`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import Checkpoint, Model, Overwrite
+
+
+def command(
+    model: Model,
+    format_name: Annotated[
+        Literal["safetensors", "onnx", "huggingface", "monai-bundle"],
+        typer.Option("--format", help="Form of the network."),
+    ],
+    out: Path = typer.Option(
+        ..., help="File (.safetensors, .onnx) or folder (huggingface, monai-bundle) to write."
+    ),
+    checkpoint: Checkpoint = "last",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the network of a MODEL for another program, with a card that says what it is.
+
+    What is written names no folder, user or machine: of the data, it tells the kind and the number
+    of photographs. Files of safetensors and ONNX are a MODEL for every command.
+    """
+    from fundus_uda.export.formats import export
+
+    told = export(model, format_name, out, checkpoint, overwrite)
+    typer.echo(f"Wrote {out}. {told}")

@@ -1,0 +1,99 @@
+"""Export of a network: the formats, and the writing of one, whole or not at all."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from fundus_uda.engine.settings import CheckpointName
+from fundus_uda.errors import InputError
+from fundus_uda.export import hugging_face, monai_bundle, onnx_file, safetensors_file
+from fundus_uda.export.provenance import Provenance, provenance_of
+from fundus_uda.output import require_new, require_room
+from fundus_uda.segmentation.exported import OnnxNetwork
+from fundus_uda.segmentation.model import Model, load_model
+
+FormatName = Literal["safetensors", "onnx", "huggingface", "monai-bundle"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of `FORMATS`."""
+
+    write: Callable[[Model, Provenance, Path], str]
+    """Function that writes a network to a new file or folder, and returns a line for the user."""
+    suffix: str = ""
+    """Suffix of the file; "" for a folder."""
+    written: tuple[str, ...] = ()
+    """Patterns of all files in the folder."""
+
+
+FORMATS: dict[FormatName, Format] = {
+    "safetensors": Format(safetensors_file.write, ".safetensors"),
+    "onnx": Format(onnx_file.write, ".onnx"),
+    "huggingface": Format(hugging_face.write, written=hugging_face.WRITTEN),
+    "monai-bundle": Format(monai_bundle.write, written=monai_bundle.WRITTEN),
+}
+
+
+def export(
+    path: Path,
+    format_name: FormatName,
+    out: Path,
+    which: CheckpointName = "last",
+    overwrite: bool = False,
+) -> str:
+    """Write the network of a MODEL in another form.
+
+    Args:
+        path: run folder, folder that `adapt` wrote, or a file (see `load_model`).
+        format_name: key of `FORMATS`.
+        out: file or folder to write: new, or with `overwrite` one that was written by this.
+        which: checkpoint of a run folder.
+        overwrite: whether to replace what is at `out`.
+
+    Returns:
+        A line for the user.
+
+    Raises:
+        InputError: no such model, a damaged or foreign one, or `out` is occupied.
+        RunError: what was written does not compute what the network computes.
+    """
+    row = FORMATS[format_name]
+    _require_free(out, row, overwrite)
+    model = load_model(path, torch.device("cpu"), which)
+    if isinstance(model.network, OnnxNetwork):
+        raise InputError(
+            f"Expected a model with weights for torch. Got: {path}, in which they are compiled. "
+            f"Export the run that it came from."
+        )
+    about = provenance_of(model, path, which)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished{row.suffix}")
+    _remove(unfinished)
+    try:
+        told = row.write(model, about, unfinished)
+        _remove(out)
+        unfinished.rename(out)
+    finally:
+        _remove(unfinished)
+    return told
+
+
+def _require_free(out: Path, row: Format, overwrite: bool) -> None:
+    if row.suffix and out.suffix != row.suffix:
+        raise InputError(f"Expected an --out that ends in {row.suffix}. Got: {out}.")
+    if row.suffix:
+        require_new(out, overwrite)
+    else:
+        require_room(out, row.written, overwrite)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -36,14 +36,15 @@ def fundus(
     A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
     gets a row with the reason, and the command ends with exit code 3.
     """
+    from fundus_uda.engine.run_folder import require_model
+
+    require_model(model, paths, checkpoint)
     from fundus_uda.clinic.predict import predict
     from fundus_uda.clinic.reading import read_key
     from fundus_uda.clinic.report.summary import measured
-    from fundus_uda.engine.checkpoint import require_model_first
     from fundus_uda.engine.device import pick_device
     from fundus_uda.segmentation.model import load_model
 
-    require_model_first(model, paths)
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]
     loaded = load_model(model, pick_device(device), checkpoint)
@@ -70,15 +71,15 @@ def roadscene(
     An image that cannot be read gets a row with the reason in predictions.csv, and the command ends
     with exit code 3.
     """
-    from fundus_uda.engine.checkpoint import require_model_first
+    from fundus_uda.engine.run_folder import require_model
+
+    settings = published_settings(published, overrides)
+    require_model(model, paths, checkpoint)
     from fundus_uda.engine.device import pick_device
     from roadscene.model import load_model
     from roadscene.prediction import predict
 
-    require_model_first(model, paths)
-    loaded = load_model(
-        model, pick_device(device), published_settings(published, overrides), checkpoint
-    )
+    loaded = load_model(model, pick_device(device), settings, checkpoint)
     if loaded.report is not None:
         typer.echo(str(loaded.report))
     table = predict(loaded, paths, out)

@@ -7,7 +7,7 @@ import yaml
 from fundus_uda.errors import InputError
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping as `yaml.SafeLoader` does, but refuse a key given twice."""
         given: set[Any] = set()

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.config.read import Settings
 
 MethodName = Literal[
@@ -48,8 +47,8 @@ class AffinitySettings(Settings):
     """Options of the affinity measure (see `fundus_uda.affinity.equations`)."""
 
     neighbors: Literal[4, 8] = 8
-    measure: Measure = "bernoulli_kl"
-    similarity: Similarity = "cosine"
+    measure: Literal["bernoulli_kl", "released"] = "bernoulli_kl"
+    similarity: Literal["cosine", "dot"] = "cosine"
     reduction: Literal["mean", "sum"] = "mean"
     stride: Literal[1, 2, 4] = 1
     """Stride of the map that discriminators see, over which probabilities are averaged first. The

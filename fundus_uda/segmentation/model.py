@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
-from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.device import pick_device
+from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES

@@ -1,9 +1,10 @@
 import pytest
 
+from fundus_uda.affinity import discriminator
 from fundus_uda.config.read import shipped_experiments
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
-from fundus_uda.segmentation.settings import read_settings
+from fundus_uda.segmentation.settings import SMALLEST_MAP, read_settings
 
 
 @pytest.mark.parametrize("name", shipped_experiments("fundus"))
@@ -106,3 +107,7 @@ def test_a_map_too_small_for_the_discriminator_is_refused_before_anything_is_rea
     with pytest.raises(InputError, match="data.size must be at least 128 with affinity.stride=4"):
         read_settings("cpu/asa", [f"data.size={size}", f"affinity.stride={stride}"])
     read_settings("cpu/source", [f"data.size={size}"])
+
+
+def test_the_smallest_map_is_the_discriminators():
+    assert SMALLEST_MAP == discriminator.SMALLEST_MAP

@@ -33,6 +33,7 @@ from fundus_uda.clinic.report.numbers import read_predictions, require_same_imag
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
 from fundus_uda.errors import InputError
@@ -109,6 +110,8 @@ def predict(
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     one_at_a_time = replace(model, network=_InTurn(model.network))
+    if model.device.type == "cpu":
+        retain_freed_memory()
     rows = unfinished.begin(_fingerprint(model, files, before))
     if rows:
         say(f"Going on: {len(rows)} of {len(files)} photographs are done.")
@@ -190,14 +193,20 @@ def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[s
     The search may find none, or the network may outline no disc at the place that it found.
     """
 
+    looked_at: list[tuple[Photograph, Tensor]] = []
+
     def segment(crop: Photograph) -> Mask:
-        return most_probable(model.probabilities(crop[None])[0])
+        views = model.views(crop[None], flips=True)
+        looked_at.append((crop, views))
+        return most_probable(model.at_size(views, crop.shape[:2])[0])
 
     region = locate_disc(photograph, segment)
     if region is None:
         return {"status": "no_disc", "reason": reason_without_disc(photograph)}
     around = region.crop(photograph)
-    prediction = outline(model, around)
+    # The search has mostly looked at the same square.
+    known = (views for crop, views in looked_at if np.array_equal(crop, around))
+    prediction = outline(model, around, views=next(known, None))
     height, width = photograph.shape[:2]
     mask = region.paste(remove_small_components(prediction.mask), (height, width))
     unsure = {"status": "network_unsure", "reason": UNSURE}

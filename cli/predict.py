@@ -28,6 +28,11 @@ def fundus(
     ),
     recursive: Recursive = False,
     ids: Ids = "name",
+    part: str | None = typer.Option(
+        None,
+        metavar="I/N",
+        help="Take the I-th of N parts of the photographs alone, for `merge` to put together.",
+    ),
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -39,6 +44,7 @@ def fundus(
     from fundus_uda.engine.run_folder import require_model
 
     require_model(model, paths, checkpoint)
+    from fundus_uda.clinic.parts import parse_part
     from fundus_uda.clinic.predict import predict
     from fundus_uda.clinic.reading import read_key
     from fundus_uda.clinic.report.summary import measured
@@ -47,8 +53,9 @@ def fundus(
 
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]
+    one = parse_part(part) if part else None
     loaded = load_model(model, pick_device(device), checkpoint)
-    table = predict(loaded, given, out, key, before, recursive=recursive, ids=ids)
+    table = predict(loaded, given, out, key, before, recursive=recursive, ids=ids, part=one)
     done = measured(table)
     typer.echo(
         f"Wrote masks and measurements of {len(done)} photographs to {out}; "

@@ -27,6 +27,7 @@ from fundus_uda.clinic.crops import (
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic.parts import Part
 from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
@@ -61,6 +62,7 @@ def predict(
     note: str = "",
     recursive: bool = False,
     ids: Ids = "name",
+    part: Part | None = None,
 ) -> pd.DataFrame:
     """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
 
@@ -89,6 +91,7 @@ def predict(
         note: note to readers of the report, at its top.
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        part: part of the photographs to take, of several that together are all of them.
 
     Returns:
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is one of
@@ -100,13 +103,15 @@ def predict(
 
     Raises:
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
-            this function wrote of the same photographs.
+            this function wrote of the same photographs, or none of them belongs to the part.
     """
     unfinished = Unfinished(out)
     unfinished.require_room()
     files = list_photographs(paths, key, recursive, ids)
     if before is not None:
         require_same_images([file.id for file in files], read_predictions(before))
+    if part is not None:
+        files = part.of(files)
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     one_at_a_time = replace(model, network=_InTurn(model.network))
@@ -127,7 +132,8 @@ def predict(
             pool.shutdown(cancel_futures=True)
             raise
     table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
-    _write_tables(table, model, out, before, note)
+    about = _about(model) | {"note": note} | ({"part": str(part)} if part else {})
+    write_tables(table, about, out, before)
     write_report(out, before, reference)
     unfinished.finish()
     return table
@@ -217,14 +223,21 @@ def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[s
     return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
 
 
-def _write_tables(
-    table: pd.DataFrame, model: Model, out: Path, before: Path | None, note: str
+def write_tables(
+    table: pd.DataFrame, about: dict[str, Any], out: Path, before: Path | None
 ) -> None:
-    """Write `measurements.csv` and `.json`, and `summary.json`."""
+    """Write `measurements.csv` and `.json`, and `summary.json`.
+
+    Args:
+        table: rows of `predict`.
+        about: what `summary.json` says beside the numbers: model, versions, time and note.
+        out: folder to write to.
+        before: folder of the model before, if any.
+    """
     table.to_csv(out / "measurements.csv", index=False)
     table.to_json(out / "measurements.json", orient="records", indent=1)
-    beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
-    text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
+    beside = {"before": os.path.relpath(before, out) if before else None}
+    text = json.dumps(summary_of(table) | about | beside, indent=2)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -41,6 +41,8 @@ class DiscriminatorOptimizer(Settings):
 
     lr: float = Field(1e-4, gt=0)
     betas: tuple[Momentum, Momentum] = (0.9, 0.99)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Autocast of the discriminators, in a run whose own `precision` is float32."""
 
 
 class AffinitySettings(Settings):
@@ -143,7 +145,7 @@ class EngineSettings(RunSettings):
     """Degree to which pixels of rare classes weigh more in the losses on labels and pseudo-labels
     (see `affinity.class_weights`); 0 for not at all."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Autocast of both networks; the affinity core always computes in float32."""
+    """Autocast of all networks; what follows their last layer always computes in float32."""
     ignore_label: int = 255
 
     @model_validator(mode="after")

@@ -81,7 +81,8 @@ def disc_measures(photograph: Photograph, field: Field) -> tuple[Map, Field]:
     """
     light = np.log(photograph.astype(np.float32) / 255 + np.float32(0.04))
     green = _filled(light[..., 1], field, DISC / 2)
-    both = _filled(0.7 * light[..., 1] + 0.3 * light[..., 0], field, DISC)
+    weighted = 0.7 * light[..., 1] + 0.3 * light[..., 0]
+    both = _filled(weighted.astype(np.float32, copy=False), field, DISC)
     sums = _WindowSums((field.shape[0], field.shape[1]))
     correlation, contrast, fits = _bright_and_round(both, field, sums)
     convergence, density = _vessels_towards(green, field, sums)
@@ -175,8 +176,8 @@ def _filled(light: Map, field: Field, sigma: float) -> Map:
     """Extend the field's own brightness beyond its border, so that the border is no edge."""
     inside = field.astype(np.float32)
     near = _smooth(inside, sigma).clip(1e-3, None)
-    filled: Map = np.where(field, light, _smooth(light * inside, sigma) / near)
-    return filled
+    filled = np.where(field, light, _smooth(light * inside, sigma) / near)
+    return filled.astype(np.float32, copy=False)
 
 
 def _smooth(values: Map, sigma: float) -> Map:
@@ -189,7 +190,8 @@ def _smooth(values: Map, sigma: float) -> Map:
 @lru_cache(maxsize=64)
 def _gaussian(length: int, sigma: float) -> Map:
     """Compute the matrix (length, length) that smooths a line of pixels."""
-    return ndimage.gaussian_filter1d(np.eye(length, dtype=np.float32), sigma, axis=0)
+    matrix: Map = ndimage.gaussian_filter1d(np.eye(length, dtype=np.float32), sigma, axis=0)
+    return matrix
 
 
 class _WindowSums:

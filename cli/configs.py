@@ -6,7 +6,7 @@ import typer
 
 from .applications import Load
 from .options import experiments_of
-from .tables import print_table
+from .tables import print_rows
 
 
 def command(load: Load, group: str) -> Callable[..., None]:
@@ -28,7 +28,8 @@ def command(load: Load, group: str) -> Callable[..., None]:
         application = load()
         with unset_variables_kept():
             if name is None:
-                print_table(describe_experiments(application))
+                rows = describe_experiments(application)
+                print_rows(rows[0], (row.values() for row in rows))
                 return
             settings = application.read_settings(application.full_name(name, "cpu"), [])
         typer.echo(as_yaml(settings.model_dump(mode="json")), nl=False)

@@ -18,12 +18,13 @@ def fundus(
     device: Device = "auto",
 ) -> None:
     """Compute Dice of cup and disc per image (dice.csv) and over all images (summary.json)."""
-    from fundus_uda.engine.checkpoint import require_model_first
+    from fundus_uda.engine.run_folder import require_model
+
+    require_model(model, [Path(uri)], checkpoint)
     from fundus_uda.engine.device import pick_device
     from fundus_uda.segmentation.comparison import as_markdown, compare
     from fundus_uda.segmentation.evaluation import evaluate_model
 
-    require_model_first(model, [Path(uri)])
     where = pick_device(device)
     summary = evaluate_model(model, uri, annotation, out, where, checkpoint, overwrite)
     typer.echo(as_markdown(compare([out])))
@@ -52,13 +53,15 @@ def roadscene(
 
     The folder `export` holds the files that Cityscapes' own evaluator reads.
     """
-    from fundus_uda.engine.checkpoint import require_model_first
+    from fundus_uda.engine.run_folder import require_model
+
+    settings = published_settings(published, overrides)
+    require_model(model, [Path(uri)], checkpoint)
     from fundus_uda.engine.device import pick_device
     from roadscene.comparison import as_markdown, compare
     from roadscene.evaluation import evaluate_model
 
-    require_model_first(model, [Path(uri)])
-    settings, where = published_settings(published, overrides), pick_device(device)
+    where = pick_device(device)
     if report := evaluate_model(model, uri, out, where, settings, checkpoint, overwrite):
         typer.echo(report)
     typer.echo(as_markdown(compare([out])))

@@ -28,6 +28,11 @@ def fundus(
     ),
     recursive: Recursive = False,
     ids: Ids = "name",
+    part: str | None = typer.Option(
+        None,
+        metavar="I/N",
+        help="Take the I-th of N parts of the photographs alone, for `merge` to put together.",
+    ),
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -36,11 +41,12 @@ def fundus(
     A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
     gets a row with the reason, and the command ends with exit code 3.
     """
+    from fundus_uda.engine.run_folder import require_model
+
+    require_model(model, paths, checkpoint)
     from fundus_uda.api import predict
     from fundus_uda.clinic.report.summary import measured
-    from fundus_uda.engine.checkpoint import require_model_first
 
-    require_model_first(model, paths)
     table = predict(
         paths,
         model=model,
@@ -49,6 +55,7 @@ def fundus(
         before=before,
         recursive=recursive,
         ids=ids,
+        part=part,
         checkpoint=checkpoint,
         device=device,
     )
@@ -74,15 +81,15 @@ def roadscene(
     An image that cannot be read gets a row with the reason in predictions.csv, and the command ends
     with exit code 3.
     """
-    from fundus_uda.engine.checkpoint import require_model_first
+    from fundus_uda.engine.run_folder import require_model
+
+    settings = published_settings(published, overrides)
+    require_model(model, paths, checkpoint)
     from fundus_uda.engine.device import pick_device
     from roadscene.model import load_model
     from roadscene.prediction import predict
 
-    require_model_first(model, paths)
-    loaded = load_model(
-        model, pick_device(device), published_settings(published, overrides), checkpoint
-    )
+    loaded = load_model(model, pick_device(device), settings, checkpoint)
     if loaded.report is not None:
         typer.echo(str(loaded.report))
     table = predict(loaded, paths, out)

@@ -1,7 +1,8 @@
 """Tables on the terminal."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def print_table(table: "pd.DataFrame") -> None:
-    """Print a table as Markdown with aligned columns, and a blank for what is missing.
+    """Print a table as `print_rows` does, with a blank for what is missing."""
+    filled = table.astype(object).where(table.notna(), "")
+    print_rows(table.columns, filled.itertuples(index=False))
+
+
+def print_rows(titles: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
+    """Print rows below the titles of their columns, as Markdown with aligned columns.
 
     On a terminal, cells are wrapped to its width.
     """
@@ -19,9 +26,9 @@ def print_table(table: "pd.DataFrame") -> None:
     from rich.table import Table
 
     shown = Table(box=box.MARKDOWN)
-    for title in table.columns:
+    for title in titles:
         shown.add_column(str(title), overflow="fold")
-    for row in table.astype(object).where(table.notna(), "").itertuples(index=False):
+    for row in rows:
         shown.add_row(*map(str, row))
     width = None if sys.stdout.isatty() else 10_000  # whole cells in a pipe or a file
     console = Console(width=width, highlight=False, markup=False)

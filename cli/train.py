@@ -31,11 +31,11 @@ def command(load: Load, group: str) -> Callable[..., None]:
 
         An interrupted and resumed run equals an unbroken one bit for bit.
         """
-        from fundus_uda.engine.device import pick_device
-
         application = load()
         name = application.full_name(config, profile)
         settings = application.read_settings(name, overrides or [])
+        from fundus_uda.engine.device import pick_device
+
         if application.train(settings, out, pick_device(device), resume):
             typer.echo(application.as_markdown(application.compare([out])))
         typer.echo(f"Wrote {out}.")

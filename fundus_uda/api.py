@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fundus_uda.clinic.parts import parse_part
 from fundus_uda.clinic.predict import outline_photograph
 from fundus_uda.clinic.predict import predict as predict_files
 from fundus_uda.clinic.reading import Ids, read_key
@@ -97,6 +98,7 @@ def predict(
     before: str | Path | None = None,
     recursive: bool = False,
     ids: Ids = "name",
+    part: str | None = None,
     checkpoint: CheckpointName = "last",
     device: str | torch.device = "auto",
 ) -> pd.DataFrame:
@@ -111,6 +113,8 @@ def predict(
         before: folder that this function wrote of the same photographs with the model before.
         recursive: whether the files in all folders below count, too.
         ids: origin of the ids, "name" or "path".
+        part: "I/N" for the I-th of N parts of the photographs alone, which `fundus-uda merge` puts
+            together.
         checkpoint: checkpoint of a run folder, "last" or "selected".
         device: where to put the network.
 
@@ -140,6 +144,7 @@ def predict(
         Path(before) if before is not None else None,
         recursive=recursive,
         ids=ids,
+        part=parse_part(part) if part is not None else None,
     )
 
 

@@ -1,23 +1,14 @@
 """The fundus application, as the shared commands and the paper's tables need it."""
 
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from fundus_uda.config.read import Profile
-from fundus_uda.demo import run_demo
-from fundus_uda.experiments.tables import Application
-from fundus_uda.masks.dice import DICE
-from fundus_uda.paper_tables import tables
-from fundus_uda.recipe.adapt import reason_to_reject, scored
-from fundus_uda.segmentation.comparison import as_markdown, compare, mean_scores
-from fundus_uda.segmentation.figures import draw_results
-from fundus_uda.segmentation.model import load_model
+from fundus_uda.experiments.tables import Application, when_called
 from fundus_uda.segmentation.settings import read_settings
-from fundus_uda.segmentation.size_match import reason_left_as_it_is
-from fundus_uda.segmentation.training import step_cost, step_seconds, train
-from fundus_uda.segmentation.translated_source import write_translated_source
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _in_profile(experiment: str, profile: Profile) -> str:
@@ -29,13 +20,17 @@ def _translated_uri(_: str, out: Path) -> str:
 
 
 def _select_without_labels(
-    runs: list[Path], device: torch.device
+    runs: list[Path], device: "torch.device"
 ) -> tuple[Path, str, dict[str, Any]]:
     """Decide between runs as the default recipe does.
 
     Returns:
         The chosen run; the reason to reject the next, empty for none; the scores by run.
     """
+    from fundus_uda.recipe.adapt import reason_to_reject, scored
+    from fundus_uda.segmentation.model import load_model
+    from fundus_uda.segmentation.size_match import reason_left_as_it_is
+
     settings = load_model(runs[-1], device).settings
     rows = {}
     kept, reason = runs[0], ""
@@ -54,20 +49,20 @@ FUNDUS = Application(
     group="fundus",
     in_profile=_in_profile,
     read_settings=read_settings,
-    train=train,
-    step_cost=step_cost,
-    step_seconds=step_seconds,
+    train=when_called("fundus_uda.segmentation.training", "train"),
+    step_cost=when_called("fundus_uda.segmentation.training", "step_cost"),
+    step_seconds=when_called("fundus_uda.segmentation.training", "step_seconds"),
     has_annotations=True,
-    draw=draw_results,
-    compare=compare,
-    as_markdown=as_markdown,
+    draw=when_called("fundus_uda.segmentation.figures", "draw_results"),
+    compare=when_called("fundus_uda.segmentation.comparison", "compare"),
+    as_markdown=when_called("fundus_uda.segmentation.comparison", "as_markdown"),
     translation_profile=str,
-    translate=write_translated_source,
+    translate=when_called("fundus_uda.segmentation.translated_source", "write_translated_source"),
     translated_uri=_translated_uri,
-    demo=run_demo,
-    tables=tables,
+    demo=when_called("fundus_uda.demo", "run_demo"),
+    tables=when_called("fundus_uda.paper_tables", "tables"),
     select_without_labels=_select_without_labels,
-    scores=dict(zip(DICE, ("Dice cup", "Dice disc", "Mean Dice"), strict=True)),
-    scores_of=mean_scores,
+    scores={"dice_cup": "Dice cup", "dice_disc": "Dice disc", "dice_mean": "Mean Dice"},
+    scores_of=when_called("fundus_uda.segmentation.comparison", "mean_scores"),
     form="{:.3f}",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import torch
 from segmentation_models_pytorch.encoders import get_encoder, get_preprocessing_params
 from torch import Tensor, nn
 
@@ -83,6 +84,8 @@ def deeplab_v3plus(
             f"resnet101 or {LITE0_ENCODER}). Got: {encoder!r} ({_first(error)}). Set "
             f"network.encoder to one that can be dilated."
         ) from None
+    # Logits of half precision, upsampled as they are, would put the affinity off by a tenth.
+    network.segmentation_head[1] = nn.Sequential(_Float32(), network.segmentation_head[1])
     if weights == "imagenet":
         network.encoder.load_state_dict(_downloaded(encoder))
     elif weights in PACKAGES:
@@ -96,6 +99,13 @@ def deeplab_v3plus(
         load_encoder(network.encoder, user_path(weights))
     segmenter: nn.Module = network
     return segmenter
+
+
+class _Float32(nn.Module):
+    """Conversion of half precision to float32."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def input_statistics(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

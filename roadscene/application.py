@@ -1,20 +1,15 @@
 """The road-scene application, for the shared commands and the paper's tables."""
 
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from fundus_uda.config.read import Profile
-from fundus_uda.experiments.tables import Application
+from fundus_uda.experiments.tables import Application, when_called
 from fundus_uda.translation.settings import TranslationSettings
-from roadscene.comparison import as_markdown, compare
-from roadscene.demo import run_demo
-from roadscene.figures import draw_results
-from roadscene.paper_tables import tables
 from roadscene.settings import read_settings
-from roadscene.training import step_cost, step_seconds, train
-from roadscene.translated_source import translated_uri, write_translated_source
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _in_profile(experiment: str, profile: Profile) -> str:
@@ -33,9 +28,11 @@ def _translate(
     settings: TranslationSettings,
     _: str | None,
     out: Path,
-    device: torch.device,
+    device: "torch.device",
     continue_run: bool,
 ) -> str:
+    from roadscene.translated_source import write_translated_source
+
     return write_translated_source(settings, out, device, continue_run)
 
 
@@ -45,17 +42,17 @@ ROADSCENE = Application(
     scores={"miou_13": "mIoU*", "miou": "mIoU"},
     scores_of=_miou,
     form="{:.1f}",
-    tables=tables,
+    tables=when_called("roadscene.paper_tables", "tables"),
     in_profile=_in_profile,
     read_settings=read_settings,
-    train=train,
-    step_cost=step_cost,
-    step_seconds=step_seconds,
+    train=when_called("roadscene.training", "train"),
+    step_cost=when_called("roadscene.training", "step_cost"),
+    step_seconds=when_called("roadscene.training", "step_seconds"),
     translation_profile={"cpu": "cpu", "paper": "streets"}.__getitem__,
     translate=_translate,
-    translated_uri=translated_uri,
-    draw=draw_results,
-    compare=compare,
-    as_markdown=as_markdown,
-    demo=run_demo,
+    translated_uri=when_called("roadscene.translated_source", "translated_uri"),
+    draw=when_called("roadscene.figures", "draw_results"),
+    compare=when_called("roadscene.comparison", "compare"),
+    as_markdown=when_called("roadscene.comparison", "as_markdown"),
+    demo=when_called("roadscene.demo", "run_demo"),
 )

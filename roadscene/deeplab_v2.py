@@ -65,7 +65,8 @@ class DeepLabV2(nn.Module, ABC):
         """
         size = size or (image.shape[-2], image.shape[-1])
         upsampled = [
-            F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+            # In float32: logits of half precision would put the affinity off by a tenth.
+            F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)
             for logits in self.low_resolution(image)
         ]
         return (upsampled[0], upsampled[1]) if len(upsampled) == 2 else upsampled[0]

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
-from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.device import pick_device
+from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.engine.state import ParameterGroup
 from fundus_uda.errors import InputError

@@ -6,8 +6,10 @@ import timm
 import torch
 import torchvision
 from segmentation_models_pytorch.encoders import get_encoder
+from torch.nn.functional import interpolate
 
 from fundus_uda import networks
+from fundus_uda.affinity import affinity_space
 from fundus_uda.errors import InputError
 from fundus_uda.networks import (
     LITE0_ENCODER,
@@ -25,6 +27,23 @@ from roadscene.settings import read_settings as read_streets
 def test_logits_are_as_large_as_the_image():
     network = deeplab_v3plus("resnet18", "random", classes=3).eval()
     assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_affinity_of_logits_of_half_precision_is_right(dtype):
+    """Against their upsampling in float64: they are upsampled once they are in float32."""
+    torch.manual_seed(0)
+    network = deeplab_v3plus("resnet18", "random", classes=3).eval()
+    low = []
+    network.segmentation_head[0].register_forward_hook(lambda *seen: low.append(10 * seen[2]))
+    network.segmentation_head[0].register_forward_hook(lambda *_: low[-1])
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        logits = network(torch.randn(1, 3, 64, 64))
+    assert low[0].dtype == dtype
+    expected = interpolate(low[0].double(), size=(64, 64), mode="bilinear", align_corners=True)
+    space = affinity_space(logits.softmax(dim=1))
+    right = affinity_space(expected.softmax(dim=1)).float()
+    assert (space - right).abs().max() < 1e-3 * right.max()
 
 
 @pytest.mark.parametrize("stride", [8, 16])

@@ -27,12 +27,14 @@ from fundus_uda.clinic.crops import (
     row_or_reason,
 )
 from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic.parts import Part
 from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
 from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
 from fundus_uda.errors import InputError
@@ -59,6 +61,7 @@ def predict(
     note: str = "",
     recursive: bool = False,
     ids: Ids = "name",
+    part: Part | None = None,
 ) -> pd.DataFrame:
     """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
 
@@ -87,6 +90,7 @@ def predict(
         note: note to readers of the report, at its top.
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        part: part of the photographs to take, of several that together are all of them.
 
     Returns:
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is one of
@@ -98,21 +102,26 @@ def predict(
 
     Raises:
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
-            this function wrote of the same photographs.
+            this function wrote of the same photographs, or none of them belongs to the part.
     """
     unfinished = Unfinished(out)
     unfinished.require_room()
     files = list_photographs(paths, key, recursive, ids)
     if before is not None:
         require_same_images([file.id for file in files], read_predictions(before))
+    if part is not None:
+        files = part.of(files)
     one_at_a_time = replace(model, network=_InTurn(model.network))
+    if model.device.type == "cpu":
+        retain_freed_memory()
     rows = unfinished.begin(_fingerprint(model, files, before))
     for folder in FOLDERS:
         (out / folder).mkdir(exist_ok=True)
     row_of = partial(_predict_one, one_at_a_time, out, before)
     add_rows(rows, files, partial(row_or_reason, row_of), unfinished, "photographs")
     table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
-    _write_tables(table, model, out, before, note)
+    about = _about(model) | {"note": note} | ({"part": str(part)} if part else {})
+    write_tables(table, about, out, before)
     write_report(out, before, reference)
     unfinished.finish()
     return table
@@ -190,14 +199,20 @@ def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[s
     The search may find none, or the network may outline no disc at the place that it found.
     """
 
+    looked_at: list[tuple[Photograph, Tensor]] = []
+
     def segment(crop: Photograph) -> Mask:
-        return most_probable(model.probabilities(crop[None])[0])
+        views = model.views(crop[None], flips=True)
+        looked_at.append((crop, views))
+        return most_probable(model.at_size(views, crop.shape[:2])[0])
 
     region = locate_disc(photograph, segment)
     if region is None:
         return {"status": "no_disc", "reason": reason_without_disc(photograph)}
     around = region.crop(photograph)
-    prediction = outline(model, around)
+    # The search has mostly looked at the same square.
+    known = (views for crop, views in looked_at if np.array_equal(crop, around))
+    prediction = outline(model, around, views=next(known, None))
     height, width = photograph.shape[:2]
     mask = region.paste(remove_small_components(prediction.mask), (height, width))
     unsure = {"status": "network_unsure", "reason": UNSURE}
@@ -208,14 +223,21 @@ def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[s
     return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
 
 
-def _write_tables(
-    table: pd.DataFrame, model: Model, out: Path, before: Path | None, note: str
+def write_tables(
+    table: pd.DataFrame, about: dict[str, Any], out: Path, before: Path | None
 ) -> None:
-    """Write `measurements.csv` and `.json`, and `summary.json`."""
+    """Write `measurements.csv` and `.json`, and `summary.json`.
+
+    Args:
+        table: rows of `predict`.
+        about: what `summary.json` says beside the numbers: model, versions, time and note.
+        out: folder to write to.
+        before: folder of the model before, if any.
+    """
     write_table(out / "measurements.csv", table)
     write_whole(out / "measurements.json", table.to_json(orient="records", indent=1))
-    beside = {"note": note, "before": os.path.relpath(before, out) if before else None}
-    text = json.dumps(summary_of(table) | _about(model) | beside, indent=2)
+    beside = {"before": os.path.relpath(before, out) if before else None}
+    text = json.dumps(summary_of(table) | about | beside, indent=2)
     write_whole(out / "summary.json", f"{text}\n")
 
 

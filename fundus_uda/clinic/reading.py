@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fundus_uda.clinic.decoding import DecoderDiedError, frames_of, photograph_of
@@ -197,7 +198,8 @@ def read(file: PhotographFile) -> LoadedPhotograph:
                     f"Expected a photograph of sides at most {MAX_ASPECT_RATIO} to 1. "
                     f"Got: {header.width}x{header.height}."
                 )
-        pixels = read_photograph(file.path, file.stereo).permute(1, 2, 0).numpy()
+        photograph = read_photograph(file.path, file.stereo).permute(1, 2, 0)
+        pixels = np.ascontiguousarray(photograph.numpy())
         return LoadedPhotograph(file.id, "ok", pixels=pixels, laterality=file.laterality)
     except PermissionError:
         reason = "Expected a file that may be read. Got: no permission to."

@@ -1,5 +1,6 @@
 """Strict reading of settings from YAML and `key=value` overrides."""
 
+import copy
 import difflib
 import json
 import os
@@ -7,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -136,13 +138,14 @@ def _find(name_or_path: str, group: str) -> tuple[Path, str | None]:
     if path.is_file():
         return path, None
     benchmark, _, experiment = name_or_path.rpartition("/")
-    known = shipped_experiments(group)
+    known = None
     for file in (Path(benchmark), config_folder() / group / f"{benchmark}.yaml"):
         if file.is_file():
             entries = _experiments(file)
             if experiment in entries:
                 return file, experiment
             known = [f"{benchmark}/{entry}" for entry in entries]
+    known = shipped_experiments(group) if known is None else known
     nearest = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.4)
     hint = f"Did you mean {nearest[0]}?" if nearest else "The command `configs` lists them."
     raise InputError(
@@ -206,7 +209,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # not UTF-8, or a name with a NUL
         raise InputError(f"Expected a YAML settings file at {path}. Got: {error}.") from None
-    raw = parse_yaml(text, str(path))
+    raw = copy.deepcopy(_parsed(text, str(path)))
     if not isinstance(raw, dict):
         raise InputError(f"Expected `key: value` lines in {path}. Got: {type(raw).__name__}.")
     base = raw.pop("extends", None)
@@ -220,6 +223,9 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     below = _read_yaml(path.parent / base, (*above, path.resolve()))
     below.pop("experiments", None)  # a file's experiments are those that it lists itself
     return merge(below, raw)
+
+
+_parsed = lru_cache(maxsize=16)(parse_yaml)  # to list all experiments parses each file many times
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

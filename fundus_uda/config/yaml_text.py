@@ -29,7 +29,8 @@ class _StrictLoader(yaml.SafeLoader):
                     None, None, f"the key {key!r} twice; remove one", key_node.start_mark
                 )
             given.add(key)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -12,8 +12,8 @@ import torch
 from fundus_uda.config.read import differences
 from fundus_uda.engine import checkpoint_faults as faults
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.run_folder import RunFolder, kept_run
-from fundus_uda.engine.settings import CheckpointName, RunSettings
+from fundus_uda.engine.run_folder import RunFolder, require_file
+from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError
 from fundus_uda.output import note
@@ -152,13 +152,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         InputError: no such file, not a checkpoint, or of another format.
         DamagedCheckpointError: bytes that are not those that were written.
     """
+    require_file(path)
     try:
         contents = read_torch_file(path)
-    except FileNotFoundError:
-        raise InputError(
-            f"Expected a checkpoint at {path}. Got: no such file. Train that run first, or name "
-            f"another run folder or .pt file."
-        ) from None
     except UnreadableError as error:
         raise DamagedCheckpointError(
             f"Expected a checkpoint of this program at {path}. Got: {error}. Copy it again, or "
@@ -298,47 +294,6 @@ def require_same_network(start: str, ours: dict[str, Any], theirs: dict[str, Any
             + "\n  ".join(lines)
             + "\nSet what is there, or start from another run."
         )
-
-
-def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
-    """Find the checkpoint that a MODEL names: one of a run folder, or the file itself.
-
-    Args:
-        path: run folder, folder that `adapt` wrote, or file.
-        which: checkpoint of a run folder: its last, or the one selected by mean affinity.
-
-    Raises:
-        InputError: a folder without that checkpoint.
-    """
-    path = kept_run(path)
-    if not path.is_dir():
-        return path
-    folder = RunFolder(path)
-    if not folder.is_begun:
-        raise InputError(
-            f"Expected a run folder with last.pt, or a folder that `adapt` wrote, at {path}. "
-            f"Got: neither. Has its training started?"
-        )
-    if which == "selected" and not folder.selected.is_file():
-        raise InputError(
-            f"Expected a run folder with selected.pt at {path}. Got: none, since its run has no "
-            f"target, or no snapshot could be selected. Take its last checkpoint."
-        )
-    return folder.selected if which == "selected" else folder.last
-
-
-def require_model_first(model: Path, rest: list[Path]) -> None:
-    """Raise an InputError if the second argument of a command is a model and the first is none."""
-    if rest and not _is_model(model) and _is_model(rest[0]):
-        raise InputError(
-            f"Expected MODEL first, then what it is for. Got: {model} first, and the model "
-            f"{rest[0]} after it. Swap them."
-        )
-
-
-def _is_model(path: Path) -> bool:
-    names = ("last.pt", "model.json", "adaptation.json")
-    return path.suffix in (".pt", ".pth") or any((path / name).is_file() for name in names)
 
 
 def _binding(settings: dict[str, Any]) -> dict[str, Any]:

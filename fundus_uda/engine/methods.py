@@ -3,25 +3,21 @@
 Methods differ in three places: the discriminator's input, the regulariser on the prediction, and
 the teacher that gives the target pseudo-labels. (AdaBN has none of them.) A new method is a new
 row and, at most, a new function in `affinity.baselines`.
+
+The functions load the core when they are called: settings are read and listed without torch.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
-from fundus_uda.affinity import (
-    affinity_cleaning_loss,
-    affinity_space,
-    entropy_loss,
-    maximum_squares_loss,
-    self_information,
-)
 from fundus_uda.engine.settings import AffinitySettings, MethodName
 from fundus_uda.errors import InputError
 
-MapOfPrediction = Callable[[Tensor, AffinitySettings], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MapOfPrediction = Callable[["Tensor", AffinitySettings], "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -59,27 +55,37 @@ class Method:
         return not self.adapts or self.discriminator_input is not None
 
 
-def _probabilities(prob: Tensor, _: AffinitySettings) -> Tensor:
+def _probabilities(prob: "Tensor", _: AffinitySettings) -> "Tensor":
     return prob
 
 
-def _self_information(prob: Tensor, _: AffinitySettings) -> Tensor:
+def _self_information(prob: "Tensor", _: AffinitySettings) -> "Tensor":
+    from fundus_uda.affinity import self_information
+
     return self_information(prob)
 
 
-def _affinity_space(prob: Tensor, affinity: AffinitySettings) -> Tensor:
+def _affinity_space(prob: "Tensor", affinity: AffinitySettings) -> "Tensor":
+    from fundus_uda.affinity import affinity_space
+
     return affinity_space(prob, affinity.neighbors, affinity.measure)
 
 
-def _affinity_cleaning(prob: Tensor, affinity: AffinitySettings) -> Tensor:
+def _affinity_cleaning(prob: "Tensor", affinity: AffinitySettings) -> "Tensor":
+    from fundus_uda.affinity import affinity_cleaning_loss
+
     return affinity_cleaning_loss(prob, affinity.neighbors, affinity.similarity, affinity.reduction)
 
 
-def _entropy(prob: Tensor, _: AffinitySettings) -> Tensor:
+def _entropy(prob: "Tensor", _: AffinitySettings) -> "Tensor":
+    from fundus_uda.affinity import entropy_loss
+
     return entropy_loss(prob)
 
 
-def _maximum_squares(prob: Tensor, _: AffinitySettings) -> Tensor:
+def _maximum_squares(prob: "Tensor", _: AffinitySettings) -> "Tensor":
+    from fundus_uda.affinity import maximum_squares_loss
+
     return maximum_squares_loss(prob)
 
 

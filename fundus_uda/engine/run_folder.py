@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 from filelock import FileLock, Timeout
 
 from fundus_uda.config.read import Settings
+from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.output import needing_room, require_empty, write_whole
+
+if TYPE_CHECKING:
+    import torch
 
 LIBRARIES = ("torch", "monai", "numpy", "segmentation-models-pytorch", "timm", "fundus-uda")
 LOCK, HOLDER = ".lock", ".holder"
@@ -79,7 +82,7 @@ class RunFolder:
         """List the summary files of the scored checkpoints, in alphabetical order."""
         return sorted((self.path / "evaluation").glob("*/summary.json"))
 
-    def begin(self, settings: Settings, device: torch.device, report: str = "") -> None:
+    def begin(self, settings: Settings, device: "torch.device", report: str = "") -> None:
         """Create the folder of a new run, or overwrite what a killed one left.
 
         Args:
@@ -199,7 +202,9 @@ def _step_of(row: str) -> float:
     return int(first) if comma and first.isdigit() else math.inf
 
 
-def _device_name(device: torch.device) -> str:
+def _device_name(device: "torch.device") -> str:
+    import torch
+
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
@@ -251,3 +256,64 @@ def kept_run(path: Path) -> Path:
     if run.is_dir() and run.resolve() in (path.resolve(), *path.resolve().parents):
         raise InputError(f"Expected a run below {path} or elsewhere in {file}. Got: {run}.")
     return kept_run(run)
+
+
+def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
+    """Find the checkpoint that a MODEL names: one of a run folder, or the file itself.
+
+    Args:
+        path: run folder, folder that `adapt` wrote, or file.
+        which: checkpoint of a run folder: its last, or the one selected by mean affinity.
+
+    Raises:
+        InputError: a folder without that checkpoint.
+    """
+    path = kept_run(path)
+    if not path.is_dir():
+        return path
+    folder = RunFolder(path)
+    if not folder.is_begun:
+        raise InputError(
+            f"Expected a run folder with last.pt, or a folder that `adapt` wrote, at {path}. "
+            f"Got: neither. Has its training started?"
+        )
+    if which == "selected" and not folder.selected.is_file():
+        raise InputError(
+            f"Expected a run folder with selected.pt at {path}. Got: none, since its run has no "
+            f"target, or no snapshot could be selected. Take its last checkpoint."
+        )
+    return folder.selected if which == "selected" else folder.last
+
+
+def require_file(checkpoint: Path) -> None:
+    """Raise an InputError if there is no file of a checkpoint."""
+    if not checkpoint.exists():
+        raise InputError(
+            f"Expected a checkpoint at {checkpoint}. Got: no such file. Train that run first, or "
+            f"name another run folder or .pt file."
+        )
+
+
+def require_model(model: Path, rest: list[Path], which: CheckpointName) -> None:
+    """Check a command's arguments before anything slow is loaded.
+
+    Args:
+        model: its first argument.
+        rest: its others.
+        which: checkpoint of a run folder.
+
+    Raises:
+        InputError: there is no such model, or the second argument is one and the first is none.
+    """
+    if rest and not _is_model(model) and _is_model(rest[0]):
+        raise InputError(
+            f"Expected MODEL first, then what it is for. Got: {model} first, and the model "
+            f"{rest[0]} after it. Swap them."
+        )
+    require_file(checkpoint_file(model, which))
+
+
+def _is_model(path: Path) -> bool:
+    names = ("last.pt", "model.json", "adaptation.json")
+    files = (".pt", ".pth", ".safetensors", ".onnx")
+    return path.suffix in files or any((path / name).is_file() for name in names)

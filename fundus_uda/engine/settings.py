@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fundus_uda.affinity.equations import Measure, Similarity
 from fundus_uda.config.read import Settings
 
 MethodName = Literal[
@@ -42,14 +41,16 @@ class DiscriminatorOptimizer(Settings):
 
     lr: float = Field(1e-4, gt=0)
     betas: tuple[Momentum, Momentum] = (0.9, 0.99)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Autocast of the discriminators, in a run whose own `precision` is float32."""
 
 
 class AffinitySettings(Settings):
     """Options of the affinity measure (see `fundus_uda.affinity.equations`)."""
 
     neighbors: Literal[4, 8] = 8
-    measure: Measure = "bernoulli_kl"
-    similarity: Similarity = "cosine"
+    measure: Literal["bernoulli_kl", "released"] = "bernoulli_kl"
+    similarity: Literal["cosine", "dot"] = "cosine"
     reduction: Literal["mean", "sum"] = "mean"
     stride: Literal[1, 2, 4] = 1
     """Stride of the map that discriminators see, over which probabilities are averaged first. The
@@ -144,7 +145,7 @@ class EngineSettings(RunSettings):
     """Degree to which pixels of rare classes weigh more in the losses on labels and pseudo-labels
     (see `affinity.class_weights`); 0 for not at all."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Autocast of both networks; the affinity core always computes in float32."""
+    """Autocast of all networks; what follows their last layer always computes in float32."""
     ignore_label: Literal[255] = 255
 
     @model_validator(mode="after")

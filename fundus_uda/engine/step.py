@@ -99,11 +99,10 @@ class _Step:
     def __init__(self, state: TrainState, settings: EngineSettings, method: Method) -> None:
         self.state, self.settings, self.method = state, settings, method
         self.levels = _levels(state, settings)
-        self.autocast = torch.autocast(
-            state.device.type,
-            dtype=getattr(torch, settings.precision),
-            enabled=settings.precision != "float32",
-        )
+        self.autocast = _autocast(settings.precision, state.device)
+        alone = settings.precision == "float32"
+        precision = settings.discriminator.precision if alone else settings.precision
+        self.autocast_of_discriminators = _autocast(precision, state.device)
         self.class_weights = None
         if settings.class_balance:
             weights = class_weights(state.label_shares, settings.class_balance)
@@ -123,6 +122,12 @@ class _Step:
             prob = F.avg_pool2d(prob, stride)
         map_BKHW = self.method.discriminator_input(prob, self.settings.affinity)
         return map_BKHW.contiguous(memory_format=memory_format(self.settings))
+
+    def domain_logits(self, D: nn.Module, map_BKHW: Tensor) -> Tensor:
+        """Return D's logits of a map, in float32."""
+        with self.autocast_of_discriminators:
+            logits: Tensor = D(map_BKHW)
+        return logits.float()
 
     def cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compute Eq. 2 with the run's class weights."""
@@ -145,6 +150,12 @@ class _Step:
         scaled = self.state.scaler.scale(objective)
         scaled.backward(inputs=parameters, retain_graph=retain_graph)
         losses.update({name: loss.detach() for name, loss in losses.items()})
+
+
+def _autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Make the autocast of networks; there is none in float32."""
+    dtype = getattr(torch, precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def _segmenter_on_source(step: _Step, source: Batch, losses: dict[str, Tensor]) -> list[Tensor]:
@@ -192,10 +203,8 @@ def _segmenter_on_target(
     domain_logits_t = []
     for level, prob_t in zip(step.levels, probs_t, strict=True):
         if (D := level.discriminator) is not None:
-            A_t = step.discriminator_input(prob_t)
-            with step.autocast:
-                domain_logits = D(A_t)
-                loss = adversarial_loss(domain_logits)
+            domain_logits = step.domain_logits(D, step.discriminator_input(prob_t))
+            loss = adversarial_loss(domain_logits)
             losses[f"adversarial{level.suffix}"] = loss
             objective = objective + level.adversarial_weight * loss
             domain_logits_t.append(domain_logits)
@@ -213,10 +222,7 @@ def _discriminated_source(step: _Step, probs_s: list[Tensor]) -> Iterator[Tensor
     """Yield the logits of each discriminator on the source's map, detached from the segmenter."""
     for level, prob_s in zip(step.levels, probs_s, strict=False):
         if (D := level.discriminator) is not None:
-            A_s = step.discriminator_input(prob_s.detach())
-            with step.autocast:
-                domain_logits = D(A_s)
-            yield domain_logits
+            yield step.domain_logits(D, step.discriminator_input(prob_s.detach()))
 
 
 def _discriminators(
@@ -226,8 +232,7 @@ def _discriminators(
     for level, logits in zip(step.levels, domain_logits, strict=False):
         D, name = level.discriminator, f"discriminator{level.suffix}"
         assert D is not None
-        with step.autocast:
-            loss = discriminator_loss(logits, domain) / 2
+        loss = discriminator_loss(logits, domain) / 2
         losses[name] = losses.get(name, 0) + loss
         step.backward(loss, losses, D)
 

@@ -1,17 +1,17 @@
 """Descriptions of the shipped experiments: method, data and length."""
 
-import pandas as pd
+from typing import Any
 
 from fundus_uda.config.read import shipped_experiments
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.experiments.tables import Application
 
 
-def describe_experiments(application: Application) -> pd.DataFrame:
+def describe_experiments(application: Application) -> list[dict[str, Any]]:
     """Describe the shipped experiments of an application, a row each.
 
     Returns:
-        Columns experiment (the name that `train` takes), method (its title), data (the folders of
+        Rows of experiment (the name that `train` takes), method (its title), data (the folders of
         source and target), network, steps and batch.
     """
     rows = []
@@ -28,7 +28,7 @@ def describe_experiments(application: Application) -> pd.DataFrame:
                 "batch": settings.batch_size,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _last(uri: str | None) -> str:

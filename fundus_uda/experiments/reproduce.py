@@ -11,13 +11,9 @@ import pandas as pd
 import torch
 
 from fundus_uda.config.read import Profile, override
-from fundus_uda.engine.checkpoint import (
-    checkpoint_file,
-    has_same_addresses,
-    require_same_settings,
-)
+from fundus_uda.engine.checkpoint import has_same_addresses, require_same_settings
 from fundus_uda.engine.fingerprint import fingerprint
-from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.engine.run_folder import RunFolder, checkpoint_file
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.results import as_markdown, collect, plot
 from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table

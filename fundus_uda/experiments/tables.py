@@ -1,17 +1,22 @@
 """Rows of the paper's tables, the run behind each, and what a table needs of an application."""
 
+from __future__ import annotations
+
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import torch
+from typing import TYPE_CHECKING, Any
 
 from fundus_uda.config.read import Profile
-from fundus_uda.experiments.cost import Cost
-from fundus_uda.experiments.panel import View
-from fundus_uda.translation.settings import TranslationSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from fundus_uda.experiments.cost import Cost
+    from fundus_uda.experiments.panel import View
+    from fundus_uda.translation.settings import TranslationSettings
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,18 @@ class Application:
         """Return a name that `read_settings` takes: with the profile, if it has no benchmark."""
         is_whole = "/" in experiment or Path(experiment).is_file()
         return experiment if is_whole else self.in_profile(experiment, profile)
+
+
+def when_called(module: str, name: str) -> Callable[..., Any]:
+    """Make a function that loads itself from its module when it is called.
+
+    Modules that import torch or MONAI take seconds to load, and most commands need few of them.
+    """
+
+    def function(*arguments: Any, **options: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments, **options)
+
+    return function
 
 
 def adapted(title: str, experiment: str, **more: Any) -> Row:

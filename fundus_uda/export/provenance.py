@@ -15,10 +15,10 @@ import pandas as pd
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.samples import without_masks
-from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
+from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.fingerprint import fingerprint_files
 from fundus_uda.engine.methods import METHODS, training_domains
-from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, kept_run
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file, kept_run
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.masks.dice import DICE

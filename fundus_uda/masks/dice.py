@@ -4,10 +4,7 @@ import math
 from typing import TypedDict
 
 import numpy as np
-import torch
-from monai.metrics import compute_dice
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 
@@ -35,6 +32,9 @@ def dice_cup_disc(predicted: Mask, reference: Mask) -> tuple[float, float]:
         Dice of the cup and of the disc, each in [0, 1]. A structure that is in neither mask
         scores 1; a structure that is in only one of them scores 0.
     """
+    import torch  # here, since they take seconds to load and the names above are often enough
+    from monai.metrics import compute_dice
+
     y_pred, y = (
         torch.from_numpy(np.stack([mask == CUP, mask != BACKGROUND])).float()[None]
         for mask in (predicted, reference)
@@ -50,6 +50,8 @@ def summarise(values: NDArray[np.float64]) -> Summary:
     neither deviation nor interval (None). A column of NaN, of a structure that nobody annotated,
     has n = 0 and no statistics.
     """
+    from scipy.stats import bootstrap
+
     if np.isnan(values).all():
         return {"mean": None, "std": None, "ci95": None, "n": 0}
     n, mean = len(values), float(np.mean(values))

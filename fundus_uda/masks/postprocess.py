@@ -32,10 +32,13 @@ def fill_cup_hull(mask: Mask) -> Mask:
     Args:
         mask: (H, W) uint8 in {0, 1, 2}.
     """
-    if not (mask == CUP).any():
+    cup = mask == CUP
+    if not cup.any():
         return mask
+    rows, columns = (np.flatnonzero(cup.any(axis=axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     filled: Mask = mask.copy()
-    filled[convex_hull_image(mask == CUP) & (mask != BACKGROUND)] = CUP
+    filled[box][convex_hull_image(cup[box]) & (mask[box] != BACKGROUND)] = CUP
     return filled
 
 

@@ -73,7 +73,7 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, H, W) float32 to logits (B, 3, H, W) on the device of the images."""
-        (logits,) = self.session.run(["logits"], {"images": images.cpu().numpy()})
+        (logits,) = self.session.run(["logits"], {"images": images.cpu().contiguous().numpy()})
         return torch.from_numpy(logits).to(images.device)
 
 

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
-from fundus_uda.engine.checkpoint import Checkpoint, checkpoint_file, load_checkpoint
+from fundus_uda.engine.checkpoint import Checkpoint, load_checkpoint
 from fundus_uda.engine.device import pick_device
+from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
+from fundus_uda.engine.state import memory_format
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import deeplab_v3plus, input_statistics
@@ -51,8 +53,15 @@ class Model:
             the mean over the three views of test-time augmentation.
         """
         views = self.views(photographs, flips=self.settings.data.tta_flips)
-        size = photographs.shape[1:3]
-        return F.interpolate(views.mean(0), size, mode="bilinear", align_corners=False)
+        return self.at_size(views, photographs.shape[1:3])
+
+    def at_size(self, views: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Resize the prediction from `views`, (V, B, 3, h, w), to (B, 3, *size).
+
+        With `data.tta_flips`, it is the mean over the views, else the first of them.
+        """
+        prediction = views.mean(0) if self.settings.data.tta_flips else views[0]
+        return F.interpolate(prediction, size, mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def views(self, photographs: NDArray[np.uint8], flips: bool) -> Tensor:
@@ -70,7 +79,8 @@ class Model:
         plain = eval_transforms(*input_statistics(settings.network.encoder))
         pixels = torch.tensor(photographs).permute(0, 3, 1, 2)  # a copy: arrays may be read-only
         images = torch.stack([plain(fixed({"image": image}))["image"] for image in pixels])
-        views = views_of(self.network.eval(), images.to(self.device), flips)
+        images = images.to(self.device, memory_format=memory_format(settings))
+        views = views_of(self.network.eval(), images, flips)
         height, width = photographs.shape[1:3]
         return views[..., *content_box(height, width, settings.data.size)]
 
@@ -135,7 +145,7 @@ def load_model(
             f"Expected weights of DeepLabv3+ with {settings.network.encoder} in {file}. "
             f"Got: {str(error).splitlines()[1].strip()}"
         ) from None
-    network = network.to(device).eval()
+    network = network.to(device).to(memory_format=memory_format(settings)).eval()
     return Model(network, settings, device, checkpoint.step, checkpoint.label_shares)
 
 

@@ -4,10 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fundus_uda.affinity.discriminator import SMALLEST_MAP
 from fundus_uda.config.read import Settings, load_settings
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
+
+SMALLEST_MAP = 32
+"""That of `affinity.discriminator`, which would import torch to read settings."""
 
 
 class DataSettings(Settings):

@@ -73,6 +73,14 @@ def test_a_crop_is_read_whole(written):
     assert (table.loc["crop", ["region_height", "region_width"]] == 200).all()
 
 
+def test_the_network_looks_at_a_square_once_as_it_is_and_turned(model, clinic, tmp_path):
+    """The looks of the search are those of the outline, too."""
+    looks = []
+    model.network.register_forward_hook(lambda *_: looks.append(1))
+    predict(model, [clinic / "whole.png"], tmp_path)
+    assert len(looks) == 3
+
+
 @pytest.mark.parametrize("name", ["no_disc", "street", "broken"])
 def test_what_cannot_be_measured_is_a_row_with_a_reason_and_blanks(written, name):
     out, table = written
@@ -228,9 +236,9 @@ def test_reading_goes_on_while_the_network_is_busy(model, clinic, tmp_path, monk
         have_read.release()
         return read(source)
 
-    def wait_for_all(*arguments):
+    def wait_for_all(*arguments, **options):
         waited.append(waited != [] or all(have_read.acquire(timeout=10) for _ in range(4)))
-        return outline(*arguments)
+        return outline(*arguments, **options)
 
     waited: list[bool] = []
     monkeypatch.setattr("fundus_uda.clinic.predict.read", read_and_tell)

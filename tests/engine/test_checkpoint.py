@@ -11,7 +11,6 @@ from fundus_uda.engine import train
 from fundus_uda.engine.checkpoint import (
     FORMAT,
     DamagedCheckpointError,
-    checkpoint_file,
     checksum,
     load_checkpoint,
     previous_checkpoint,
@@ -20,6 +19,7 @@ from fundus_uda.engine.checkpoint import (
     save_checkpoint,
 )
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_files
+from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_engine import CLASSES, run, settings, state

@@ -383,6 +383,20 @@ def test_all_networks_compute_in_the_precision_and_the_probabilities_are_float32
     assert seen == [(torch.float32, low)] * 2
 
 
+def test_discriminators_have_a_precision_of_their_own():
+    seen = {"segmenter": [], "discriminator": []}
+    of = settings(method="asa_asc", discriminator={"precision": "bfloat16"})
+    trained, whole = state(of), state(settings(method="asa_asc"))
+    for name, dtypes in seen.items():
+        dtypes_of(getattr(trained, name), dtypes)
+    losses = adaptation_step(trained, *batches(), of)
+    expected = adaptation_step(whole, *batches(), settings(method="asa_asc"))
+    assert seen["segmenter"] == [(torch.float32, torch.float32)] * 2
+    assert seen["discriminator"] == [(torch.float32, torch.bfloat16)] * 2
+    assert losses == pytest.approx(expected, rel=1e-2)
+    assert next(trained.discriminator.parameters()).dtype == torch.float32
+
+
 def test_float16_scales_its_gradients_anew_at_each_step():
     of = settings(precision="float16", segmenter={"lr": 0.05, "weight_decay": 0})
     trained, plain = state(of), state(settings(segmenter={"lr": 0.05, "weight_decay": 0}))

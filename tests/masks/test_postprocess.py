@@ -1,4 +1,5 @@
 import numpy as np
+from skimage.morphology import convex_hull_image
 
 from fundus_uda.masks.postprocess import fill_cup_hull, remove_small_components
 
@@ -11,6 +12,15 @@ def test_a_convex_cup_stays_inside_the_disc():
     assert np.array_equal(filled != 0, mask != 0)
     assert filled[25, 28] == 2  # between the two
     assert filled[17, 22] == 0  # so is this, outside the disc
+
+
+def test_the_hull_is_that_of_the_whole_mask():
+    """Though it is computed within the box around the cup, which may touch the mask's border."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        mask = np.ones((30, 41), dtype=np.uint8)
+        mask[rng.integers(0, 30, 6), rng.integers(0, 41, 6)] = 2
+        assert np.array_equal(fill_cup_hull(mask) == 2, convex_hull_image(mask == 2))
 
 
 def test_a_mask_without_cup_stays_as_it_is():

@@ -13,8 +13,8 @@ from PIL import Image
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
-from fundus_uda.engine.checkpoint import checkpoint_file, load_checkpoint
-from fundus_uda.engine.run_folder import kept_run
+from fundus_uda.engine.checkpoint import load_checkpoint
+from fundus_uda.engine.run_folder import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.recipe import adapt as recipe

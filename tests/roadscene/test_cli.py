@@ -37,6 +37,7 @@ def test_mistakes_end_with_code_2_and_no_traceback(tmp_path):
     result = command("reproduce", "table3a", "stepz=1", *data, "--out", tmp_path / "out")
     assert result.returncode == 2
     assert "Did you mean steps?" in result.stderr
+    (tmp_path / "last.pt").touch()
     result = command("evaluate", tmp_path, "cityscapes:/nowhere")
     assert result.returncode == 2
     assert "Expected cityscapes data at /nowhere" in result.stderr

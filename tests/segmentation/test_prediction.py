@@ -14,7 +14,7 @@ from fundus_uda.masks.measurements import refuge_vertical_cup_to_disc_ratio
 from fundus_uda.segmentation.comparison import as_markdown, compare
 from fundus_uda.segmentation.evaluation import evaluate, quality_summary, write_evaluation
 from fundus_uda.segmentation.model import Model
-from fundus_uda.segmentation.prediction import outline, predictions
+from fundus_uda.segmentation.prediction import most_probable, outline, predictions
 from tests.fixtures.small_run import small_settings
 
 CPU = torch.device("cpu")
@@ -34,6 +34,11 @@ class Thresholds(nn.Module):
 def model(cameras):
     settings = small_settings(cameras, *PLAIN)
     return Model(Thresholds(), settings, CPU, step=0, label_shares=torch.ones(3))
+
+
+def test_of_equally_probable_classes_the_first_is_picked():
+    levels = torch.randint(0, 3, (3, 50, 70), generator=torch.Generator().manual_seed(0)) / 2
+    assert np.array_equal(most_probable(levels), levels.numpy().argmax(axis=0))
 
 
 def predicting_with(model, network, **data) -> Model:

@@ -1,9 +1,10 @@
 import pytest
 
+from fundus_uda.affinity import discriminator
 from fundus_uda.config.read import shipped_experiments
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
-from fundus_uda.segmentation.settings import read_settings
+from fundus_uda.segmentation.settings import SMALLEST_MAP, read_settings
 
 
 @pytest.mark.parametrize("name", shipped_experiments("fundus"))
@@ -116,3 +117,7 @@ def test_what_no_machine_could_train_with_is_refused(given, monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     with pytest.raises(InputError, match=given.partition("=")[0].rpartition(".")[2]):
         read_settings("cpu/asa", [given])
+
+
+def test_the_smallest_map_is_the_discriminators():
+    assert SMALLEST_MAP == discriminator.SMALLEST_MAP

@@ -1,7 +1,7 @@
-"""The bound on the time of a step; `pytest tests/segmentation/test_speed.py -s` prints times."""
+"""The bound on the time of a step; `pytest tests/segmentation/test_speed.py -s` prints it."""
 
-import math
 import time
+from statistics import median
 
 import pytest
 import torch
@@ -11,16 +11,18 @@ from fundus_uda.engine.step import adaptation_step
 from fundus_uda.segmentation.settings import read_settings
 from fundus_uda.segmentation.training import initial_state
 
+PAIRS = 5
+
 
 @pytest.mark.slow
-def test_an_asa_step_costs_at_most_15_percent_more_than_an_adaptsegnet_step(monkeypatch):
-    """At the CPU profile; the fastest step of each, which other work on the machine slows least.
-
-    Steps are taken in turn, 8 of each, and up to 32 where the machine is not quiet.
-    """
+def test_an_asa_step_costs_at_most_a_tenth_more_than_an_adaptsegnet_step(monkeypatch):
+    """At the CPU profile, with the paper's stride: the median of a fixed number of ratios of CPU
+    seconds, in turn."""
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     names = ("adaptsegnet", "asa")
-    settings = {name: read_settings(f"cpu/{name}", ["start=null"]) for name in names}
+    settings = {
+        name: read_settings(f"cpu/{name}", ["start=null", "affinity.stride=1"]) for name in names
+    }
     states = {
         name: initial_state(settings[name], torch.ones(3), torch.device("cpu")) for name in names
     }
@@ -28,13 +30,14 @@ def test_an_asa_step_costs_at_most_15_percent_more_than_an_adaptsegnet_step(monk
     image = torch.randn(8, 3, 256, 256, generator=generator)
     image = image.contiguous(memory_format=torch.channels_last)
     label = torch.randint(0, 3, (8, 256, 256), generator=generator)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    ratio = math.inf
-    while ratio > 1.15 and len(seconds["asa"]) < 32:
-        for name in names * 8:
-            start = time.perf_counter()
-            adaptation_step(states[name], Batch(image, label), Batch(image, None), settings[name])
-            seconds[name].append(time.perf_counter() - start)
-        ratio = min(seconds["asa"]) / min(seconds["adaptsegnet"])
-    print({name: round(min(times), 2) for name, times in seconds.items()}, round(ratio, 3))
-    assert ratio <= 1.15
+
+    def seconds(name: str) -> float:
+        start = time.process_time()
+        adaptation_step(states[name], Batch(image, label), Batch(image, None), settings[name])
+        return time.process_time() - start
+
+    for name in names:
+        seconds(name)  # until memory is reused
+    ratios = [seconds("asa") / seconds("adaptsegnet") for _ in range(PAIRS)]
+    print([round(ratio, 3) for ratio in ratios])
+    assert median(ratios) <= 1.10

@@ -39,7 +39,8 @@ class Predictions:
     table: pd.DataFrame
     """Table of `measurements.csv`."""
     about: dict[str, Any]
-    """Entries `model`, `versions`, `written` and `note` of `summary.json`."""
+    """Entries `model`, `versions`, `written`, `note` and `part` (None for all photographs) of
+    `summary.json`."""
     before: Path | None
     """Folder of the model before, if `predict` was given one."""
 
@@ -65,6 +66,7 @@ def read_predictions(folder: Path) -> Predictions:
         )
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         about = {name: summary[name] for name in ("model", "versions", "written", "note")}
+        about["part"] = summary.get("part")
         table = table[list(columns())].fillna({"reason": "", "flags": "", "laterality": ""})
         before = folder / summary["before"] if summary["before"] else None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,0 +1,18 @@
+"""The command `merge`."""
+
+from pathlib import Path
+
+import typer
+
+from .options import OutFolder
+
+
+def command(
+    parts: list[Path] = typer.Argument(help="Folders that `predict --part` wrote, of all parts."),
+    out: OutFolder = Path("predictions"),
+) -> None:
+    """Merge the parts of an archive into one folder, with one table and one report."""
+    from fundus_uda.clinic.merge import merge_parts
+
+    table = merge_parts(parts, out)
+    typer.echo(f"Wrote the {len(table)} photographs of {len(parts)} parts to {out}.")

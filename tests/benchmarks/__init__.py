@@ -1,0 +1,1 @@
+"""What the program costs: `python -m tests.benchmarks` prints a Markdown table."""

@@ -25,8 +25,8 @@ SIZE = 128
 FEW_STEPS = (
     f"data.size={SIZE}",
     "network.atrous_rates=[2,3,5]",  # for a map of 8x8
-    "steps=80",
-    "snapshot_every=40",
+    "steps=100",
+    "snapshot_every=50",
 )
 """Overrides that make the default recipe one of minutes."""
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: several tests at once share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.stops import SIGNALS
 

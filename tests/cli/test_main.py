@@ -26,7 +26,8 @@ def trained(cameras, tmp_path_factory):
     """A run folder of a two-step source-only training, through the command."""
     out = tmp_path_factory.mktemp("trained") / "run"
     data = [f"data.source=folder:{cameras / 'a'}", f"data.test=folder:{cameras / 'b'}"]
-    small = ["method=source", "data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
+    small = ["data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
+    small += ["data.source_sizes=as_they_are"]
     result = run("train", "cpu/demo", *data, *small, "--out", out)
     assert result.returncode == 0, result.stderr
     assert "| Source only | last | 0 | 2 |" in result.stdout
@@ -95,7 +96,8 @@ def test_compare_prints_and_writes(trained, tmp_path):
 def test_resume_of_a_finished_run_changes_nothing(trained, cameras):
     before = (trained / "metrics.csv").read_text()
     data = [f"data.source=folder:{cameras / 'a'}", f"data.test=folder:{cameras / 'b'}"]
-    small = ["method=source", "data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
+    small = ["data.size=64", "batch_size=2", "steps=2", "snapshot_every=2"]
+    small += ["data.source_sizes=as_they_are"]
     result = run("train", "cpu/demo", *data, *small, "--out", trained, "--resume")
     assert result.returncode == 0, result.stderr
     assert (trained / "metrics.csv").read_text() == before
@@ -124,12 +126,12 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
             "Expected refuge data at /nowhere, a folder. Got: nothing",
         ),
         (["inspect", "nowhere"], "Expected KIND:PATH"),
-        (["evaluate", "/nowhere", "folder:/nowhere"], "Expected folder data at /nowhere"),
+        (["evaluate", "/nowhere", "folder:/nowhere"], "Expected a checkpoint at /nowhere"),
         (["predict", "/nowhere", "/nowhere"], "Expected a checkpoint at /nowhere"),
         (["compare", "/nowhere"], "Expected a summary of an evaluation"),
         (["demo", "--out", f"{__file__}/x"], "Not a directory"),
         (["demo", "--out", "."], "Expected a new or empty output folder"),
-        (["predict", "/nowhere", "/nowhere", "--device", "tpu"], "Expected the device auto"),
+        (["reproduce", "table7", "--device", "tpu", "--out", "x"], "Expected the device auto"),
         (["adapt", "--target", "x", "--out", "x"], "Expected --source, --model or both"),
         (
             ["adapt", "--target", "/nowhere", "--source", "folder:/nowhere", "--out", "x"],

@@ -136,6 +136,9 @@ def test_an_output_that_exists_is_replaced_on_request_alone(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "e").mkdir()
+    if name == "evaluate":
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "last.pt").touch()
     (tmp_path / there).write_text("kept")
     refused = str(CliRunner().invoke(application, [name, *rest]).exception)
     assert "Expected a new" in refused

@@ -131,7 +131,7 @@ def test_adaptation_keeps_nothing_of_the_patient(
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 3
-    assert (out / "stages" / "3_mean_teacher" / "last.pt").is_file()
+    assert (out / "stages" / "2_asa" / "last.pt").is_file()
     require_no_names(out, "".join(capfd.readouterr()).replace(str(tmp_path), "") + caplog.text)
 
 

@@ -248,7 +248,7 @@ def read_dicom(path, frame):
         {act}
     return right(path, frame)
 right, decoding._FUNCTIONS["read_dicom"] = decoding._FUNCTIONS["read_dicom"], read_dicom
-decoding.serve(os.getppid())
+decoding.serve()
 """
 
     def start():

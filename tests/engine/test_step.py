@@ -451,7 +451,10 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_update():
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    of = settings(method="source", steps=1, segmenter={"lr": 1e38, "weight_decay": 1e9})
+    large = {"lr": 4e9, "weight_decay": 4e9, "momentum": 0}
+    of = settings(method="source", steps=1, segmenter=large)
+    trained = state(of)
+    trained.segmenter[4].bias.data += 1e25  # all alike, and beyond float32 after a step
     with pytest.raises(RunError, match="Expected finite weights after step 1"):
-        run(state(of), of, tmp_path / "run")
+        run(trained, of, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 0

@@ -52,7 +52,7 @@ def command(
     This needs labelled photographs of another camera (--source) or a model trained on some
     (--model).
 
-    On two CPU cores it takes about a quarter of an hour, and about two seconds per photograph more;
+    On two CPU cores it takes about a quarter of an hour, and about a second per photograph more;
     on a GPU a few minutes (all estimated, with the profile cpu). It needs 3 GB of memory, and 0.2
     GB of disk beside the pictures. The folder that it writes is a MODEL for every other command.
     """

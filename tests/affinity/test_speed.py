@@ -61,24 +61,3 @@ def test_affinity_space_is_three_times_faster_than_the_formula_per_pair():
             return time.process_time() - start
     """
     assert median_ratio(code) > 3
-
-
-@pytest.mark.slow
-def test_channels_last_costs_the_affinity_space_less_than_twice_the_time():
-    """As the networks of the CPU profiles give the prediction, and take the map and its gradient.
-
-    It took 2.4 times the time where it read both as they lie in memory.
-    """
-    code = """
-        prob = (3 * torch.randn(8, 3, 256, 256)).softmax(dim=1)
-        upstream = torch.randn(8, 8 * 3, 256, 256)
-        slow, fast = torch.channels_last, torch.contiguous_format
-
-        def seconds(layout):
-            inputs = prob.contiguous(memory_format=layout).requires_grad_()
-            gradient = upstream.contiguous(memory_format=layout)
-            start = time.process_time()
-            affinity_space(inputs).backward(gradient)
-            return time.process_time() - start
-    """
-    assert median_ratio(code) < 2

@@ -31,11 +31,12 @@ def _select_without_labels(
     from fundus_uda.segmentation.model import load_model
     from fundus_uda.segmentation.size_match import reason_left_as_it_is
 
-    settings = load_model(runs[-1], device).settings
+    models = {run: load_model(run, device) for run in runs}
+    settings = models[runs[-1]].settings
     rows = {}
     kept, reason = runs[0], ""
     for run in runs:
-        rows[run] = scored(load_model(run, device), settings, reason_left_as_it_is(run))
+        rows[run] = scored(models[run], settings, reason_left_as_it_is(run))
         if run != kept and (reason := reason_to_reject(rows[run], rows[kept])):
             break
         kept = run

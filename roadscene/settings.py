@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings, merge
+from fundus_uda.engine.methods import require_map_to_discriminate
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS, PresetName
 
@@ -71,6 +72,13 @@ class RoadSettings(EngineSettings):
             raise ValueError(
                 "data.source_classes=target needs data.target: name a set, or set as_they_are"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_large_enough_to_discriminate(self) -> "RoadSettings":
+        for name in ("source_size", "target_size"):
+            sides = getattr(self.data, name)
+            require_map_to_discriminate(self.method, self.affinity, f"data.{name}", *sides)
         return self
 
     @model_validator(mode="after")

@@ -63,6 +63,12 @@ def train_loop(
             for domain, dataset in (("source", source), ("target", target))
         ]
 
+    def close() -> None:
+        """Close the open streams, and with them the processes that load their batches."""
+        for stream in batches:
+            if stream is not None:
+                stream.close()
+
     saved, batches = state.step, streams()
     signals: list[int] = []
     with Progress(title, settings.steps, state.step) as progress, reacting(signals.append):
@@ -78,6 +84,7 @@ def train_loop(
                 progress.update(state.step, text)
                 if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
                     if snapshot():
+                        close()
                         batches = streams()
                     saved = state.step
                 elif signals and save():
@@ -91,6 +98,4 @@ def train_loop(
             )
             raise
         finally:
-            for stream in batches:
-                if stream is not None:
-                    stream.close()  # and with it the processes that load its batches
+            close()

@@ -17,6 +17,9 @@ from fundus_uda.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+SMALLEST_MAP = 32
+"""That of `affinity.discriminator`, which would import torch to read settings."""
+
 MapOfPrediction = Callable[["Tensor", AffinitySettings], "Tensor"]
 
 
@@ -109,6 +112,28 @@ METHODS: dict[MethodName, Method] = {
     "adabn": Method("AdaBN", without_source=True, statistics_only=True),  # Li et al., 2018
     "mean_teacher": Method("Mean teacher", teacher="mean"),
 }
+
+
+def require_map_to_discriminate(
+    name: MethodName, affinity: AffinitySettings, setting: str, *sides: int
+) -> None:
+    """Check that images are large enough for the discriminators, if the method has some.
+
+    Args:
+        name: method of the run.
+        affinity: its settings of the affinity.
+        setting: name of the setting that gives the sides, for the error.
+        sides: heights and widths of the images in pixels.
+
+    Raises:
+        ValueError: a side is too small, for a validator of settings.
+    """
+    least = SMALLEST_MAP * affinity.stride
+    if METHODS[name].discriminator_input is not None and min(sides) < least:
+        raise ValueError(
+            f"{setting} must be at least {least} with affinity.stride={affinity.stride}, as "
+            f"discriminators halve their map five times"
+        )
 
 
 def training_domains(

@@ -38,8 +38,8 @@ LARGEST_MOVE = 0.1
 """Largest share by which a stage may move the mean area of disc or cup towards the source's."""
 JUDGED = ("estimated_dice", "disc_share", "cup_share", "source_disc_share", "source_cup_share")
 """Columns of `stages.csv` that `scored` gives, beside the fields of `SelectionScore`."""
-KEPT: dict[str, Any] = {"left_out": False, "reason": ""}
-"""Columns of `stages.csv` for a stage that is kept."""
+KEPT: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
+"""Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
 
 
 def adapt(
@@ -162,8 +162,7 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
 def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
     columns = ["stage", "title", *JUDGED, *(f.name for f in fields(SelectionScore))]
     columns += ["left_out", "reason", "sizes_not_matched", *(DICE if has_masks else ())]
-    table = pd.DataFrame(rows).reindex(columns=columns)
-    return table.fillna({"sizes_not_matched": ""})
+    return pd.DataFrame(rows).reindex(columns=columns)
 
 
 def _outline(

@@ -5,11 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings
-from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.methods import METHODS, require_map_to_discriminate
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
-
-SMALLEST_MAP = 32
-"""That of `affinity.discriminator`, which would import torch to read settings."""
 
 
 class DataSettings(Settings):
@@ -64,12 +61,7 @@ class FundusSettings(EngineSettings):
 
     @model_validator(mode="after")
     def _is_large_enough_to_discriminate(self) -> "FundusSettings":
-        least = SMALLEST_MAP * self.affinity.stride
-        if METHODS[self.method].discriminator_input is not None and self.data.size < least:
-            raise ValueError(
-                f"data.size must be at least {least} with affinity.stride={self.affinity.stride}, "
-                f"as discriminators halve their map five times"
-            )
+        require_map_to_discriminate(self.method, self.affinity, "data.size", self.data.size)
         return self
 
     @model_validator(mode="after")

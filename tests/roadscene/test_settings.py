@@ -133,3 +133,11 @@ def test_unknown_name_is_told_the_nearest_shipped_one():
     found = "Got: 'gta5/resnet_asa'. Did you mean gta5/resnet101_asa"
     with pytest.raises(InputError, match=found):
         read_settings("gta5/resnet_asa", [])
+
+
+def test_a_map_too_small_for_the_discriminator_is_refused(monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
+    given = ["affinity.stride=4", "data.target_size=[112,256]"]
+    with pytest.raises(InputError, match="data.target_size must be at least 128 with affinity"):
+        read_settings("cpu/asa", given)
+    read_settings("cpu/source", given)

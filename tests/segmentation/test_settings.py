@@ -2,9 +2,9 @@ import pytest
 
 from fundus_uda.affinity import discriminator
 from fundus_uda.config.read import shipped_experiments
-from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.methods import METHODS, SMALLEST_MAP
 from fundus_uda.errors import InputError
-from fundus_uda.segmentation.settings import SMALLEST_MAP, read_settings
+from fundus_uda.segmentation.settings import read_settings
 
 
 @pytest.mark.parametrize("name", shipped_experiments("fundus"))
@@ -103,7 +103,10 @@ def test_a_checkpoint_to_start_from_is_one_of_two(monkeypatch):
 
 
 @pytest.mark.parametrize(("size", "stride"), [(64, 4), (112, 4)])
-def test_a_map_too_small_for_the_discriminator_is_refused_before_anything_is_read(size, stride):
+def test_a_map_too_small_for_the_discriminator_is_refused_before_anything_is_read(
+    size, stride, monkeypatch
+):
+    monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
     with pytest.raises(InputError, match="data.size must be at least 128 with affinity.stride=4"):
         read_settings("cpu/asa", [f"data.size={size}", f"affinity.stride={stride}"])
     read_settings("cpu/source", [f"data.size={size}"])

@@ -266,10 +266,16 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
         which: checkpoint of a run folder: its last, or the one selected by mean affinity.
 
     Raises:
-        InputError: a folder without that checkpoint.
+        InputError: a folder without that checkpoint, or a file that is not the selected one.
     """
     path = kept_run(path)
     if not path.is_dir():
+        named = path.name == RunFolder(path.parent).selected.name
+        if which == "selected" and path.is_file() and not named:
+            raise InputError(
+                f"Expected a run folder, of which the selected checkpoint is taken. Got: the file "
+                f"{path}. Name its folder, or leave out the choice of a checkpoint."
+            )
         return path
     folder = RunFolder(path)
     if not folder.is_begun:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.transforms import read_photograph
+from fundus_uda.data.inspection import cropped_if_whole, require_crops
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.experiments.panel import SIDE, Column, View, evenly_spaced, model_columns, panel
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.outlines import overlay
@@ -37,20 +37,25 @@ def draw_results(
     as Fig. 4. The outlines are those of `predict` for a crop.
 
     Args:
-        uri: `KIND:PATH[#SPLIT]`, of which evenly spaced photographs are shown.
+        uri: `KIND:PATH[#SPLIT]`, of which evenly spaced photographs are shown; whole ones are
+            cropped around the disc by their masks.
         models: run folders or checkpoints.
         file: PNG to write; its folder is created.
         device: where to predict.
         view: choice of what is shown.
 
     Raises:
-        InputError: see `load_samples`, `read_mask` and `load_model`.
+        InputError: whole photographs without masks; see also `load_samples`, `read_sample` and
+            `load_model`.
     """
     samples = evenly_spaced(load_samples(uri), view.rows)
-    photographs = [read_photograph(s.image, s.stereo).permute(1, 2, 0).numpy() for s in samples]
+    has_masks = all(sample.masks for sample in samples)
+    samples = cropped_if_whole(samples, uri) if has_masks else require_crops(samples, uri)
+    read = [read_sample(sample) for sample in samples]
+    photographs = [item["image"].permute(1, 2, 0).numpy() for item in read]
     columns: list[Column] = [("target", photographs)]
-    if all(sample.masks for sample in samples):
-        masks = [read_mask(sample)[0] for sample in samples]
+    if has_masks:
+        masks = [item["label"][0].numpy() for item in read]
         columns.append(("ground truth", list(map(outlined, photographs, masks))))
     outlines: list[list[Photograph]] = []
     maps: list[list[NDArray[np.float32]]] = []

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from fundus_uda.engine import run_folder
-from fundus_uda.engine.run_folder import LIBRARIES, RunFolder
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file
 from fundus_uda.errors import InputError, WriteError
 from tests.fixtures.tiny_engine import settings
 
@@ -238,6 +238,14 @@ def test_scores_are_below_evaluation_and_summaries_in_order(tmp_path):
 def test_checkpoints_have_their_names(tmp_path):
     folder = RunFolder(tmp_path)
     assert (folder.last, folder.selected) == (tmp_path / "last.pt", tmp_path / "selected.pt")
+
+
+def test_the_selected_checkpoint_is_one_of_a_folder(tmp_path):
+    for name in ("last.pt", "selected.pt"):
+        (tmp_path / name).touch()
+    assert checkpoint_file(tmp_path / "selected.pt", "selected") == tmp_path / "selected.pt"
+    with pytest.raises(InputError, match="Expected a run folder, of which the selected"):
+        checkpoint_file(tmp_path / "last.pt", "selected")
 
 
 def test_a_row_whose_step_was_cut_off_is_dropped(tmp_path):

@@ -1,15 +1,19 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+from fundus_uda.errors import InputError
 from fundus_uda.experiments.panel import HEADER, SIDE, View
 from fundus_uda.masks.outlines import CUP_COLOUR, DISC_COLOUR
 from fundus_uda.segmentation import figures
 from fundus_uda.segmentation.figures import draw_results, outlined
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline
+from tests.fixtures.fields import whole_field
 from tests.fixtures.seeing import brightness_model
 from tests.fixtures.small_run import small_settings
 
@@ -43,6 +47,25 @@ def test_models_stand_beside_the_target_and_its_truth(
     assert (affinity[..., 0] == affinity[..., 1]).all()  # grey
     assert affinity[:4].mean() > 240  # background agrees with its neighbours
     assert affinity.min() < 60  # outlines do not
+
+
+def test_whole_photographs_are_cropped_by_their_masks_or_refused(cameras, tmp_path, monkeypatch):
+    for name in ("images", "masks"):
+        (tmp_path / "whole" / name).mkdir(parents=True)
+    field, (row, column), diameter = whole_field()
+    disc = np.hypot(*(np.indices(field.shape[:2]) - np.array([row, column])[:, None, None]))
+    Image.fromarray(field).save(tmp_path / "whole" / "images" / "a.png")
+    mask = (disc < diameter / 2).astype(np.uint8) + (disc < diameter / 4)
+    Image.fromarray(mask).save(tmp_path / "whole" / "masks" / "a.png")
+    monkeypatch.setattr(figures, "load_model", lambda *_, **__: brightness_model(cameras))
+    file, uri = tmp_path / "p.png", f"folder:{tmp_path / 'whole'}"
+    draw_results(uri, [tmp_path / "run"], file, CPU)
+    truth = np.asarray(Image.open(file))[HEADER:, SIDE : 2 * SIDE]
+    rows = np.flatnonzero((truth == DISC_COLOUR).all(axis=2).any(axis=1))
+    assert np.ptp(rows) > SIDE / 4  # a crop around the disc, which is a sixth of the field high
+    shutil.rmtree(tmp_path / "whole" / "masks")
+    with pytest.raises(InputError, match="Expected crops around the disc"):
+        draw_results(uri, [tmp_path / "run"], file, CPU)
 
 
 class NotchedCup(nn.Module):

@@ -27,7 +27,7 @@ def _select_without_labels(
     Returns:
         The chosen run; the reason to reject the next, empty for none; the scores by run.
     """
-    from fundus_uda.recipe.adapt import reason_to_reject, scored
+    from fundus_uda.recipe.judging import reason_to_reject, scored
     from fundus_uda.segmentation.model import load_model
     from fundus_uda.segmentation.size_match import reason_left_as_it_is
 

@@ -171,7 +171,7 @@ def test_a_choice_is_made_as_the_recipe_makes_it(estimates, chosen, judged, monk
         "fundus_uda.segmentation.model.load_model",
         lambda run, _: SimpleNamespace(name=run.name, settings=None),
     )
-    monkeypatch.setattr("fundus_uda.recipe.adapt.scored", lambda model, *_: rows[model.name])
+    monkeypatch.setattr("fundus_uda.recipe.judging.scored", lambda model, *_: rows[model.name])
     kept, reason, numbers = application.FUNDUS.select_without_labels(runs, CPU)
     assert kept == runs[chosen]
     assert len(numbers) == judged

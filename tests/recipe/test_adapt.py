@@ -1,7 +1,6 @@
 """The default recipe on embedded photographs, in stages of one step."""
 
 import json
-import re
 import shutil
 
 import numpy as np
@@ -18,7 +17,8 @@ from fundus_uda.engine.run_folder import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe.adapt import adapt, reason_to_reject
+from fundus_uda.recipe import judging
+from fundus_uda.recipe.adapt import adapt
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.quality import Judgement
@@ -166,7 +166,7 @@ def test_a_collapsed_stage_is_left_out(cameras, tmp_path, monkeypatch):
     def score(model, *_):
         return SelectionScore(0.99, 1.0, collapsed=model.settings.method == "asa")
 
-    monkeypatch.setattr(recipe, "score_on_target", score)
+    monkeypatch.setattr(judging, "score_on_target", score)
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
     assert stages["left_out"].tolist() == [False, True]
@@ -182,8 +182,8 @@ def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, l
         estimates = {"source": 0.8, "asa": 0.8 if left_out else 0.82, "mean_teacher": 0.9}
         return Judgement(np.full(6, estimates[model.settings.method]), 0.3, 0.1)
 
-    monkeypatch.setattr(recipe, "judge", estimate)
-    monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(0.99, 2.0, False))
+    monkeypatch.setattr(judging, "judge", estimate)
+    monkeypatch.setattr(judging, "score_on_target", lambda *_: SelectionScore(0.99, 2.0, False))
     source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
     stages = adapt(target, tmp_path / "out", CPU, source=source, overrides=TINY)
     kept = [0.8] if left_out else [0.8, 0.82, 0.9]
@@ -198,53 +198,11 @@ def test_a_stage_must_raise_the_estimated_dice(cameras, tmp_path, monkeypatch, l
     assert used["model"]["method"] == ("source" if left_out else "mean_teacher")
 
 
-def judged(estimates=(0.8, 0.8), disc=0.4, cup=0.2, sizes_not_matched=""):
-    """A network whose source has discs of 0.3 and cups of 0.1."""
-    source = {"source_disc_share": 0.3, "source_cup_share": 0.1, "collapsed": False}
-    shares = {"disc_share": disc, "cup_share": cup, "sizes_not_matched": sizes_not_matched}
-    estimates = np.array(estimates)
-    return {"estimates": estimates, "estimated_dice": estimates.mean(), **shares, **source}
-
-
-@pytest.mark.parametrize(
-    ("after", "kept"),
-    [
-        ((0.81, 0.83), True),  # by 0.02, with a standard error of 0.01
-        ((0.79, 0.83), False),  # by 0.01, with one of 0.02
-        ((0.79, 0.79), False),
-    ],
-)
-def test_a_rise_of_the_estimate_must_exceed_its_standard_error(after, kept):
-    assert (reason_to_reject(judged(after), judged()) == "") is kept
-
-
-def test_the_estimate_of_one_photograph_must_rise():
-    assert reason_to_reject(judged([0.81]), judged([0.8])) == ""
-    assert reason_to_reject(judged([0.8]), judged([0.8])).startswith("Without labels")
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "reason"),
-    [
-        ((0.4, 0.2), (0.355, 0.2), "Its discs are -11 % in area, towards the source's"),
-        ((0.4, 0.2), (0.365, 0.2), ""),  # by less than a tenth
-        ((0.4, 0.2), (0.45, 0.23), ""),  # away from the source
-        ((0.4, 0.2), (0.4, 0.17), "Its cups are -15 %"),
-        ((0.2, 0.05), (0.2, 0.06), r"Its cups are \+20 %"),
-    ],
-)
-def test_sizes_that_were_not_matched_must_not_move_to_the_sources(before, after, reason):
-    higher = (0.9, 0.9)
-    told = reason_to_reject(judged(higher, *after, "few discs"), judged((0.8, 0.8), *before))
-    assert re.match(reason, told) if reason else told == ""
-    assert reason_to_reject(judged(higher, *after), judged((0.8, 0.8), *before)) == ""
-
-
 def test_a_model_that_has_collapsed_itself_is_used_with_a_warning(
     adapted, cameras, tmp_path, monkeypatch
 ):
     whole, _ = adapted
-    monkeypatch.setattr(recipe, "score_on_target", lambda *_: SelectionScore(1.0, 1.0, True))
+    monkeypatch.setattr(judging, "score_on_target", lambda *_: SelectionScore(1.0, 1.0, True))
     model, target = whole / "stages" / "1_source", [str(cameras / "b" / "images")]
     stages = adapt(target, tmp_path / "out", CPU, model=model, overrides=TINY[1:])
     assert stages["collapsed"].tolist() == [True, True]

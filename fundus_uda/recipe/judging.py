@@ -1,0 +1,77 @@
+"""Whether a stage is kept: what is known of a network without labels, and the rule on it."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.masks.classes import BACKGROUND, CUP
+from fundus_uda.segmentation.model import Model
+from fundus_uda.segmentation.quality import judge
+from fundus_uda.segmentation.settings import FundusSettings
+from fundus_uda.segmentation.training import score_on_target
+
+LARGEST_MOVE = 0.1
+"""Largest share by which a stage may move the mean area of disc or cup towards the source's."""
+JUDGED = ("estimated_dice", "disc_share", "cup_share", "source_disc_share", "source_cup_share")
+"""Columns of `stages.csv` that `scored` gives, beside the fields of `SelectionScore`."""
+
+
+def scored(model: Model, settings: FundusSettings, sizes_not_matched: str) -> dict[str, Any]:
+    """Score a model on the photographs of data.target, without labels.
+
+    Args:
+        model: trained model.
+        settings: settings of the run that names the photographs.
+        sizes_not_matched: reason why the source's discs were shown as large as they are; empty if
+            they were not.
+
+    Returns:
+        estimates, disc_share and cup_share (see `segmentation.quality.Judgement`), estimated_dice,
+        the mean of the estimates; source_disc_share and source_cup_share, those of the labels that
+        the network learnt from; sizes_not_matched; and the fields of `SelectionScore`.
+    """
+    assert settings.data.target is not None
+    samples = load_samples(settings.data.target)
+    judgement = judge(model, samples)
+    return {
+        "estimated_dice": float(judgement.estimates.mean()),
+        **vars(judgement),
+        "source_disc_share": float(1 - model.label_shares[BACKGROUND]),
+        "source_cup_share": float(model.label_shares[CUP]),
+        "sizes_not_matched": sizes_not_matched,
+        **asdict(score_on_target(model, samples, settings)),
+    }
+
+
+def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
+    """Return the reason to leave out a stage; empty if it is kept.
+
+    It must raise the estimated Dice by more than the standard error of the photographs'
+    differences. Where sizes could not be matched, it must not move them by over a tenth towards the
+    source's, as an alignment does.
+
+    Args:
+        row: output of `scored` for the network of the stage.
+        before: output of `scored` for the network before it, on the same photographs.
+    """
+    if row["collapsed"]:
+        return "The prediction on these photographs collapsed."
+    for structure in ("disc", "cup"):
+        share, old = row[f"{structure}_share"], before[f"{structure}_share"]
+        towards_source = (share - old) * (before[f"source_{structure}_share"] - old) > 0
+        if row["sizes_not_matched"] and towards_source and abs(share - old) > LARGEST_MOVE * old:
+            change = 100 * (share / old - 1)
+            return (
+                f"Its {structure}s are {change:+.0f} % in area, towards the source's: it seems to "
+                f"have aligned sizes, which may well differ between the two cameras."
+            )
+    change = row["estimates"] - before["estimates"]
+    error = change.std(ddof=1) / math.sqrt(len(change)) if len(change) > 1 else 0.0
+    if change.mean() > error:
+        return ""
+    return (
+        f"Without labels, its Dice is estimated at {row['estimated_dice']:.4f}, and at "
+        f"{before['estimated_dice']:.4f} with the network before it: no rise of more than the "
+        f"standard error of {error:.4f}."
+    )

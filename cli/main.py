@@ -20,6 +20,7 @@ from . import (
     measure,
     merge,
     predict,
+    render,
     report,
     reproduce,
     train,
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "--source refuge:data/refuge#train \\\n  --target clinic/photographs --out adapted",
     ),
     "inspect": (inspect.fundus, "refuge:data/refuge#train"),
+    "render": (render.command, "--out eyes --count 1000 --size 256 --ratio 0.3:0.9"),
     "crop": (crop.command, "clinic/photographs --out crops"),
     "translate": (
         translate.command(load_fundus, has_annotations=True),

@@ -21,6 +21,7 @@ AFTER_A_STOP = {
     "demo": STARTS_ANEW,
     "evaluate": STARTS_ANEW,
     "predict": GOES_ON,
+    "render": STARTS_ANEW,
 }
 """Ways to go on after a stop, of the commands that leave something."""
 

@@ -3,9 +3,11 @@
 Each row of `LAYOUTS` is a public dataset (see `data.public_sets`) or one's own photographs.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
@@ -32,6 +34,8 @@ from fundus_uda.data.samples import (
 )
 from fundus_uda.errors import InputError
 from fundus_uda.output import require_whole
+from fundus_uda.rendering.dataset import cached_photographs
+from fundus_uda.rendering.scene import Scene
 
 _SHOWN_FAULTS = 5
 
@@ -46,6 +50,8 @@ class Layout:
     """Splits that make up the dataset, if not all."""
     annotations: tuple[str, ...] = ("default",)
     """Annotations whose masks can be used; the first is the default."""
+    root: Literal["a folder", "a file", "a number"] = "a folder"
+    """What the path of its data URI names."""
     terms: str = "those of its owner"
     """Terms of use, in a few words, which a network that learnt from the dataset carries along."""
 
@@ -93,10 +99,11 @@ def list_samples(uri: str, annotation: str | None = None) -> tuple[list[Sample],
             f"Expected the annotation of {kind} to be one of {', '.join(layout.annotations)}. "
             f"Got: {annotation}."
         )
-    if not (root.is_file() if kind == "manifest" else root.is_dir()):
-        wanted = "a file" if kind == "manifest" else "a folder"
+    if layout.root != "a number" and not (
+        root.is_file() if layout.root == "a file" else root.is_dir()
+    ):
         there = f"a {'folder' if root.is_dir() else 'file'}" if root.exists() else "nothing"
-        raise InputError(f"Expected {kind} data at {root}, {wanted}. Got: {there}.")
+        raise InputError(f"Expected {kind} data at {root}, {layout.root}. Got: {there}.")
     found: list[Found] = []
     missing: list[str] = []
     for name in [split] if split else layout.whole or layout.splits:
@@ -164,6 +171,19 @@ def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
     return found
 
 
+def _rendered(root: Path, split: str, _: str) -> Sequence[Found]:
+    """Render `COUNT` or `COUNT@SIZE` photographs, of a seed for each split, into the cache."""
+    given = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", str(root))
+    if given is None:
+        raise InputError(
+            f"Expected rendered:COUNT or rendered:COUNT@SIZE, such as rendered:2000@256. Got: "
+            f"rendered:{root}."
+        )
+    scene = Scene(size=int(given[2])) if given[2] else Scene()
+    files = cached_photographs(scene, ("train", "test").index(split), int(given[1]))
+    return [Sample(image.stem, image, (mask,), "labels") for image, mask in files]
+
+
 _EXPERTS = tuple(f"expert{number}" for number in range(1, 6))
 _RESEARCH = "research use"
 
@@ -190,5 +210,12 @@ LAYOUTS: dict[str, Layout] = {
         chaksu, ("train", "test"), annotations=(*CHAKSU_FUSIONS, *_EXPERTS), terms="CC BY 4.0"
     ),
     "folder": Layout(_own_folder, ("all",)),
-    "manifest": Layout(read_manifest, SPLITS),
+    "manifest": Layout(read_manifest, SPLITS, root="a file"),
+    "rendered": Layout(
+        _rendered,
+        ("train", "test"),
+        whole=("train",),
+        root="a number",
+        terms="none, of no eye that exists",
+    ),
 }

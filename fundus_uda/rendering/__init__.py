@@ -1,0 +1,1 @@
+"""Rendered photographs of the eye with exact masks: anatomy, light and camera."""

@@ -24,7 +24,15 @@ ANNOTATION = "Annotation to use if a dataset has several: average, expert1, majo
 
 Annotation = Annotated[str | None, typer.Option(help=ANNOTATION)]
 DataUri = Annotated[str, typer.Argument(metavar="KIND:PATH[#SPLIT]", help="Dataset to read.")]
-Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda (cuda:1 for the second GPU).")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device: auto, cpu, cuda (cuda:1 for the second GPU) or mps (a Mac's; untested)."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print no progress and no notes, only results and errors.")
+]
 Checkpoint = Annotated[
     Literal["last", "selected"],
     typer.Option(

@@ -4,10 +4,13 @@ import functools
 import inspect
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import typer
 
 from fundus_uda.stops import reacting, stop
+
+from .options import Quiet
 
 RESUMES = "Go on with the same command and --resume."
 GOES_ON = "Go on with the same command."
@@ -24,6 +27,7 @@ AFTER_A_STOP = {
     "render": STARTS_ANEW,
 }
 """Ways to go on after a stop, of the commands that leave something."""
+SHOWING_PROGRESS = {*AFTER_A_STOP, "dicom"}
 
 Command = Callable[..., None]
 
@@ -38,9 +42,29 @@ def register(app: typer.Typer, commands: dict[str, tuple[Command, str]]) -> None
     for name, (command, example) in commands.items():
         epilog = f"Example:\n\n\b\n{app.info.name} {name} {example}"
         sentence = " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
+        told = _silenceable(command) if name in SHOWING_PROGRESS else command
         app.command(name=name, epilog=epilog, short_help=sentence)(
-            _stoppable(command, AFTER_A_STOP.get(name, ""))
+            _stoppable(told, AFTER_A_STOP.get(name, ""))
         )
+
+
+def _silenceable(command: Command) -> Command:
+    """Add the option `--quiet` to a command that shows progress."""
+
+    @functools.wraps(command)
+    def silenceable(*arguments: object, quiet: bool = False, **options: object) -> None:
+        from fundus_uda.output import quietly
+
+        with quietly() if quiet else nullcontext():
+            command(*arguments, **options)
+
+    signature = inspect.signature(command)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    quiet = inspect.Parameter("quiet", keyword, default=False, annotation=Quiet)
+    parameters = [*signature.parameters.values(), quiet]
+    silenceable.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    silenceable.__annotations__ = {**command.__annotations__, "quiet": Quiet}
+    return silenceable
 
 
 def _stoppable(command: Command, how: str) -> Command:

@@ -79,7 +79,7 @@ def load_model(
 
     Args:
         path: where it is; a file is a checkpoint.
-        device: where to put it: "auto", "cpu", "cuda", "cuda:1" or a device of torch.
+        device: where to put it: "auto", "cpu", "cuda", "cuda:1", "mps" or a device of torch.
         checkpoint: checkpoint of a run folder: "last", or the one "selected" by mean affinity.
 
     Raises:

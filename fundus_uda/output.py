@@ -30,6 +30,7 @@ steps between two of them."""
 
 Item = TypeVar("Item")
 _part: ContextVar[str] = ContextVar("part", default="")
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 UNFINISHED = ".unfinished"
 """Name of the mark in a dataset folder that is not whole."""
 
@@ -139,10 +140,21 @@ def part(title: str) -> Iterator[None]:
         _part.reset(token)
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Show no progress and no notes inside."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
 class Progress:
     """Progress of a loop on stderr: a bar on a terminal, else a line every so many steps.
 
-    After `ESTIMATED_AFTER` steps, a line says how long all of them will take.
+    After `ESTIMATED_AFTER` steps, a line says how long all of them will take. Inside `quietly`,
+    nothing is shown.
 
     Args:
         title: title of the loop.
@@ -155,7 +167,7 @@ class Progress:
         self.every = min(max(total // LINES, FEWEST_STEPS), MOST_STEPS)
         self.started = 0.0
         self.bar: Bar | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _quiet.get():
             self.bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
@@ -271,8 +283,9 @@ def is_full(error: OSError) -> bool:
 
 
 def note(text: str) -> None:
-    """Print a line for the user to stderr, where it does not mix with results."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line to stderr, where it does not mix with results, unless inside `quietly`."""
+    if not _quiet.get():
+        print(text, file=sys.stderr, flush=True)
 
 
 def group_alike(problems: Iterable[tuple[str, tuple[Path, ...]]]) -> list[str]:

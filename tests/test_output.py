@@ -63,6 +63,22 @@ def test_few_steps_say_nothing(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_quietly_there_is_neither_progress_nor_a_note(clock, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    with output.quietly():
+        run(300, clock)
+        output.note("Going on.")
+        monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+        run(300, clock)
+        monkeypatch.undo()
+    assert capsys.readouterr().err == terminal.getvalue() == ""
+    output.note("Going on.")
+    assert capsys.readouterr().err == "Going on.\n"
+
+
 def test_on_a_terminal_the_estimate_stands_above_a_bar_on_stderr(clock, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self):

@@ -9,7 +9,9 @@ from fundus_uda.errors import InputError
 
 
 def pick_device(name: str | torch.device) -> torch.device:
-    """Return the device of a name; "auto" takes a GPU if there is one. A device is itself.
+    """Return the device of a name; "auto" takes a CUDA GPU if there is one. A device is itself.
+
+    The GPU of a Mac, "mps", is taken only if it is named, since nothing here is tested on one.
 
     Raises:
         InputError: unknown name, or a GPU that is not there.
@@ -20,8 +22,15 @@ def pick_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError(
+                "Expected a Mac's GPU for 'mps'. Got: none that this torch can use. Use --device "
+                "cpu, or install torch on macOS 14 or newer with an Apple processor."
+            )
+        return torch.device(name)
     if name.split(":")[0] != "cuda":
-        raise InputError(f"Expected the device auto, cpu or cuda. Got: {name!r}.")
+        raise InputError(f"Expected the device auto, cpu, cuda or mps. Got: {name!r}.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = name.partition(":")[2] or "0"
     if not index.isdigit() or int(index) >= count:

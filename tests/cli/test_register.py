@@ -15,6 +15,7 @@ from cli.main import COMMANDS, app
 from cli.register import register
 from cli.roadscene import COMMANDS as ROAD_COMMANDS
 from cli.roadscene import app as road_app
+from fundus_uda import output
 from fundus_uda.config.read import shipped_experiments
 
 BOTH = [(app, name) for name in COMMANDS] + [(road_app, name) for name in ROAD_COMMANDS]
@@ -44,6 +45,21 @@ def test_help_has_an_example_whole_option_names_and_no_broken_lines(application,
 
 def test_the_list_of_commands_has_whole_sentences():
     assert "..." not in help_of(app).split("Commands:")[1]
+
+
+def test_long_commands_can_be_quiet_and_keep_their_results():
+    def predict(out: str, times: int = 2) -> None:
+        """Say something."""
+        output.note("progress")
+        typer.echo(out * times)
+
+    application = typer.Typer(name="fundus-uda")
+    register(application, {"predict": (predict, "--out x"), "configs": (predict, "")})
+    loud = CliRunner().invoke(application, ["predict", "ab"])
+    quiet = CliRunner().invoke(application, ["predict", "ab", "--times", "3", "--quiet"])
+    assert loud.output == "progress\nabab\n"
+    assert quiet.output == "ababab\n"
+    assert CliRunner().invoke(application, ["configs", "ab", "--quiet"]).exit_code == 2
 
 
 def test_an_ascii_terminal_shows_what_it_can():

@@ -1,5 +1,6 @@
 """What a command loads before it can answer: modules, since times depend on the machine."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ sys.argv = ["command", *{list(arguments)!r}]
 from {module} import run
 run()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    env = {**os.environ, "FUNDUS_UDA_DATA": "/data"}  # named in settings, and not read
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=env
+    )
     *printed, modules = done.stdout.splitlines()
     return HEAVY & set(modules.split()), "\n".join([*printed, done.stderr])
 

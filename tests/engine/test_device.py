@@ -16,13 +16,22 @@ def test_devices(monkeypatch):
     assert pick_device("auto") == pick_device("cpu") == CPU
     with pytest.raises(InputError, match="Expected a CUDA device for 'cuda'. Got: 0"):
         pick_device("cuda")
-    with pytest.raises(InputError, match="auto, cpu or cuda. Got: 'gpu'"):
+    with pytest.raises(InputError, match="auto, cpu, cuda or mps. Got: 'gpu'"):
         pick_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert pick_device("auto").type == "cuda"
     with pytest.raises(InputError, match="'cuda:1'. Got: 1"):
         pick_device("cuda:1")
+
+
+def test_the_gpu_of_a_mac_is_taken_by_its_name_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="Expected a Mac's GPU for 'mps'. Got: none"):
+        pick_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("mps") == torch.device("mps")
+    assert pick_device("auto") == CPU
 
 
 FAULTS = """

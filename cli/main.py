@@ -22,6 +22,7 @@ from . import (
     predict,
     report,
     reproduce,
+    suggest,
     train,
     translate,
 )
@@ -59,6 +60,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     ),
     "evaluate": (evaluate.fundus, "runs/asa drishti-gs:data/drishti_gs#test \\\n  --out scores"),
     "predict": (predict.fundus, "adapted clinic/photographs \\\n  --out predictions"),
+    "suggest": (suggest.command, "adapted --count 10 --out to_outline"),
     "dicom": (dicom.command, "predictions clinic/photographs --out segmentations"),
     "export": (export.command, "adapted --format onnx --out model.onnx"),
     "merge": (merge.command, "parts/1 parts/2 --out predictions"),

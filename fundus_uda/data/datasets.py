@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
+from fundus_uda.data.outlined import outlined
 from fundus_uda.data.public_sets import (
     CHAKSU_FUSIONS,
     MissingError,
@@ -190,5 +191,6 @@ LAYOUTS: dict[str, Layout] = {
         chaksu, ("train", "test"), annotations=(*CHAKSU_FUSIONS, *_EXPERTS), terms="CC BY 4.0"
     ),
     "folder": Layout(_own_folder, ("all",)),
+    "outlined": Layout(outlined, ("all",)),
     "manifest": Layout(read_manifest, SPLITS),
 }

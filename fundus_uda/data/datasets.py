@@ -47,6 +47,8 @@ class Layout:
     """Splits that make up the dataset, if not all."""
     annotations: tuple[str, ...] = ("default",)
     """Annotations whose masks can be used; the first is the default."""
+    readers: tuple[str, ...] = ()
+    """Annotations of single readers, or of the least and the most that several drew."""
     terms: str = "those of its owner"
     """Terms of use, in a few words, which a network that learnt from the dataset carries along."""
 
@@ -172,7 +174,11 @@ LAYOUTS: dict[str, Layout] = {
     "refuge": Layout(refuge, ("train", "validation", "test"), terms=_RESEARCH),
     "refuge-kaggle": Layout(refuge_kaggle, ("train", "validation", "test"), terms=_RESEARCH),
     "rim-one-r3": Layout(
-        rim_one_r3, ("train", "test"), annotations=("average", *_EXPERTS[:2]), terms=_RESEARCH
+        rim_one_r3,
+        ("train", "test"),
+        annotations=("average", *_EXPERTS[:2]),
+        readers=_EXPERTS[:2],
+        terms=_RESEARCH,
     ),
     "rim-one-dl": Layout(
         rim_one_dl,
@@ -181,14 +187,24 @@ LAYOUTS: dict[str, Layout] = {
         terms=_RESEARCH,
     ),
     "drishti-gs": Layout(
-        drishti_gs, ("train", "test"), annotations=("majority", "any", "all"), terms=_RESEARCH
+        drishti_gs,
+        ("train", "test"),
+        annotations=("majority", "any", "all"),
+        readers=("any", "all"),
+        terms=_RESEARCH,
     ),
     "beal": Layout(beal, ("train", "test"), terms="those of the set that was cropped"),
     "origa": Layout(origa, ("all",), terms=_RESEARCH),
     "g1020": Layout(g1020, ("all",), terms=_RESEARCH),
-    "papila": Layout(papila, ("all",), annotations=_EXPERTS[:2], terms="CC BY 4.0"),
+    "papila": Layout(
+        papila, ("all",), annotations=_EXPERTS[:2], readers=_EXPERTS[:2], terms="CC BY 4.0"
+    ),
     "chaksu": Layout(
-        chaksu, ("train", "test"), annotations=(*CHAKSU_FUSIONS, *_EXPERTS), terms="CC BY 4.0"
+        chaksu,
+        ("train", "test"),
+        annotations=(*CHAKSU_FUSIONS, *_EXPERTS),
+        readers=_EXPERTS,
+        terms="CC BY 4.0",
     ),
     "folder": Layout(_own_folder, ("all",)),
     "outlined": Layout(outlined, ("all",)),

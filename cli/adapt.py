@@ -34,6 +34,12 @@ def command(
         help="Run folder, folder that `adapt` wrote, or checkpoint to start from; without "
         "--source, no source images are used.",
     ),
+    outlined: str | None = typer.Option(
+        None,
+        metavar="DIR",
+        help="Folder of a few of these photographs with outlines that a reader drew or corrected "
+        "(see `suggest`), to learn beside the source.",
+    ),
     out: Path = typer.Option(
         ..., help="Folder to write to: new, or with --resume the one to continue."
     ),
@@ -67,6 +73,7 @@ def command(
         source=source,
         model=model,
         overrides=overrides or (),
+        outlined=outlined,
         seed=seed,
         profile=profile,
         key_file=key_file,

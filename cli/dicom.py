@@ -19,6 +19,11 @@ def command(
         Literal["BINARY", "LABELMAP"],
         typer.Option(help="BINARY, which more viewers read, or LABELMAP, which is smaller."),
     ] = "BINARY",
+    reports: bool = typer.Option(
+        False,
+        "--sr",
+        help="Also write each vertical ratio, with its method, as a DICOM SR (TID 1500).",
+    ),
     key_file: Path | None = typer.Option(None, help="Key file with which `predict` named them."),
     recursive: Recursive = False,
     ids: Ids = "name",
@@ -34,7 +39,8 @@ def command(
 
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]
-    table = write_segmentations(predictions, given, out, kind, key, recursive, ids)
+    table = write_segmentations(predictions, given, out, kind, key, recursive, ids, reports)
     done = table[table["status"] == "ok"]
-    typer.echo(f"Wrote {len(done)} DICOM Segmentations to {out}.")
+    beside = ", each with a structured report" if reports else ""
+    typer.echo(f"Wrote {len(done)} DICOM Segmentations to {out}{beside}.")
     end_with_failed_images(table.drop(done.index), "could not be written")

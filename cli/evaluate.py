@@ -34,8 +34,26 @@ def fundus(
             f"Mean absolute error of the vertical ratio: {summary['vertical_cdr_error']:.3f} on "
             f"the {measured} of {summary['dice_disc']['n']} images with a ratio"
         )
+        within, up, down = (
+            f"{100 * summary[f'vertical_cdr_{name}']:.0f} %"
+            for name in ("within_0.05", "crosses_up", "crosses_down")
+        )
+        typer.echo(
+            f"Within 0.05 of the reader: {within}; 0.6 or more where the reader's ratio is below: "
+            f"{up}; the other way round: {down}"
+        )
     if refuge is not None:
         typer.echo(f"The same as REFUGE counts, with 0 where no disc is found: {refuge:.3f}")
+    if summary["cup_area_ratio"] is not None:
+        typer.echo(f"Cup area over the reader's: {summary['cup_area_ratio']:.2f}")
+    if readers := summary["readers"]:
+        pairs = ", ".join(" and ".join(pair) for pair in readers["pairs"])
+        typer.echo(
+            f"The readers' own difference ({pairs}): Dice of the cup {readers['dice_cup']:.3f}, of "
+            f"the disc {readers['dice_disc']:.3f}; vertical ratio "
+            f"{readers['vertical_cdr_error']:.3f}"
+        )
+    typer.echo(f"Seen in training: {summary['seen_in_training']}")
     typer.echo(f"Wrote {out / 'dice.csv'} and {out / 'summary.json'}.")
 
 

@@ -29,11 +29,13 @@ def command(
     from fundus_uda.data.datasets import load_samples
     from fundus_uda.data.samples import require_masks
     from fundus_uda.output import require_new
+    from fundus_uda.segmentation.readers import disagreement_of_readers
 
     for file in (out.with_suffix(suffix) for suffix in (".html", ".csv", ".json")) if out else ():
         require_new(file, overwrite)
-    samples = []
+    samples, readers = [], None
     if reference is not None:
         samples = require_masks(load_samples(reference, annotation), reference)
-    page = write_report(run, before, samples, out, reviewed)
+        readers = disagreement_of_readers(reference)
+    page = write_report(run, before, samples, out, reviewed, readers)
     typer.echo(f"Wrote {page}, and its numbers as .csv and .json.")

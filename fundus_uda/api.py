@@ -155,6 +155,7 @@ def adapt(
     source: str | None = None,
     model: str | Path | None = None,
     overrides: Sequence[str] = (),
+    outlined: str | Path | None = None,
     seed: int = 0,
     profile: Profile = "cpu",
     key_file: str | Path | None = None,
@@ -172,6 +173,8 @@ def adapt(
         source: data URI `KIND:PATH[#SPLIT]` of labelled photographs of another camera.
         model: MODEL to start from. Without `source`, adaptation sees no source image.
         overrides: `key=value` for the settings of all stages.
+        outlined: folder of a few of these photographs, outlined by a reader (see `suggest`), or
+            their data URI, which are learnt beside the source.
         seed: random seed of all stages.
         profile: "cpu", or "paper" for the paper's size and network.
         key_file: see `predict`.
@@ -208,6 +211,7 @@ def adapt(
         profile=profile,
         key=read_key(Path(key_file)) if key_file is not None else None,
         overrides=tuple(overrides),
+        outlined=outlined,
         continue_run=resume,
         recursive=recursive,
         ids=ids,

@@ -11,6 +11,19 @@ _UNITS = {"pixels": "pixel", "mm": "mm", "mm2": "mm2", "ratio": "1"}
 _PARTS = {"disc": "optic disc (rim and cup)", "cup": "optic cup"}
 
 
+AUTOMORPH = {
+    "image": "Name",
+    "disc_height_pixels": "Disc_height",
+    "disc_width_pixels": "Disc_width",
+    "cup_height_pixels": "Cup_height",
+    "cup_width_pixels": "Cup_width",
+    "vertical_cdr": "CDR_vertical",
+    "horizontal_cdr": "CDR_horizontal",
+}
+"""Columns that AutoMorph writes, too (Zhou et al., TVST 2022), and its names for them. It counts
+pixels of its own, resized photographs; here they are those of the mask."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table."""
@@ -34,6 +47,7 @@ def data_dictionary() -> list[Column]:
         "crops.csv": crops,
         "dice.csv": before_flags | scored | {"flags": _DICE["flags"]},
         "stages.csv": _STAGES,
+        "suggested.csv": _SUGGESTED,
     }
     return [
         Column(table, name, unit, definition)
@@ -120,6 +134,15 @@ _STAGES: dict[str, tuple[str, str]] = {
     "dice_cup": ("1", "Mean Dice of the cup on the target, where it has masks."),
     "dice_disc": ("1", "Mean Dice of the disc on the target, where it has masks."),
     "dice_mean": ("1", "Mean of the two."),
+}  # fmt: skip
+_SUGGESTED: dict[str, tuple[str, str]] = {
+    "image": ("", "Id of the photograph."),
+    "accepted": ("", "To be filled in: yes where the outline is right as it is."),
+    "doubt": ("1", "Mean of 1 - estimated_dice and, with another model, 1 - models_dice; 1 where "
+              "no disc is outlined."),
+    "estimated_dice": ("1", "Estimate, without a reference, of the mean Dice of cup and disc."),
+    "models_dice": ("1", "Mean Dice of cup and disc between two models; blank without another."),
+    "vertical_cdr": ("1", "Vertical cup-to-disc ratio that the model finds."),
 }  # fmt: skip
 _BLANK_MM = (
     f" Blank unless DICOM states the pixel spacing, and the disc is {DISC_MM[0]} to {DISC_MM[1]} "

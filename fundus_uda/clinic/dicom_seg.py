@@ -19,14 +19,14 @@ from pydicom.uid import generate_uid
 
 from fundus_uda import __version__
 from fundus_uda.clinic.dicom_pixels import is_dicom, silence_decoders
+from fundus_uda.clinic.dicom_sr import DISC, SCHEME, report_of
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
+from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 from fundus_uda.output import progress, require_empty
 
-DISC = codes.SCT.OpticNerveHead
-"""Code of the disc in DICOM's own tables (CID 4209)."""
-CUP_OF_DISC = Code("optic-cup", "99FUNDUSUDA", "Cup of optic nerve head")
+CUP_OF_DISC = Code("optic-cup", SCHEME, "Cup of optic nerve head")
 """Code of the cup in a scheme of this program: DICOM's tables have none."""
 SERIES = 900
 """Number of the series of a segmentation, above those that cameras use."""
@@ -54,6 +54,7 @@ def write_segmentations(
     key: bytes | None = None,
     recursive: bool = False,
     ids: Ids = "name",
+    reports: bool = False,
 ) -> pd.DataFrame:
     """Write the outlines of DICOM photographs as DICOM Segmentations, `<id>.dcm`.
 
@@ -68,6 +69,8 @@ def write_segmentations(
         key: key that hashed the ids, if one did.
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        reports: whether the vertical ratios in `measurements.csv` are written, too, as structured
+            reports `<id>.sr.dcm` (see `dicom_sr`).
 
     Returns:
         A row per photograph: image, status ("ok", or "not_written") and reason.
@@ -87,19 +90,26 @@ def write_segmentations(
             f"or none."
         )
     require_empty(out)
+    measured = read_predictions(predictions).table.set_index("image") if reports else None
     files = list_photographs(paths, key, recursive, ids)
     silence_decoders()
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for file in progress(files, "segmentations", len(files)):
-        reason = _write_one(file, predictions / "masks" / f"{file.id}.png", out, kind)
+        reason = _write_one(file, predictions / "masks" / f"{file.id}.png", out, kind, measured)
         status = "not_written" if reason else "ok"
         rows.append({"image": file.id, "status": status, "reason": reason})
     return pd.DataFrame(rows, columns=["image", "status", "reason"])
 
 
-def _write_one(file: PhotographFile, mask: Path, out: Path, kind: SegmentationType) -> str:
-    """Write the segmentation of one photograph; return the reason why not, else ""."""
+def _write_one(
+    file: PhotographFile,
+    mask: Path,
+    out: Path,
+    kind: SegmentationType,
+    measured: pd.DataFrame | None,
+) -> str:
+    """Write segmentation and report of one photograph; return the reason why not, else ""."""
     try:
         with file.path.open("rb") as opened:
             if not is_dicom(opened.read(132)):
@@ -122,6 +132,10 @@ def _write_one(file: PhotographFile, mask: Path, out: Path, kind: SegmentationTy
             f"{classes.shape[1]}x{classes.shape[0]}. Predict the same photographs anew."
         )
     segmentation_of(header, classes, kind).save_as(out / f"{file.id}.dcm")
+    if measured is not None:
+        ratio = float(measured["vertical_cdr"][file.id])
+        report = report_of(with_empty_tags(header), ratio, str(measured["laterality"][file.id]))
+        report.save_as(out / f"{file.id}.sr.dcm")
     return ""
 
 
@@ -176,15 +190,21 @@ def segmentation_of(
     return made
 
 
+def with_empty_tags(header: pydicom.Dataset) -> pydicom.Dataset:
+    """Return a copy of a photograph's header that has all of the tags `MAY_BE_EMPTY`."""
+    source = copy(header)
+    for tag in MAY_BE_EMPTY:
+        if tag not in source:
+            setattr(source, tag, "OP" if tag == "Modality" else None)
+    return source
+
+
 def _as_enhanced(header: pydicom.Dataset) -> pydicom.Dataset:
     """Return a copy of a photograph's header with the functional groups that highdicom asks for.
 
     An ophthalmic photograph may have several frames, but has no functional groups.
     """
-    source = copy(header)
-    for tag in MAY_BE_EMPTY:
-        if tag not in source:
-            setattr(source, tag, "OP" if tag == "Modality" else None)
+    source = with_empty_tags(header)
     measures, shared = pydicom.Dataset(), pydicom.Dataset()
     measures.PixelSpacing = header.get("PixelSpacing") or [1, 1]
     measures.SliceThickness = 1

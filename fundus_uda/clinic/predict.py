@@ -143,11 +143,11 @@ def _predict_one(
     row["reason"] = photograph.reason
     if photograph.pixels is None:
         return row
-    found = _outlined_region(model, photograph.pixels)
-    if not isinstance(found, _Outlined):
+    found = outlined_region(model, photograph.pixels)
+    if not isinstance(found, Outlined):
         if not photograph.burned_in_text:
             write_without_disc(out, file.id, photograph.pixels)
-        return row | found
+        return row | {"status": found.status, "reason": found.reason}
     row["laterality"] = photograph.laterality
     spacing_mm = plausible_spacing(found.seen, photograph.spacing_mm)
     row |= measure(found.seen, spacing_mm, photograph.laterality)
@@ -173,13 +173,13 @@ def outline_photograph(model: Model, photograph: Photograph) -> Mask:
     Returns:
         The mask (H, W) that `predict` writes; all background where it writes none.
     """
-    found = _outlined_region(model, photograph)
-    if isinstance(found, _Outlined):
+    found = outlined_region(model, photograph)
+    if isinstance(found, Outlined):
         return found.mask
     return np.full(photograph.shape[:2], BACKGROUND, np.uint8)
 
 
-class _Outlined(NamedTuple):
+class Outlined(NamedTuple):
     """A disc that was found in a photograph and outlined."""
 
     region: DiscRegion
@@ -193,11 +193,18 @@ class _Outlined(NamedTuple):
     quality: dict[str, float]
 
 
-def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[str, str]:
-    """Find the disc and outline it; else return the status and the reason.
+class WithoutOutline(NamedTuple):
+    """A photograph in which no disc was outlined."""
 
-    The search may find none, or the network may outline no disc at the place that it found.
-    """
+    status: str
+    """`no_disc`, or `network_unsure`."""
+    reason: str
+    around: Photograph | None = None
+    """Photograph, cropped to the place that the search found, where the network is unsure."""
+
+
+def outlined_region(model: Model, photograph: Photograph) -> Outlined | WithoutOutline:
+    """Find the disc in a photograph (H, W, 3) and outline it."""
 
     looked_at: list[tuple[Photograph, Tensor]] = []
 
@@ -208,19 +215,19 @@ def _outlined_region(model: Model, photograph: Photograph) -> _Outlined | dict[s
 
     region = locate_disc(photograph, segment)
     if region is None:
-        return {"status": "no_disc", "reason": reason_without_disc(photograph)}
+        return WithoutOutline("no_disc", reason_without_disc(photograph))
     around = region.crop(photograph)
     # The search has mostly looked at the same square.
     known = (views for crop, views in looked_at if np.array_equal(crop, around))
     prediction = outline(model, around, views=next(known, None))
     height, width = photograph.shape[:2]
     mask = region.paste(remove_small_components(prediction.mask), (height, width))
-    unsure = {"status": "network_unsure", "reason": UNSURE}
+    unsure = WithoutOutline("network_unsure", UNSURE, around)
     if not mask.any():
         return unsure
     seen = region.crop(mask)
     judged = quality(around, seen, prediction)
-    return _Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
+    return Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
 
 
 def write_tables(

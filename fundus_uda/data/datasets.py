@@ -11,6 +11,7 @@ from typing import Literal
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.manifest import SPLITS, read_manifest
+from fundus_uda.data.outlined import outlined
 from fundus_uda.data.public_sets import (
     CHAKSU_FUSIONS,
     MissingError,
@@ -52,6 +53,8 @@ class Layout:
     """Annotations whose masks can be used; the first is the default."""
     root: Literal["a folder", "a file", "a number"] = "a folder"
     """What the path of its data URI names."""
+    readers: tuple[str, ...] = ()
+    """Annotations of single readers, or of the least and the most that several drew."""
     terms: str = "those of its owner"
     """Terms of use, in a few words, which a network that learnt from the dataset carries along."""
 
@@ -191,7 +194,11 @@ LAYOUTS: dict[str, Layout] = {
     "refuge": Layout(refuge, ("train", "validation", "test"), terms=_RESEARCH),
     "refuge-kaggle": Layout(refuge_kaggle, ("train", "validation", "test"), terms=_RESEARCH),
     "rim-one-r3": Layout(
-        rim_one_r3, ("train", "test"), annotations=("average", *_EXPERTS[:2]), terms=_RESEARCH
+        rim_one_r3,
+        ("train", "test"),
+        annotations=("average", *_EXPERTS[:2]),
+        readers=_EXPERTS[:2],
+        terms=_RESEARCH,
     ),
     "rim-one-dl": Layout(
         rim_one_dl,
@@ -200,14 +207,24 @@ LAYOUTS: dict[str, Layout] = {
         terms=_RESEARCH,
     ),
     "drishti-gs": Layout(
-        drishti_gs, ("train", "test"), annotations=("majority", "any", "all"), terms=_RESEARCH
+        drishti_gs,
+        ("train", "test"),
+        annotations=("majority", "any", "all"),
+        readers=("any", "all"),
+        terms=_RESEARCH,
     ),
     "beal": Layout(beal, ("train", "test"), terms="those of the set that was cropped"),
     "origa": Layout(origa, ("all",), terms=_RESEARCH),
     "g1020": Layout(g1020, ("all",), terms=_RESEARCH),
-    "papila": Layout(papila, ("all",), annotations=_EXPERTS[:2], terms="CC BY 4.0"),
+    "papila": Layout(
+        papila, ("all",), annotations=_EXPERTS[:2], readers=_EXPERTS[:2], terms="CC BY 4.0"
+    ),
     "chaksu": Layout(
-        chaksu, ("train", "test"), annotations=(*CHAKSU_FUSIONS, *_EXPERTS), terms="CC BY 4.0"
+        chaksu,
+        ("train", "test"),
+        annotations=(*CHAKSU_FUSIONS, *_EXPERTS),
+        readers=_EXPERTS,
+        terms="CC BY 4.0",
     ),
     "folder": Layout(_own_folder, ("all",)),
     "manifest": Layout(read_manifest, SPLITS, root="a file"),
@@ -218,4 +235,5 @@ LAYOUTS: dict[str, Layout] = {
         root="a number",
         terms="none, of no eye that exists",
     ),
+    "outlined": Layout(outlined, ("all",)),
 }

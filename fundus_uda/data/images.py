@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from monai.transforms import Compose, Randomizable
 from torch import Tensor
 
@@ -10,10 +11,13 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.sizes import Drawn, SizeDraw
 from fundus_uda.data.transforms import fixed_transforms, read_sample
 from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.output import note, progress
 
+OUTLINED_SHARE = 0.25
+"""Share of the draws that take one of the outlined photographs of the target: 2 in a batch of 8."""
 THREADS = 2
 """Number of photographs that are read, at their full size, at once."""
 LARGE_CACHE = 1.0
@@ -51,6 +55,8 @@ class FundusImages:
                 f"Look at them with `fundus-uda inspect`."
             )
         self.then = then
+        self.outlined: FundusImages | None = None
+        """Outlined photographs of the target, shown in place of a share of the draws."""
         self.size_draw: SizeDraw | None = None
         """Draw that stands for the order of the keys; None for samples as they are."""
 
@@ -61,10 +67,22 @@ class FundusImages:
         """Return the sample of a key, transformed with the randomness of `key.seed`.
 
         With `size_draw`, the sample and its magnification are those that it draws by `key.seed`.
+        With `outlined`, `OUTLINED_SHARE` of the seeds show one of those in its stead.
         """
+        place = self.outlined_place(key.seed)
+        if self.outlined is not None and place is not None:
+            return self.outlined[key._replace(sample=place)]
         drawn = self.size_draw.draw(key.seed) if self.size_draw else Drawn(key.sample, 1.0)
         item = copy.deepcopy(self.cached[drawn.sample]) | {"zoom": drawn.zoom}
         if isinstance(self.then, Randomizable):
             self.then.set_random_state(seed=key.seed)
         transformed: dict[str, Tensor] = self.then(item)
         return transformed
+
+    def outlined_place(self, seed: int) -> int | None:
+        """Return which of the outlined photographs a seed shows; None for one of these samples."""
+        if self.outlined is None:
+            return None
+        generator = np.random.default_rng(derive_seed(seed, "outlined"))
+        shows_one = generator.random() < OUTLINED_SHARE
+        return int(generator.integers(len(self.outlined))) if shows_one else None

@@ -11,6 +11,8 @@ from skimage.draw import polygon2mask
 from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask, disc_and_cup_to_classes
+from fundus_uda.masks.labelme import read_mask_labelme
+from fundus_uda.masks.nifti import NIFTI_SUFFIXES, read_mask_nifti
 
 _Grey = NDArray[np.uint8]
 """Values (H, W) of a mask file, before they are read as classes."""
@@ -32,6 +34,8 @@ def read_mask(sample: Sample) -> tuple[Mask, int]:
     """
     if sample.encoding == "labels":
         return _from_labels(sample.masks[0]), 0
+    if sample.encoding == "labelme":
+        return read_mask_labelme(sample.masks[0])
     if sample.encoding == "matlab":
         return _from_matlab(sample.masks[0]), 0
     if sample.encoding == "contours":
@@ -143,7 +147,12 @@ def _from_levels(grey: _Grey, path: Path, levels: dict[int, int]) -> Mask:
 
 
 def _from_labels(path: Path) -> Mask:
-    """Read class indices or REFUGE's grey values, whichever makes sense for a palette file."""
+    """Read class indices or REFUGE's grey values, whichever makes sense for a palette file.
+
+    A slice of NIfTI has class indices.
+    """
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        return read_mask_nifti(path)[0]
     image = _open_upright(path)
     grey = np.asarray(image.convert("L"), dtype=np.uint8)
     if image.mode != "P":

@@ -26,6 +26,7 @@ ADDRESSES = {
     "data.source": "source",
     "data.target": "target",
     "data.test": "test",
+    "data.outlined": "outlined",
     "source": "source",
     "target": "target",
     "model": "model",

@@ -25,9 +25,7 @@ def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
     Returns:
         Hexadecimal digits; "" for no image at all.
     """
-    listed = [
-        (name, *(_digest(file) for file in (image, *labels))) for name, image, labels in files
-    ]
+    listed = [(name, *(digest(file) for file in (image, *labels))) for name, image, labels in files]
     return fingerprint(listed) if listed else ""
 
 
@@ -45,11 +43,12 @@ def fingerprint_first_network(
         Hexadecimal digits, named `start` or `weights`; empty for weights that have a name.
     """
     if start is not None:
-        return {"start": _digest(checkpoint_file(user_path(start), which))}
+        return {"start": digest(checkpoint_file(user_path(start), which))}
     file = user_path(weights)
-    return {"weights": _digest(file)} if file.is_file() else {}
+    return {"weights": digest(file)} if file.is_file() else {}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

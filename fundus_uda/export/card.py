@@ -60,7 +60,11 @@ def data_terms(about: Provenance) -> str:
     """List the data that a network learnt from, and their terms."""
     lines = [
         f"- {role}: `{data.kind}`. Terms: {data.terms}."
-        for role, data in (("labelled", about.source), ("unlabelled", about.target))
+        for role, data in (
+            ("labelled", about.source),
+            ("unlabelled", about.target),
+            ("outlined", about.outlined),
+        )
         if data is not None
     ]
     if about.starts_from:
@@ -92,6 +96,7 @@ def _training(about: Provenance) -> str:
         f"- Network: DeepLabv3+ with the encoder `{settings.network.encoder}`.",
         f"- Source, with labels: {_described(about.source)}.",
         f"- Target, without labels: {_described(about.target)}.",
+        f"- Target, outlined by a reader: {_described(about.outlined)}.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in about.versions.items()) + ".",
     ]
     return "\n".join(lines)

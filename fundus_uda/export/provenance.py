@@ -55,6 +55,8 @@ class Provenance:
     """Labelled photographs; None for none."""
     target: Dataset | None
     """Photographs without labels; None for none."""
+    outlined: Dataset | None
+    """Photographs of the target that a reader outlined; None for none."""
     starts_from: bool
     """Whether the run went on from another network."""
     scores: dict[str, Any] | None
@@ -74,7 +76,8 @@ def settings_without_places(settings: FundusSettings) -> FundusSettings:
     data = settings.data
     kinds = {
         name: uri and _kind(uri)
-        for name, uri in (("source", data.source), ("target", data.target), ("test", data.test))
+        for name in ("source", "target", "test", "outlined")
+        for uri in [getattr(data, name)]
     }
     known = {annotation for layout in LAYOUTS.values() for annotation in layout.annotations}
     annotations = {
@@ -117,6 +120,7 @@ def provenance_of(model: Model, path: Path, which: CheckpointName) -> Provenance
         step=model.step,
         source=_dataset(labelled, annotation, prints.get("source"), masks=True),
         target=_dataset(unlabelled, None, prints.get("target"), masks=False),
+        outlined=_dataset(settings.data.outlined, None, prints.get("outlined"), masks=True),
         starts_from=settings.start is not None,
         scores=_scores(path, which),
         label_free=_label_free(path, model.step),

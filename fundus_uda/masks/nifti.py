@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask
 
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LEFT_RIGHT, FRONT_BACK, UP_DOWN = 0, 1, 2
 """Axes of NIfTI's world."""
 ALONG = math.cos(math.radians(40))

@@ -14,10 +14,11 @@ from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import Ids, list_photographs
 from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri, load_samples
-from fundus_uda.data.samples import Sample
+from fundus_uda.data.samples import Sample, require_masks
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.fingerprint import fingerprint
-from fundus_uda.engine.run_folder import name_kept_run
+from fundus_uda.engine.run_folder import kept_run, name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.masks.dice import DICE
@@ -46,6 +47,7 @@ def adapt(
     profile: Profile = "cpu",
     key: bytes | None = None,
     overrides: tuple[str, ...] = (),
+    outlined: Path | str | None = None,
     continue_run: bool = False,
     recursive: bool = False,
     ids: Ids = "name",
@@ -70,6 +72,9 @@ def adapt(
         profile: "cpu", or "paper" for the paper's size and network.
         key: key that hashes the ids of the photographs.
         overrides: `key=value` for the settings of all stages.
+        outlined: folder of photographs of the target with the outlines that a reader drew or
+            corrected (see `data.outlined`), or their data URI. All stages learn them beside the
+            source, and they are not scored.
         continue_run: continue the adaptation in `out`.
         recursive: see `clinic.reading.list_photographs`.
         ids: see `clinic.reading.list_photographs`.
@@ -85,14 +90,21 @@ def adapt(
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
-            no photograph with a disc; neither source nor model.
+            no photograph with a disc; neither source nor model; outlines of photographs that are
+            not the target's, or of another size.
         RunError: a loss is not finite in the first stage.
     """
     out, device = Path(out), pick_device(device)
     model = Path(model) if model is not None else None
-    task = Task(target, out, device, source, model, seed, profile, key, overrides, recursive, ids)
+    if outlined is not None and not is_data_uri(str(outlined)):
+        outlined = f"outlined:{outlined}"
+    task = Task(
+        target, out, device, source, model, seed, profile, key, overrides, recursive, ids,
+        outlined=str(outlined) if outlined is not None else None,
+    )  # fmt: skip
     require_consistent(task)
     dataset = _dataset(target, key)
+    drawn = _require_of_target(task, dataset)
     whole = whole_source(task)
     plan = plan_stages(task, dataset, crops_source=bool(whole))
     photographs = _write_data(task, dataset, whole, continue_run)
@@ -102,9 +114,32 @@ def adapt(
     name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
     write_next_steps(out)
     first = model or plan[0].run
-    reference = dataset if plan[0].settings.data.test is not None else None
+    reference = None
+    if plan[0].settings.data.test is not None:
+        reference = [sample for sample in dataset if sample.id not in drawn]
     _outline(task, photographs, first, kept, reference, _note(table))
     return table
+
+
+def photographs_of(folder: Path) -> Path:
+    """Return the folder of the crops that an adaptation adapted to.
+
+    Raises:
+        InputError: `folder` is not one that `adapt` wrote.
+    """
+    images = folder / "target" / "images"
+    if not images.is_dir():
+        raise InputError(
+            f"Expected photographs behind MODEL, or a folder that `adapt` wrote. Got: {folder} "
+            f"alone, which has no target/images. Name the photographs."
+        )
+    return images
+
+
+def first_network(folder: Path) -> Path | None:
+    """Return the run of the first network of an adaptation, if it kept another; else None."""
+    runs = sorted((folder / "stages").glob("*_*"))
+    return runs[0] if runs and kept_run(folder) != runs[0] else None
 
 
 def _write_data(
@@ -222,6 +257,28 @@ def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) 
             f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
             f"go on with. Got: another, or none. Give those, or choose another --out."
         )
+
+
+def _require_of_target(task: Task, dataset: list[Sample]) -> set[str]:
+    """Return the ids of the outlined photographs, all of which must be the target's.
+
+    Raises:
+        InputError: a photograph of another name, or an outline that cannot be read or has another
+            size.
+    """
+    if task.outlined is None:
+        return set()
+    samples = require_masks(load_samples(task.outlined), task.outlined)
+    known = {id_ for id_, _ in _target(task, dataset)}
+    for sample in samples:
+        if sample.id not in known:
+            raise InputError(
+                f"Expected outlines of photographs of --target, by their names. Got: "
+                f"{sample.masks[0]}, which is of none of its {len(known)}. Remove it, or rename "
+                f"it and its photograph."
+            )
+        read_sample(sample)
+    return {sample.id for sample in samples}
 
 
 def _target(task: Task, dataset: list[Sample]) -> list[tuple[str, int]]:

@@ -23,6 +23,7 @@ OPTIONS = {
     "data.source": "--source",
     "data.target": "--target",
     "data.test": "--target KIND:PATH",
+    "data.outlined": "--outlined",
 }
 """Options that give the settings which overrides may not change."""
 OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
@@ -61,6 +62,7 @@ class Task:
     overrides: tuple[str, ...]
     recursive: bool = False
     ids: Ids = "name"
+    outlined: str | None = None
 
 
 class Planned(NamedTuple):
@@ -99,6 +101,7 @@ def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[P
         override("seed", task.seed),
         override("data.source", task.source),
         override("data.target", f"folder:{task.out / 'target'}"),
+        override("data.outlined", task.outlined),
         override("data.test", task.target[0] if scored else None),
     ]
     if crops_source:

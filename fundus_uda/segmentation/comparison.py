@@ -17,6 +17,9 @@ from fundus_uda.experiments.comparison import (
 )
 from fundus_uda.masks.dice import DICE
 
+BESIDE = ("vertical_cdr_within_0.05", "cup_area_ratio")
+"""Numbers of a summary that a comparison shows beside Dice."""
+
 
 def compare(runs: list[Path]) -> pd.DataFrame:
     """Compare runs in a table, one row per run and kept checkpoint.
@@ -25,7 +28,8 @@ def compare(runs: list[Path]) -> pd.DataFrame:
         runs: run folders with `evaluation/*/summary.json`, or folders with a `summary.json`.
 
     Returns:
-        Columns run, method, checkpoint, seed, step, dice_cup, dice_disc, dice_mean, dice_mean_std
+        Columns run, method, checkpoint, seed, step, dice_cup, dice_disc, dice_mean, dice_mean_std,
+        vertical_cdr_within_0.05, cup_area_ratio (see `evaluation.write_evaluation`; NaN if unknown)
         and gap_closed = (run - source only) / (oracle - source only) of dice_mean. gap_closed is
         NaN unless `runs` has one source-only and one oracle run from pretrained weights, of the
         same seed, augmentation and source sizes.
@@ -42,6 +46,7 @@ def compare(runs: list[Path]) -> pd.DataFrame:
                     **about(run, file, summary),
                     **mean_scores(summary),
                     "dice_mean_std": summary["dice_mean"]["std"],
+                    **{name: _known(summary.get(name)) for name in BESIDE},
                     "goes_on": bool(summary.get("goes_on")),
                     "training": (summary.get("augmentation"), summary.get("source_sizes")),
                 }
@@ -59,22 +64,32 @@ def compare(runs: list[Path]) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """Format the table in the paper's layout, with three digits of Dice."""
     lines = [
-        "| Method | Checkpoint | Seed | Step | Dice cup | Dice disc | Mean | Gap closed |",
-        "|---|---|---|---|---|---|---|---|",
+        "| Method | Checkpoint | Seed | Step | Dice cup | Dice disc | Mean | Gap closed "
+        "| vCDR within 0.05 | Cup area |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
-        gap = "" if pd.isna(row["gap_closed"]) else f"{100 * row['gap_closed']:.0f} %"
+        gap, within = (
+            "" if pd.isna(row[name]) else f"{100 * row[name]:.0f} %"
+            for name in ("gap_closed", "vertical_cdr_within_0.05")
+        )
+        area = "" if pd.isna(row["cup_area_ratio"]) else f"{row['cup_area_ratio']:.2f}"
         lines.append(
             f"| {row['method']} | {row['checkpoint']} | {row['seed']} | {row['step']} "
-            f"| {' | '.join('' if pd.isna(row[d]) else f'{row[d]:.3f}' for d in DICE)} | {gap} |"
+            f"| {' | '.join('' if pd.isna(row[d]) else f'{row[d]:.3f}' for d in DICE)} | {gap} "
+            f"| {within} | {area} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _known(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def mean_scores(summary: dict[str, Any]) -> dict[str, float]:
     """Return the means of the Dice scores of a summary; NaN for what nobody annotated."""
     means = {name: summary[name]["mean"] for name in DICE}
-    return {name: float("nan") if mean is None else mean for name, mean in means.items()}
+    return {name: _known(mean) for name, mean in means.items()}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -28,6 +28,11 @@ from fundus_uda.output import clear, progress, require_room, write_table, write_
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality
+from fundus_uda.segmentation.readers import (
+    agreement_of_ratios,
+    disagreement_of_readers,
+    seen_in_training,
+)
 
 WRITTEN = ("dice.csv", "summary.json")
 """Files that `write_evaluation` writes."""
@@ -114,7 +119,8 @@ def evaluate_model(
         overwrite: whether `out` may hold earlier scores, which are replaced.
 
     Returns:
-        The summary (see `write_evaluation`).
+        The summary (see `write_evaluation`), with `readers`, what `disagreement_of_readers`
+        returns, and `seen_in_training`.
 
     Raises:
         InputError: see `load_model`, `load_samples` and `evaluate`.
@@ -125,7 +131,11 @@ def evaluate_model(
     named = {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
     table = evaluate(model, samples)
     clear(out, WRITTEN)
-    return write_evaluation(table, out, about(model, samples, uri, annotation) | named)
+    beside = {
+        "readers": disagreement_of_readers(uri),
+        "seen_in_training": seen_in_training(path, which, samples),
+    }
+    return write_evaluation(table, out, about(model, samples, uri, annotation) | named | beside)
 
 
 def about(
@@ -185,15 +195,12 @@ def ratio_errors(table: pd.DataFrame) -> dict[str, float | int | None]:
         table: columns vertical_cdr, vertical_cdr_refuge, and both again with `_reference`.
 
     Returns:
-        `vertical_cdr_error`, the mean absolute error by extent over the images in which prediction
-        and reference have a ratio (None without any); `vertical_cdr_images`, their number; and
-        `vertical_cdr_refuge_error` over all images (see `measurements.refuge_ratio_error`).
+        What `readers.agreement_of_ratios` returns, by extent, and `vertical_cdr_refuge_error` over
+        all images (see `measurements.refuge_ratio_error`).
     """
-    errors = (table["vertical_cdr"] - table["vertical_cdr_reference"]).abs().dropna()
     refuge = (table[f"vertical_cdr_refuge{of}"].to_numpy(float) for of in ("", "_reference"))
     return {
-        "vertical_cdr_error": float(errors.mean()) if len(errors) else None,
-        "vertical_cdr_images": len(errors),
+        **agreement_of_ratios(table["vertical_cdr"], table["vertical_cdr_reference"]),
         "vertical_cdr_refuge_error": refuge_ratio_error(*refuge),
     }
 

@@ -20,6 +20,9 @@ class DataSettings(Settings):
     """Data URI of unlabelled photographs; only `oracle` reads their masks, if there are any."""
     test: str | None = None
     """Data URI of labelled photographs; they are scored after training, never before."""
+    outlined: str | None = None
+    """Data URI of a few photographs of the target that a reader has outlined. They are learnt
+    beside the source (see `data.images.FundusImages`), or alone where no source is used."""
     source_annotation: str | None = None
     target_annotation: str | None = None
     """Annotation whose masks are used, if a dataset has several; None for its default."""
@@ -57,6 +60,13 @@ class FundusSettings(EngineSettings):
             raise ValueError(
                 "data.source_sizes=target needs data.target: name a set, or set as_they_are"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _learns_labels(self) -> "FundusSettings":
+        if self.data.outlined is not None and self.method in ("oracle", "adabn"):
+            learns = "no labels" if self.method == "adabn" else "all of the target's labels"
+            raise ValueError(f"data.outlined is not for {self.method}, which learns {learns}")
         return self
 
     @model_validator(mode="after")

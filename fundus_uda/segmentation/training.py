@@ -30,6 +30,7 @@ from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.selection import SelectionScore, selection_score
 from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
+from fundus_uda.errors import InputError
 from fundus_uda.experiments.cost import (
     Cost,
     FakeTensors,
@@ -39,6 +40,7 @@ from fundus_uda.experiments.cost import (
 )
 from fundus_uda.masks.classes import CLASSES
 from fundus_uda.networks import input_statistics
+from fundus_uda.output import note
 from fundus_uda.paths import user_path
 from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
 from fundus_uda.segmentation.model import Model, build_network, load_model
@@ -73,12 +75,15 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     oracle = settings.method == "oracle"
     annotation = data.target_annotation if oracle else data.source_annotation
     source = require_cups(_labelled(labelled, annotation), labelled) if labelled else []
+    outlined = []
+    if data.outlined is not None:
+        outlined = require_cups(_labelled(data.outlined, None), data.outlined)
     target = []
     if unlabelled is not None:
         target = require_crops(without_masks(load_samples(unlabelled)), unlabelled)
     test = None
     if data.test is not None:
-        test = _labelled(data.test, data.target_annotation)
+        test = _others(_labelled(data.test, data.target_annotation), outlined, data.test)
         for sample in test:
             read_sample(sample)
     labelled_transforms, unlabelled_transforms, plain = _transforms(settings)
@@ -95,14 +100,17 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
         looks = partial(_eval_batches, seen, plain, settings, device)
         aligned = METHODS[settings.method].discriminator_input is not None
         match = SizeMatch(sources, looks, aligned)
+    drawn = FundusImages(outlined, data.size, labelled_transforms) if outlined else None
+    if sources is not None:
+        sources.outlined = drawn
     return engine.Prepared(
         state=initial_state(settings, _label_shares(sources), device),
-        source=sources,
+        source=sources or drawn,
         target=targets,
         selection_images=partial(_eval_batches, targets, plain, settings, device)
         if targets
         else None,
-        data=_fingerprints(settings, source, target, test or []),
+        data=_fingerprints(settings, source, target, test or [], outlined),
         test=test,
         match=match,
     )
@@ -110,6 +118,24 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
 
 def _labelled(uri: str, annotation: str | None) -> list[Sample]:
     return cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
+
+
+def _others(test: list[Sample], outlined: list[Sample], uri: str) -> list[Sample]:
+    """Return the test photographs that the run does not learn, told by their ids.
+
+    Raises:
+        InputError: there is none.
+    """
+    learnt = {sample.id for sample in outlined}
+    left = [sample for sample in test if sample.id not in learnt]
+    if len(left) < len(test):
+        note(f"{uri}: {len(test) - len(left)} photographs are outlined, and are not scored.")
+    if not left:
+        raise InputError(
+            f"Expected photographs at {uri} beside those of data.outlined, to score. Got: none. "
+            f"Set data.test=null, or name others."
+        )
+    return left
 
 
 def initial_state(
@@ -209,10 +235,14 @@ def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
 
 
 def _fingerprints(
-    settings: FundusSettings, source: list[Sample], target: list[Sample], test: list[Sample]
+    settings: FundusSettings,
+    source: list[Sample],
+    target: list[Sample],
+    test: list[Sample],
+    outlined: list[Sample],
 ) -> dict[str, str]:
     """Compute the fingerprints of the data of a run, and of the file of its first network."""
-    lists = {"source": source, "target": target, "test": test}
+    lists = {"source": source, "target": target, "test": test, "outlined": outlined}
     return fingerprint_first_network(
         settings.start, settings.start_checkpoint, settings.network.weights
     ) | {

@@ -10,6 +10,7 @@ from cli.main import app
 from fundus_uda.clinic.columns import data_dictionary
 from fundus_uda.clinic.crops import write_labelled_crops
 from fundus_uda.clinic.report.summary import columns
+from fundus_uda.clinic.suggest import COLUMNS as SUGGESTED
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.masks.dice import DICE
 from fundus_uda.recipe.adapt import _stages_table
@@ -27,6 +28,7 @@ def test_it_has_the_columns_that_are_written_in_their_order(cameras, tmp_path):
     assert described("crops.csv") == list(write_labelled_crops(samples, tmp_path / "c").columns)
     assert described("dice.csv") == list(evaluate(brightness_model(cameras), samples).columns)
     row = dict.fromkeys(DICE, 0.5)
+    assert described("suggested.csv") == list(SUGGESTED)
     assert described("stages.csv") == list(_stages_table([row], has_masks=True).columns)
 
 

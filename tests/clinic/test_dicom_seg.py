@@ -1,8 +1,10 @@
 """DICOM Segmentations: read by highdicom, the outline is at the pixels where it was."""
 
+import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from fundus_uda.clinic.dicom_seg import NEEDED, write_segmentations
+from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
 from tests.fixtures.shapes import ellipses
@@ -138,3 +141,38 @@ def test_predictions_that_are_none_are_named(tmp_path):
     _, photos, out = folders(tmp_path, **study())
     with pytest.raises(InputError, match="folder that `predict` wrote, with masks, at .*photos"):
         write_segmentations(photos[0], photos, out)
+
+
+def test_the_ratio_is_a_structured_report_of_the_photograph(tmp_path):
+    predictions, photos, out = folders(tmp_path, **study())
+    table = pd.DataFrame([{"image": "eye", "status": "ok", "vertical_cdr": 0.5556}])
+    table = table.reindex(columns=list(columns()))
+    table["laterality"] = "L"
+    table.to_csv(predictions / "measurements.csv", index=False)
+    about = {"model": {}, "versions": {}, "written": "", "note": "", "before": None}
+    (predictions / "summary.json").write_text(json.dumps(about))
+    arguments = ["dicom", str(predictions), *map(str, photos), "--out", str(out), "--sr"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    source = pydicom.dcmread(tmp_path / "photos" / "eye.dcm")
+    report = hd.sr.srread(out / "eye.sr.dcm")
+    assert (report.PatientID, report.StudyInstanceUID) == (NUMBER, source.StudyInstanceUID)
+    (group,) = report.content.get_image_measurement_groups()
+    (measurement,) = group.get_measurements()
+    assert measurement.value == 0.5556
+    assert measurement.name.meaning == "Vertical cup-to-disc ratio"
+    assert "Height of the cup over height of the disc" in str(report)
+    (site,) = group.finding_sites
+    assert site.value.value == "81016008"
+    assert site.laterality.meaning == "Left"
+    (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
+    referenced = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert referenced.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert referenced.ReferencedSOPClassUID == source.SOPClassUID
+
+
+def test_a_report_needs_measurements(tmp_path):
+    predictions, photos, out = folders(tmp_path, **study())
+    with pytest.raises(InputError, match="FileNotFoundError with its measurements.csv"):
+        write_segmentations(predictions, photos, out, reports=True)
+    assert not out.exists()

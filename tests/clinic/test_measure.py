@@ -154,3 +154,17 @@ def test_the_command_counts_failures_and_ends_with_3(run, masks, tmp_path):
     assert "1 could not be measured" in ended.output
     assert "broken" in ended.output
     assert len(pd.read_csv(tmp_path / "table.csv")) == 3
+
+
+def test_columns_may_have_the_names_of_automorph(masks, tmp_path):
+    out = tmp_path / "automorph.csv"
+    app = typer.Typer()
+    app.command()(measure_command.command)
+    told = CliRunner().invoke(app, [str(masks), "--out", str(out), "--names", "automorph"])
+    assert told.exit_code == 0, told.output
+    table = pd.read_csv(out)
+    assert table.columns.tolist() == [
+        "Name", "Disc_height", "Disc_width", "Cup_height", "Cup_width", "CDR_vertical",
+        "CDR_horizontal",
+    ]  # fmt: skip
+    assert table.loc[0].tolist() == ["classes", 160, 120, 80, 30, 0.5, 0.25]

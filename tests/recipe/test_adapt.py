@@ -17,8 +17,8 @@ from fundus_uda.engine.run_folder import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe import judging
-from fundus_uda.recipe.adapt import adapt
+from fundus_uda.recipe import judging, plan
+from fundus_uda.recipe.adapt import adapt, first_network, photographs_of
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.quality import Judgement
@@ -375,3 +375,40 @@ def test_a_wrong_target_can_be_mended(cameras, tmp_path):
     for _ in range(2):  # the folder is as new the second time
         with pytest.raises(InputError, match="Expected an image, a folder or a CSV"):
             adapt([str(tmp_path / "nowhere")], tmp_path / "out", CPU, source=source)
+
+
+def test_outlined_photographs_are_learnt_and_not_scored(cameras, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "STAGES", plan.STAGES[:1])
+    few = tmp_path / "few"
+    for folder in ("images", "masks"):
+        (few / folder).mkdir(parents=True)
+        shutil.copy(cameras / "b" / folder / "b0002.png", few / folder / "b0002.png")
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    out = tmp_path / "out"
+    adapt(target, out, CPU, source=source, overrides=TINY, outlined=few)
+    learnt = load_checkpoint(out / "stages" / "1_source" / "last.pt").settings["data"]["outlined"]
+    assert learnt == f"outlined:{few}"
+    figures = json.loads((out / "predictions" / "report.json").read_text())
+    assert figures["after"]["scores"]["images"] == 5
+    assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
+    assert first_network(out) is None
+
+
+def test_outlines_must_be_of_the_target(cameras, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "few" / folder).mkdir(parents=True)
+        shutil.copy(cameras / "a" / folder / "a0002.png", tmp_path / "few" / folder / "a0002.png")
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    with pytest.raises(InputError, match=r"masks/a0002.png, which is of none of its 6. Remove it"):
+        adapt(target, tmp_path / "out", CPU, source=source, outlined=tmp_path / "few")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="Expected --outlined in place of data.outlined="):
+        adapt(target, tmp_path / "out", CPU, source=source, overrides=("data.outlined=x",))
+
+
+def test_photographs_to_outline_are_those_of_an_adaptation(adapted, tmp_path):
+    out, _ = adapted
+    assert photographs_of(out) == out / "target" / "images"
+    assert first_network(out) == out / "stages" / "1_source"
+    with pytest.raises(InputError, match="photographs behind MODEL, or a folder that `adapt`"):
+        photographs_of(tmp_path)

@@ -24,11 +24,12 @@ from fundus_uda.masks.measurements import (
 from fundus_uda.segmentation.evaluation import ratio_errors
 from fundus_uda.segmentation.quality import agreement
 
-RATIOS = {
+COMPARED = {
     "vertical_cdr": vertical_cup_to_disc_ratio,
     "vertical_cdr_refuge": refuge_vertical_cup_to_disc_ratio,
+    "cup_area": lambda mask: float((mask == CUP).sum()),
 }
-"""Vertical cup-to-disc ratios that are compared with those of a reference."""
+"""Vertical cup-to-disc ratios, and the cup's pixels, that are compared with a reference's."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
         reference: samples with masks, whose ids are those of the photographs.
 
     Returns:
-        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_refuge, and the
-        last two of the reference, named *_reference. A
-        photograph without a found disc counts as an empty mask; an unreadable one is left out. If
-        no reference has a cup, only discs were annotated, and what needs a cup is NaN.
+        Columns image, dice_cup, dice_disc, dice_mean, vertical_cdr, vertical_cdr_refuge, cup_area
+        in pixels, and the last three of the reference, named *_reference. A photograph without a
+        found disc counts as an empty mask; an unreadable one is left out. If no reference has a
+        cup, only discs were annotated, and what needs a cup is NaN.
 
     Raises:
         InputError: no photograph has a reference, or a reference has another size.
@@ -121,17 +122,17 @@ def scores(run: Predictions, reference: list[Sample]) -> pd.DataFrame:
             )
         has_cup = has_cup or bool((expected == CUP).any())
         cup, disc = agreement(predicted, expected)
-        ratios = (of(m) for of in RATIOS.values() for m in (predicted, expected))
+        ratios = (of(m) for of in COMPARED.values() for m in (predicted, expected))
         rows.append((image, cup, disc, (cup + disc) / 2, *ratios))
     if not rows:
         raise InputError(
             f"Expected reference masks whose names are those of the photographs in {run.folder}. "
             f"Got: none of the {len(reference)}. Were the ids hashed?"
         )
-    ratios_of_both = [f"{name}{of}" for name in RATIOS for of in ("", "_reference")]
+    ratios_of_both = [f"{name}{of}" for name in COMPARED for of in ("", "_reference")]
     table = pd.DataFrame(rows, columns=["image", *DICE, *ratios_of_both])
     if not has_cup:
-        table[["dice_cup", "dice_mean", *(f"{name}_reference" for name in RATIOS)]] = np.nan
+        table[["dice_cup", "dice_mean", *(f"{name}_reference" for name in COMPARED)]] = np.nan
     return table
 
 
@@ -140,10 +141,11 @@ def score_summary(table: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `images`, the number of rows; `dice_cup`, `dice_disc` and `dice_mean`, each as
-        `masks.dice.summarise` returns it; what `ratio_errors` returns; and of the difference
-        between vertical_cdr and its reference, over the rows that have both, `vertical_cdr_bias`
-        (mean) and `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96 standard deviations;
-        Bland and Altman 1986), None for fewer than two.
+        `masks.dice.summarise` returns it; what `ratio_errors` returns; `cup_area_ratio`, all
+        predicted pixels of the cup over all of the reference (None without any); and of the
+        difference between vertical_cdr and its reference, over the rows that have both,
+        `vertical_cdr_bias` (mean) and `vertical_cdr_limits`, the limits of agreement (bias -+ 1.96
+        standard deviations; Bland and Altman 1986), None for fewer than two.
     """
     difference = (table["vertical_cdr"] - table["vertical_cdr_reference"]).dropna()
     bias, spread = difference.mean(), 1.96 * difference.std()
@@ -152,6 +154,11 @@ def score_summary(table: pd.DataFrame) -> dict[str, Any]:
         "images": len(table),
         **{name: summarise(table[name].to_numpy()) for name in DICE},
         **ratio_errors(table),
+        "cup_area_ratio": or_none(
+            table["cup_area"].sum() / table["cup_area_reference"].sum()
+            if table["cup_area_reference"].sum() > 0
+            else float("nan")
+        ),
         "vertical_cdr_bias": or_none(bias),
         "vertical_cdr_limits": limits,
     }
@@ -202,7 +209,9 @@ def numbers(
             continue
         scored = scores(predictions, reference) if reference else None
         if scored is not None and name == "after":
-            table = table.merge(scored.drop(columns=list(RATIOS)), on="image", how="left")
+            table = table.merge(
+                scored.drop(columns=[*COMPARED, "cup_area_reference"]), on="image", how="left"
+            )
         elif scored is not None:
             names = {dice: f"before_reference_{dice}" for dice in DICE}
             theirs = scored[["image", *DICE]].rename(columns=names)

@@ -34,6 +34,7 @@ def write_report(
     reference: list[Sample] | None = None,
     out: Path | None = None,
     reviewed: Path | None = None,
+    readers: dict[str, Any] | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and its numbers beside it.
 
@@ -46,6 +47,8 @@ def write_report(
             beside it under its name, as `.csv` (a row per photograph) and `.json` (the set); see
             `numbers.numbers`.
         reviewed: CSV that the button of an earlier page exported, to show and count again.
+        readers: how far the readers of the reference differ (see
+            `segmentation.readers.disagreement_of_readers`), to stand beside the scores.
 
     Returns:
         Path of the page.
@@ -86,6 +89,7 @@ def write_report(
         learnt_from=_learnt_from,
         shift=_shift(sets),
         has_intervals=_has_intervals(sets),
+        readers=readers,
         charts=_charts(table, then),
         columns=columns,
         cards=cards,
@@ -99,7 +103,7 @@ def write_report(
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_table(out.with_suffix(".csv"), table)
-    write_whole(out.with_suffix(".json"), json.dumps(sets, indent=2) + "\n")
+    write_whole(out.with_suffix(".json"), json.dumps(sets | {"readers": readers}, indent=2) + "\n")
     write_whole(out, page)  # last: then all is done
     return out
 
@@ -173,9 +177,17 @@ def _shift(sets: dict[str, Any]) -> list[tuple[str, list[str]]]:
                 lambda one: "{vertical_cdr_images} of {images}".format(**one["scores"])),
             row("Mean absolute error of the vertical ratio in these",
                 lambda one: _number(_ratio_errors(one).get("vertical_cdr_error"))),
+            row("Within 0.05 of the reference's ratio, in these",
+                lambda one: _share(_ratio_errors(one).get("vertical_cdr_within_0.05"))),
+            row("Ratio of 0.6 or more where the reference's is below, and the other way round",
+                lambda one: " and ".join(
+                    _share(_ratio_errors(one).get(f"vertical_cdr_crosses_{way}"))
+                    for way in ("up", "down"))),
             row("Bias of the vertical ratio in these (limits of agreement)", _agreement),
             row("Error as REFUGE counts, with 0 where no disc is found",
                 lambda one: _number(one["scores"]["vertical_cdr_refuge_error"])),
+            row("Cup area over the reference's, all photographs together",
+                lambda one: _number(one["scores"]["cup_area_ratio"])),
             row("Photographs with a reference", lambda one: str(one["scores"]["images"])),
         ]  # fmt: skip
     return rows
@@ -197,6 +209,10 @@ def _compared(one: dict[str, Any]) -> dict[str, Any]:
 
 def _ratio_errors(one: dict[str, Any]) -> dict[str, Any]:
     return _compared(one)["scores"] or {}
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _agreement(one: dict[str, Any]) -> str:

@@ -312,13 +312,29 @@ def test_limits_of_agreement_are_bland_and_altmans():
     table = pd.DataFrame({"vertical_cdr": [0.5, 0.6, 0.8], "vertical_cdr_reference": 0.5})
     table[["dice_cup", "dice_disc", "dice_mean"]] = 0.9
     table[["vertical_cdr_refuge", "vertical_cdr_refuge_reference"]] = 0.5
+    table["cup_area"], table["cup_area_reference"] = [30, 30, 36], 40
     summary = score_summary(table)
     differences = np.array([0.0, 0.1, 0.3])
     spread = 1.96 * differences.std(ddof=1)
     assert summary["vertical_cdr_bias"] == pytest.approx(0.4 / 3)
     assert summary["vertical_cdr_error"] == pytest.approx(0.4 / 3)
     assert summary["vertical_cdr_limits"] == pytest.approx([0.4 / 3 - spread, 0.4 / 3 + spread])
+    assert summary["cup_area_ratio"] == pytest.approx(0.8)
     assert score_summary(table[:1])["vertical_cdr_limits"] is None
+
+
+def test_the_readers_own_difference_stands_beside_the_scores(run, tmp_path):
+    readers = {"pairs": [["expert1", "expert2"]], "dice_cup": 0.81, "dice_disc": 0.95}
+    readers |= {"vertical_cdr_error": 0.0712}
+    samples = load_samples(f"folder:{run / 'data'}")
+    page = write_report(run / "after", None, samples, tmp_path / "r.html", readers=readers)
+    text = page.read_text(encoding="utf-8")
+    assert (
+        "themselves differ (expert1 and expert2): Dice of the cup 0.810, of the disc 0.950" in text
+    )
+    assert "vertical ratio 0.071" in text
+    assert "Within 0.05 of the reference" in text
+    assert json.loads(page.with_suffix(".json").read_text())["readers"] == readers
 
 
 def test_wrong_folders_are_named(run, cameras, tmp_path):

@@ -27,7 +27,10 @@ def command(
         ),
     ] = None,
     source: str | None = typer.Option(
-        None, metavar="KIND:PATH[#SPLIT]", help="Labelled photographs of another camera."
+        None,
+        metavar="KIND:PATH[#SPLIT]",
+        help="Labelled photographs of another camera; without them and without --model, rendered "
+        "eyes take their place.",
     ),
     model: Path | None = typer.Option(
         None,
@@ -55,8 +58,8 @@ def command(
 ) -> None:
     """Adapt to photographs without labels, then outline and measure them (the default recipe).
 
-    This needs labelled photographs of another camera (--source) or a model trained on some
-    (--model).
+    It learns from labelled photographs of another camera (--source), from a model trained on some
+    (--model), or, where there are none, from eyes that it renders.
 
     On two CPU cores it takes about a quarter of an hour, and about a second per photograph more;
     on a GPU a few minutes (all estimated, with the profile cpu). It needs 3 GB of memory, and 0.2

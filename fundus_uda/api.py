@@ -170,7 +170,8 @@ def adapt(
         target: photographs of the other camera (see `predict`), or one `KIND:PATH[#SPLIT]`, whose
             masks are read for scores alone.
         out: new or empty folder, which becomes a MODEL; or with `resume` the one to continue.
-        source: data URI `KIND:PATH[#SPLIT]` of labelled photographs of another camera.
+        source: data URI `KIND:PATH[#SPLIT]` of labelled photographs of another camera. Without it
+            and without `model`, rendered eyes take their place.
         model: MODEL to start from. Without `source`, adaptation sees no source image.
         overrides: `key=value` for the settings of all stages.
         outlined: folder of a few of these photographs, outlined by a reader (see `suggest`), or
@@ -188,7 +189,7 @@ def adapt(
         `out/predictions`.
 
     Raises:
-        InputError: wrong data, settings or folder; neither `source` nor `model`.
+        InputError: wrong data, settings or folder.
         RunError: a loss is not finite in the first stage.
 
     >>> import fundus_uda

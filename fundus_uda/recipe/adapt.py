@@ -27,7 +27,14 @@ from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
 from fundus_uda.recipe.next_steps import write_next_steps
-from fundus_uda.recipe.plan import Planned, Task, plan_stages, require_consistent, whole_source
+from fundus_uda.recipe.plan import (
+    Planned,
+    Task,
+    plan_stages,
+    require_consistent,
+    whole_source,
+    with_source,
+)
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import train
@@ -65,7 +72,7 @@ def adapt(
         out: new or empty folder, or that of the adaptation to continue.
         device: where to train; for a text see `pick_device`.
         source: data URI of labelled photographs. If `model` is given too, the first stage is left
-            out.
+            out. Without either, rendered eyes are the source (see `rendering`).
         model: run folder, folder of an adaptation, or checkpoint to start from, whose network and
             size are kept. Without `source`, adaptation sees no source image.
         seed: seed of all stages.
@@ -90,8 +97,8 @@ def adapt(
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
-            no photograph with a disc; neither source nor model; outlines of photographs that are
-            not the target's, or of another size.
+            no photograph with a disc; outlines of photographs that are not the target's, or of
+            another size.
         RunError: a loss is not finite in the first stage.
     """
     out, device = Path(out), pick_device(device)
@@ -103,6 +110,7 @@ def adapt(
         outlined=str(outlined) if outlined is not None else None,
     )  # fmt: skip
     require_consistent(task)
+    task = with_source(task)
     dataset = _dataset(target, key)
     drawn = _require_of_target(task, dataset)
     whole = whole_source(task)

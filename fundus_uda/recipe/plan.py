@@ -1,6 +1,6 @@
 """The plan of the default recipe: which stages run, with which settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from fundus_uda.data.samples import Sample, has_masks, require_masks
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.settings import MethodName
 from fundus_uda.errors import InputError
+from fundus_uda.rendering.scene import SMALLEST
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings, read_settings
 
@@ -26,6 +27,8 @@ OPTIONS = {
     "data.outlined": "--outlined",
 }
 """Options that give the settings which overrides may not change."""
+RENDERED = 2000
+"""Number of rendered eyes that stand in for a source."""
 OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
 """Settings that `--model` gives."""
 
@@ -73,14 +76,21 @@ class Planned(NamedTuple):
     settings: FundusSettings
 
 
+def with_source(task: Task) -> Task:
+    """Return the task with rendered eyes as its source, if it has neither source nor model."""
+    if task.source is not None or task.model is not None:
+        return task
+    given = [("data.source", "rendered:1"), ("data.target", "folder:"), ("data.test", None)]
+    size = _read_settings(STAGES[0], task, [override(*each) for each in given]).data.size
+    return replace(task, source=f"rendered:{RENDERED}@{max(size, SMALLEST)}")
+
+
 def require_consistent(task: Task) -> None:
-    """Check that there is something to start from, and no override of a setting with an option.
+    """Check that no override is of a setting with an option.
 
     Raises:
-        InputError: neither source nor model, or such an override.
+        InputError: such an override.
     """
-    if task.source is None and task.model is None:
-        raise InputError("Expected --source, --model or both. Got: neither.")
     for text in task.overrides:
         if (name := text.partition("=")[0]) in OPTIONS:
             raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.")

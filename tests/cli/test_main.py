@@ -132,7 +132,7 @@ def test_inspect_lists_all_problems_and_ends_with_2(tmp_path):
         (["demo", "--out", f"{__file__}/x"], "Not a directory"),
         (["demo", "--out", "."], "Expected a new or empty output folder"),
         (["reproduce", "table7", "--device", "tpu", "--out", "x"], "Expected the device auto"),
-        (["adapt", "--target", "x", "--out", "x"], "Expected --source, --model or both"),
+        (["adapt", "--target", "/nowhere", "--out", "x"], "/nowhere"),
         (
             ["adapt", "--target", "/nowhere", "--source", "folder:/nowhere", "--out", "x"],
             "Expected folder data at /nowhere",

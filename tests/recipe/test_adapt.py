@@ -334,9 +334,15 @@ def test_a_wrong_override_is_refused_before_anything_is_written(text, message, c
     assert not (tmp_path / "out").exists()
 
 
-def test_neither_source_nor_model(tmp_path):
-    with pytest.raises(InputError, match="--source, --model or both"):
-        adapt(["clinic"], tmp_path / "out", CPU)
+def test_rendered_eyes_take_the_place_of_a_source(cameras, tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plan, "RENDERED", 6)
+    out = tmp_path / "out"
+    stages = adapt([str(cameras / "b" / "images")], out, CPU, overrides=TINY)
+    assert stages["stage"].tolist()[0] == "source"
+    settings = load_checkpoint(out / "stages" / "1_source" / "last.pt").settings
+    assert settings["data"]["source"] == "rendered:6@64"
+    assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 6
 
 
 def test_photographs_without_a_disc(cameras, tmp_path):

@@ -74,7 +74,7 @@ def draw_background(rng: np.random.Generator, dark: float, textured: bool) -> Ba
     """
     meshed = rng.random() < 0.45
     return Background(
-        melanin=(dark + rng.uniform(0.3, 1.9)) / float(MELANIN[0]),
+        melanin=(dark + rng.uniform(0.4, 2.1)) / float(MELANIN[0]),
         blood=rng.uniform(0.05, 0.6),
         mottling=rng.uniform(0.03, 0.22) * textured,
         tessellation=rng.uniform(0.05, 0.55) * meshed * textured,

@@ -50,9 +50,9 @@ class Scene:
     whole: bool = False
     """Whether it is a whole field with the macula, and no crop around the disc."""
     ratio: tuple[float, float] = (NARROWEST_CUP, 0.95)
-    """Range of the vertical cup-to-disc ratio, which is uniform in it: photographs for training
-    must show the ratios that a target shows, whichever these are. In eyes it is 0 to 0.87 (Jonas
-    et al., 1988), and more with glaucoma."""
+    """Range of the vertical cup-to-disc ratio. Photographs for training must show the ratios that a
+    target shows, whichever these are: in healthy eyes 0 to 0.87 (Jonas et al., Invest. Ophthalmol.
+    Vis. Sci. 1988), and more with glaucoma."""
     without: frozenset[Part] = frozenset()
     """Parts that are left out."""
 

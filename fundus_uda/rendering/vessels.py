@@ -128,7 +128,7 @@ def grow_trees(
     )
     often = min(1.0, growth.reach / 6)  # few branches are near the disc
     main = _grow(rng, growth, _main_course(rng, growth))
-    main, course = _branch(rng, main, 0.8 + 1.6 * often)
+    main, course = _branch(rng, main, 1.1 + 1.3 * often)
     branches, further = _branch(rng, _grow(rng, growth, course), 0.4 + 1.2 * often)
     shift = radius * rng.uniform(0, 0.25) * np.array([-1, rng.normal(0, 0.4)])
     return [main, branches, _grow(rng, growth, further)], shift
@@ -159,7 +159,7 @@ def _main_course(rng: np.random.Generator, growth: Growth) -> Course:
                 rows.append((x, y, heading, heading + 0.3 * spread, share * width, spread,
                              temporal, artery))  # fmt: skip
     for nasal in (False, True):
-        for _ in range(rng.integers(1, 4 if nasal else 6)):
+        for _ in range(rng.integers(2, 5 if nasal else 7)):
             angle = rng.uniform(-1.0, 1.0) + np.pi * nasal
             x, y = rng.normal(growth.trunk, (0.05, 0.12))
             if not nasal and rng.random() < 0.5:
@@ -185,15 +185,16 @@ def _branch(
     at = rng.integers(STEPS // 6, STEPS * 9 // 10, number)
     turn = rng.choice([-1.0, 1.0], number) * rng.uniform(0.35, 1.1, number)
     share = rng.uniform(*SHARES, number)
-    widths = parents.widths.copy()
-    for branch in range(number):
+    widths, width = parents.widths.copy(), np.empty(number)
+    for branch in np.argsort(at):
+        width[branch] = widths[at[branch], parent[branch]] * share[branch]
         widths[at[branch] :, parent[branch]] *= (1 - share[branch] ** 3) ** (1 / 3)
     heading = parents.headings[at, parent] + turn
     course = Course(
         start=parents.points[at, parent],
         heading=heading,
         outward=heading,
-        width=parents.widths[at, parent] * share,
+        width=width,
         spread=parents.course.spread[parent] + turn * rng.uniform(0.5, 1.2, number),
         temporal=parents.course.temporal[parent],
         artery=parents.course.artery[parent],
@@ -230,7 +231,8 @@ def _grow(rng: np.random.Generator, growth: Growth, course: Course) -> Vessels:
         if inside.any():
             was, inside = inside, inside & (_level(growth.cup, point) < 1)
             bend = bend + np.where(was & ~inside, kink, 0)
-    widths = course.width * np.linspace(1, 0.75, STEPS)[:, None]
+    taper = np.linspace(1, 0.75, STEPS) * np.minimum(1, np.linspace(5, 0.1, STEPS))
+    widths = course.width * taper[:, None]
     return Vessels(course, points, widths, headings)
 
 

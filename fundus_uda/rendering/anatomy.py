@@ -87,14 +87,14 @@ class Outline:
 
     def level(self, x: FloatImage, y: FloatImage) -> FloatImage:
         """Measure the distance from the middle in radii of the outline: below 1 inside."""
-        turn, distance = self.polar(x, y)
-        return distance / at_turn(self.radii, turn)
+        return self.polar(x, y)[0]
 
     def polar(self, x: FloatImage, y: FloatImage) -> tuple[FloatImage, FloatImage]:
-        """Return the angle in turns, in [0, 1), and the distance from the middle."""
+        """Return the level, and the angle in turns, in [0, 1)."""
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         turn = np.arctan2(down, right) * np.float32(0.5 / np.pi)
-        return turn - np.floor(turn), np.hypot(right, down)
+        turn -= np.floor(turn)
+        return np.sqrt(right * right + down * down) / at_turn(self.radii, turn), turn
 
     def points(self) -> NDArray[np.float64]:
         """Return the outline as points (ANGLES, 2) of x and y."""
@@ -192,21 +192,18 @@ def fit_cup(
     return cup
 
 
-def cup_depth(cup: Outline, x: FloatImage, y: FloatImage, wall: NDArray[np.float32]) -> FloatImage:
+def cup_depth(level: FloatImage, turn: FloatImage, wall: NDArray[np.float32]) -> FloatImage:
     """Compute how deep the cup is.
 
     The labelled border lies where the surface falls, at three tenths of the depth.
 
     Args:
-        cup: outline of the cup.
-        x: place of each pixel.
-        y: place of each pixel.
+        level: level of the cup at each pixel (see `Outline.level`).
+        turn: angle at the cup's middle in turns.
         wall: width of the wall as a share of the cup's radius, at each of the outline's angles:
             small for a steep one.
 
     Returns:
-        Depth in [0, 1], of the shape of x.
+        Depth in [0, 1], of the shape of level.
     """
-    turn, distance = cup.polar(x, y)
-    level = distance / at_turn(cup.radii, turn)
     return ramp((1 - level) / at_turn(wall, turn), -0.36, 0.64)

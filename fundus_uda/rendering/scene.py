@@ -106,15 +106,16 @@ def render(scene: Scene, seed: int, index: int) -> Rendered:
     fovea = draw_fovea(rng("fovea"))
     view = draw_view(rng("view"), scene.size, disc, fovea, scene.whole)
     x, y = view.grid()
-    level, (turn, _) = disc.level(x, y), disc.polar(x, y)
-    mask, _ = disc_and_cup_to_classes(level < 1, cup.level(x, y) < 1)
+    level, turn = disc.polar(x, y)
+    cup_level, cup_turn = cup.polar(x, y)
+    mask, _ = disc_and_cup_to_classes(level < 1, cup_level < 1)
 
-    depth = cup_depth(cup, x, y, wall)
+    depth = cup_depth(cup_level, cup_turn, wall)
     inside, surface = disc_surface(rng("surface"), cup, level, turn, depth, (x, y), textured)
     dark = float((surface[0] * inside).sum() / inside.sum())  # of the disc, to red light
     look = draw_background(rng("background"), dark, textured)
     density = retina(rng("retina"), look, x, y, view.side, fovea)
-    streaks = fibre_streaks(rng("fibres"), disc, x, y)
+    streaks = fibre_streaks(rng("fibres"), level, turn)
     if "atrophy" not in scene.without and (zone := draw_atrophy(rng("atrophy"))):
         density = add_atrophy(rng("zones"), density, zone, level, turn)
     if "lesions" not in scene.without:

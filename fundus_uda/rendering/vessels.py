@@ -32,6 +32,10 @@ CANVAS = 1024
 """Side of that canvas in pixels, above which it is no finer than the photograph."""
 RISING = 4
 """Number of steps in which a vessel comes into sight out of the depth of the cup."""
+ROUND = 2.0
+"""Half the width, in pixels of the canvas, of the thinnest vessel that is drawn as round."""
+FLAT = ((0.9, 0.8),)
+"""Profile of a thinner one, as of `PROFILE`."""
 PROFILE = ((1.0, 0.4), (0.82, 0.72), (0.55, 1.0))
 """Parts of a vessel's width, and how much of its blood the light crosses there."""
 
@@ -284,7 +288,8 @@ def draw_vessels(trees: list[Vessels], view: View, shift: Array, depth: FloatIma
             for step in range(rising):
                 piece = slice(step, step + 2)
                 _ribbon(pen, middle[piece], half[piece] * 0.9, 0.8 * blood * (step + 1) / rising)
-            for share, level in PROFILE:
+            thick = float(np.abs(half).max()) > ROUND
+            for share, level in PROFILE if thick else FLAT:
                 _ribbon(pen, middle[rising:], half[rising:] * share, blood * level)
             if artery[number] or number % 2:
                 _ribbon(reflexes, middle, half * 0.3, 1.0 if artery[number] else 0.5)

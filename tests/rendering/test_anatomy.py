@@ -47,7 +47,7 @@ def test_the_cup_falls_from_its_edge_to_its_floor():
     cup = Outline(0.0, 0.0, CIRCLE)
     x = np.linspace(0, 2, 201).astype(np.float32)
     steep, sloping = (
-        cup_depth(cup, x, np.zeros_like(x), np.full(ANGLES, wall, np.float32))
+        cup_depth(*cup.polar(x, np.zeros_like(x)), np.full(ANGLES, wall, np.float32))
         for wall in (0.1, 0.9)
     )
     for depth in (steep, sloping):

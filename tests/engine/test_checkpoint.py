@@ -282,7 +282,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path
 
         def noted(*arguments, name=name, call=call):
             if name == "fsync":
-                file = tmp_path / "last.tmp"
+                file = tmp_path / ".tmp.last.pt"
                 events.append(("fsync", file.stat().st_size))
             else:
                 events.append(("replace", arguments[0].stat().st_size))

@@ -32,6 +32,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import checksum, load_checkpoint, resume, save_checkpoint
 from fundus_uda.errors import InputError
+from fundus_uda.masks.labelme import labelme_text, read_mask_labelme
 from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.networks import load_encoder
 from fundus_uda.segmentation.settings import read_settings
@@ -265,6 +266,16 @@ def test_nifti_masks(root, contents):
     (root / "mask.nii").write_bytes(contents)
     with refused("mask.nii"):
         read_mask_nifti(root / "mask.nii")
+
+
+LABELME = labelme_text(CLASSES, "a.png")
+
+
+@fuzzed
+@given(mutated(LABELME))
+def test_labelme_masks(root, text):
+    with refused("mask.json"):
+        read_mask_labelme(write(root / "mask.json", text))
 
 
 @pytest.fixture(scope="module")

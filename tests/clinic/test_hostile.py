@@ -30,6 +30,7 @@ from fundus_uda.data.synthetic import render
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.errors import InputError
+from fundus_uda.masks.labelme import read_mask_labelme
 from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.segmentation.settings import read_settings
 from roadscene.data import read_image
@@ -172,7 +173,7 @@ def test_pipes_and_devices_are_not_waited_for(kind, tmp_path, cameras):
     for reads in (
         lambda: read_photograph(png), lambda: read_image(png), lambda: read_mask(sample),
         lambda: read_mask_nifti(nifti), lambda: load_checkpoint(pt), lambda: read_tensors(pt),
-        lambda: read_mask(Sample("a", png, (png,), "matlab")),
+        lambda: read_mask(Sample("a", png, (png,), "matlab")), lambda: read_mask_labelme(png),
         lambda: read_mask(Sample("a", min((cameras / "a" / "images").iterdir()), (png,) * 2,
                                  "contours")),
     ):  # fmt: skip

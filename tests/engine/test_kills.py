@@ -1,6 +1,6 @@
 """Runs that are killed at any access to their folder, and resumed: they equal an unbroken one.
 
-The short share runs always; all moments, and pairs of kills, are marked nightly.
+The short share runs always; all moments, and several kills in a row, are marked nightly.
 """
 
 import multiprocessing
@@ -169,7 +169,7 @@ def spread(accesses: int, count: int) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_a_run_killed_at_a_few_moments_equals_an_unbroken_one(unbroken, number, tmp_path):
-    for at in spread(unbroken[2], 4):
+    for at in spread(unbroken[2], 3):
         check(unbroken, tmp_path / str(at), [(at, number)])
 
 

@@ -404,6 +404,7 @@ def with_part(contents, name, value):
     ("format", torch.ones(2), "tensor"),
     ("settings", [1], "settings that are not named"),
     ("settings", {1: 2}, "settings that are not named"),
+    ("settings.affinity.stride", torch.zeros(0), "settings that are not named texts and numbers"),
     ("settings.method", "x", "the method 'x'"),
     ("settings.method", [], r"the method \[\]"),
     ("data", {"source": 3}, "fingerprints that are not texts"),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +22,9 @@ from rich.progress import Progress as Bar
 
 from fundus_uda.errors import InputError, WriteError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 ESTIMATED_AFTER = 10
 """Number of steps after which the time of all of them is estimated."""
 LINES, FEWEST_STEPS, MOST_STEPS = 20, 10, 100
@@ -31,8 +34,6 @@ steps between two of them."""
 Item = TypeVar("Item")
 _part: ContextVar[str] = ContextVar("part", default="")
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
-UNFINISHED = ".unfinished"
-"""Name of the mark in a dataset folder that is not whole."""
 
 
 def require_empty(folder: Path) -> None:
@@ -76,58 +77,6 @@ def clear(folder: Path, written: tuple[str, ...]) -> None:
     for pattern in written:
         for path in folder.glob(pattern):
             path.unlink()
-
-
-class Unfinished:
-    """Rows of a table in the making, in a folder's `unfinished.jsonl`: a stop loses none of them.
-
-    Args:
-        folder: folder that gets the table, and the files that its rows tell of.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "unfinished.jsonl"
-
-    def require_room(self) -> None:
-        """Raise an InputError unless the folder is new or empty, or holds what was stopped."""
-        left = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else {""}
-        if not self.file.is_file() and left != {f".{self.file.name}.tmp"}:
-            require_empty(self.folder)
-
-    def begin(self, of: str) -> list[dict[str, Any]]:
-        """Begin, or go on with what was stopped.
-
-        Args:
-            of: fingerprint of the whole work.
-
-        Returns:
-            The rows that are done.
-
-        Raises:
-            InputError: other work was stopped here.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.file.is_file():
-            write_whole(self.file, json.dumps({"of": of}) + "\n")
-        lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be cut off
-        header, *rows = map(json.loads, lines)
-        if header != {"of": of}:
-            raise InputError(
-                f"Expected the same photographs, model and options in {self.folder}, to go on with "
-                f"what was stopped there. Got: others. Give those, or choose another --out."
-            )
-        write_whole(self.file, "".join(f"{line}\n" for line in lines))
-        return rows
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Keep a row, once its files are written."""
-        text = json.dumps(row, default=lambda value: value.item())  # numpy's numbers
-        with needing_room(self.file), self.file.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(f"{text}\n")
-
-    def finish(self) -> None:
-        """Remove the file, once the table is written."""
-        self.file.unlink()
 
 
 @contextmanager
@@ -228,16 +177,38 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: to a temporary file, which is then renamed.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yield a temporary path, which is renamed at the end.
 
     Raises:
         WriteError: there is no room for it.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_of(path)
     with needing_room(path):
+        try:
+            yield temporary
+            temporary.replace(path)
+        except Exception:
+            temporary.unlink(missing_ok=True)  # so that a full disk has room for what is whole
+            raise
+
+
+def temporary_of(path: Path) -> Path:
+    """Return where a file is written before it takes its place; its suffix is the same."""
+    return path.with_name(f".tmp.{path.name}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as `replacing` does."""
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+
+
+def write_picture(path: Path, picture: "Image", **options: Any) -> None:
+    """Write an image of Pillow as `replacing` does; `options` are those of its kind of file."""
+    with replacing(path) as temporary:
+        picture.save(temporary, **options)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -259,8 +230,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_table(path: Path, table: Any) -> None:
-    """Write a data frame of pandas as CSV, as `write_whole` does, with the same bytes anywhere."""
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    """Write a data frame of pandas as CSV, as `write_whole` does, with the same bytes anywhere.
+
+    A text that a spreadsheet would run as a formula is written behind an apostrophe.
+    """
+    harmless = table.copy()
+    for column in table.select_dtypes(("object", "string")):
+        runs = table[column].map(is_formula)
+        if runs.any():
+            harmless[column] = table[column].mask(runs, "'" + table[column].astype(str))
+    write_whole(path, harmless.to_csv(index=False, lineterminator="\n"))
+
+
+def is_formula(cell: Any) -> bool:
+    """Check whether a spreadsheet that opens a CSV would run a cell as a formula."""
+    return isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 @contextmanager
@@ -324,30 +308,3 @@ def note_passed_over(files: Iterable[Path], named: bool = True) -> None:
     shown = ", ".join(ascii(name)[1:-1] for name in names[:8]) + (", ..." if names[8:] else "")
     told = f": {shown}" if named else ""
     note(f"Passed over, being no images: {len(names)} file{'s' if names[1:] else ''}{told}.")
-
-
-@contextmanager
-def unfinished(folder: Path) -> Iterator[None]:
-    """Mark a dataset folder as unfinished while it is written; the mark goes when all is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / UNFINISHED).touch()
-    yield
-    (folder / UNFINISHED).unlink()
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Check whether a dataset folder is one whose writing was cut off."""
-    return (folder / UNFINISHED).is_file() or Unfinished(folder).file.is_file()
-
-
-def require_whole(folder: Path) -> None:
-    """Check that a dataset folder is not one whose writing was cut off.
-
-    Raises:
-        InputError: a part of the dataset is missing.
-    """
-    if is_unfinished(folder):
-        raise InputError(
-            f"Expected a whole dataset at {folder}. Got: one whose writing was cut off. Go on with "
-            f"the command that wrote it, and with --resume, if it has that."
-        )

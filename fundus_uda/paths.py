@@ -22,6 +22,12 @@ def user_path(text: str | Path) -> Path:
     return path
 
 
+def require_no_stream(path: Path) -> None:
+    """Raise an OSError for a pipe, a socket or a device, which may be read without end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError("a pipe or a device in place of a file")
+
+
 def is_file(path: Path) -> bool:
     """Check whether there is a file, also where there can be none by that name."""
     try:

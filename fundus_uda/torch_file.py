@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fundus_uda.paths import require_no_stream
+
 DEPTH, ENTRIES = 32, 1_000_000
 """Largest depth and number of nested entries that are read."""
 
@@ -32,6 +34,7 @@ def read_torch_file(path: Path, classes: tuple[Any, ...] = ()) -> Any:
         UnreadableError: another kind of file, or a damaged or dishonest one.
     """
     try:
+        require_no_stream(path)
         held = _bytes_of_storages(path)
         with torch.serialization.safe_globals(list(classes)):
             contents = torch.load(path, map_location="cpu", weights_only=True)

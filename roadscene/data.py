@@ -14,7 +14,8 @@ from PIL import Image
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_whole
+from fundus_uda.paths import require_no_stream
+from fundus_uda.unfinished import require_whole
 from roadscene.classes import train_ids
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
@@ -102,6 +103,7 @@ def read_image(path: Path) -> Image.Image:
         InputError: not an image, or a truncated one.
     """
     try:
+        require_no_stream(path)
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits to white
                 raise ValueError(f"pixels of mode {image.mode}, not 8 bits; save it as 8-bit RGB")
@@ -119,6 +121,7 @@ def require_readable_header(path: Path) -> None:
         InputError: not an image, or an empty file.
     """
     try:
+        require_no_stream(path)
         with Image.open(path):
             pass
     except Exception as error:  # a decoder may raise anything on damaged bytes
@@ -172,6 +175,7 @@ def images_in(folder: Path) -> list[Path]:
 
 def _plain_ids(path: Path) -> NDArray[np.int64]:
     try:
+        require_no_stream(path)
         with Image.open(path) as image:
             mode, ids = image.mode, np.asarray(image)
     except Exception as error:  # a decoder may raise anything on damaged bytes
@@ -187,8 +191,9 @@ def _plain_ids(path: Path) -> NDArray[np.int64]:
 def _synthia_ids(path: Path) -> NDArray[np.int64]:
     """Read the first of three 16-bit channels, which Pillow would reduce to 8 bits, all zero."""
     try:
+        require_no_stream(path)
         pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise _unreadable_label(path, error) from None
     if pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise InputError(

@@ -54,17 +54,23 @@ class RoadImages:
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
         """Return {"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
-        index = key.sample
-        if self.cumulative is not None:
-            drawn = np.random.default_rng(key.seed).random()
-            index = int(self.cumulative.searchsorted(drawn, side="right"))
-        frame = self.frames[index]
+        frame = self.frames[self._index(key)]
         image, label = read_frame(frame, self.classes)
         sample = {"image": network_input(image, self.size, self.normalisation)}
         if label is not None:
             resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
             sample["label"] = torch.from_numpy(np.array(resized)).long()
         return sample
+
+    def name(self, key: SampleKey) -> str:
+        """Return the id of the frame that a key stands for."""
+        return self.frames[self._index(key)].id
+
+    def _index(self, key: SampleKey) -> int:
+        if self.cumulative is None:
+            return key.sample
+        drawn = np.random.default_rng(key.seed).random()
+        return int(self.cumulative.searchsorted(drawn, side="right"))
 
 
 def read_frame(frame: Frame, classes: int) -> tuple[Image.Image, NDArray[np.uint8] | None]:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from fundus_uda.engine.fingerprint import fingerprint
+from fundus_uda.engine.checkpoint import checksum
+from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError
-from fundus_uda.output import Unfinished, note_passed_over, progress, write_table
+from fundus_uda.output import note_passed_over, progress, write_picture, write_table
+from fundus_uda.unfinished import Unfinished
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in
 from roadscene.images import read_frame
@@ -83,24 +85,24 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
     unfinished = Unfinished(out)
     unfinished.require_room()
     frames = _collect(paths)
-    listed = [(frame.id, frame.image.stat().st_size) for frame in frames]
-    of = fingerprint([listed, model.settings.model_dump(mode="json"), model.step])
-    rows = unfinished.begin(of)
-    left = frames[len(rows) :]
-    for frame in progress(left, "images", len(left)):
-        row = {"image": frame.id, "status": "ok", "reason": ""}
-        try:
-            predicted = predict_frame(model, frame).predicted
-        except InputError as error:
-            row |= {"status": "unreadable", "reason": str(error)}
-        else:
-            write_label_ids(predicted, out / "label_ids" / f"{frame.id}.png")
-            write_colours(predicted, out / "colour" / f"{frame.id}.png")
-        unfinished.add(row)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    write_table(out / "predictions.csv", table)
-    unfinished.finish()
+    listed = [(frame.id, fingerprint_file(frame.image)) for frame in frames]
+    weights = checksum(model.network.state_dict())
+    of = fingerprint([listed, model.settings.model_dump(mode="json"), weights])
+    with unfinished.begun(of) as rows:
+        left = frames[len(rows) :]
+        for frame in progress(left, "images", len(left)):
+            row = {"image": frame.id, "status": "ok", "reason": ""}
+            try:
+                predicted = predict_frame(model, frame).predicted
+            except InputError as error:
+                row |= {"status": "unreadable", "reason": str(error)}
+            else:
+                write_label_ids(predicted, out / "label_ids" / f"{frame.id}.png")
+                write_colours(predicted, out / "colour" / f"{frame.id}.png")
+            unfinished.add(row)
+            rows.append(row)
+        table = pd.DataFrame(rows)
+        write_table(out / "predictions.csv", table)
     return table
 
 
@@ -108,13 +110,13 @@ def write_label_ids(indices: NDArray[np.uint8], file: Path) -> None:
     """Save indices of the 19 classes as Cityscapes ids, one 8-bit channel."""
     ids = np.array([c.cityscapes for c in CLASSES], np.uint8)
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(ids[indices]).save(file)
+    write_picture(file, Image.fromarray(ids[indices]))
 
 
 def write_colours(indices: NDArray[np.uint8], file: Path) -> None:
     """Save indices of the 19 classes as a picture in Cityscapes' colours."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours(indices)).save(file)
+    write_picture(file, Image.fromarray(colours(indices)))
 
 
 def colours(indices: NDArray[np.uint8]) -> NDArray[np.uint8]:

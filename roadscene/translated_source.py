@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.engine.run_folder import RunFolder
-from fundus_uda.output import unfinished
+from fundus_uda.output import replacing, write_picture
 from fundus_uda.paths import user_path
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
 from fundus_uda.translation.stage import require_ready, translated
+from fundus_uda.unfinished import locked, unfinished
 from roadscene.data import LAYOUTS, Frame, load_frames, read_image, require_labels, without_labels
 from roadscene.images import Normalisation
 from roadscene.model import load_model, logits_at, normalisation
@@ -50,7 +51,7 @@ def write_translated_source(
     """
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
-    with folder.locked():
+    with locked(out):
         source = require_labels(load_frames(settings.source), settings.source)
         target = without_labels(load_frames(settings.target))
         (source_size, target_size), segmenter = _fixed_segmenter(settings)
@@ -70,8 +71,9 @@ def write_translated_source(
                 label_file = out / frame.label.relative_to(root)
                 for file in (image_file, label_file):
                     file.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(image_file)
-                shutil.copyfile(frame.label, label_file)
+                write_picture(image_file, Image.fromarray(image))
+                with replacing(label_file) as temporary:
+                    shutil.copyfile(frame.label, temporary)
         folder.finish()
     return translated_uri(settings.source, out)
 

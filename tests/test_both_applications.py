@@ -29,8 +29,8 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.errors import InputError
 from fundus_uda.experiments.tables import Application
-from fundus_uda.output import Unfinished
 from fundus_uda.translation.settings import HistogramSettings
+from fundus_uda.unfinished import Unfinished
 from roadscene.application import ROADSCENE
 from roadscene.model import Model
 from tests.fixtures import tiny_streets
@@ -275,6 +275,12 @@ def test_a_stopped_prediction_goes_on_and_equals_an_unbroken_one(rendered, tmp_p
     some = min(rendered.photographs.iterdir())
     with pytest.raises(InputError, match="same photographs, model and options .*Got: others"):
         rendered.predict([some], out)
+    last = max(rendered.photographs.iterdir())
+    contents = last.read_bytes()
+    last.write_bytes(contents[:-1] + b"x")  # another photograph of the same size
+    with pytest.raises(InputError, match="same photographs, model and options .*Got: others"):
+        rendered.predict([rendered.photographs], out)
+    last.write_bytes(contents)
     again = rendered.predict([rendered.photographs], out)
     pd.testing.assert_frame_equal(again, whole)
     one, other = (

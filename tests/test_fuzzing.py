@@ -6,6 +6,7 @@ tries as many of each kind, and others each time.
 
 import io
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,28 +14,35 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 from torch import nn
 
+from fundus_uda.clinic import decoding, reading
+from fundus_uda.clinic.reading import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import checksum, load_checkpoint, resume, save_checkpoint
 from fundus_uda.errors import InputError
+from fundus_uda.masks.labelme import labelme_text, read_mask_labelme
 from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.networks import load_encoder
 from fundus_uda.segmentation.settings import read_settings
 from roadscene.settings import read_settings as read_road_settings
 from roadscene.weights import read_tensors
 from tests.fixtures import tiny_engine
+from tests.fixtures.dicom import eye, write_dicom
 
-SECONDS = 10
-"""Time of the processor for one input."""
+SECONDS, GIGABYTES, WAITED = 10, 2, 60
+"""Time of the processor and memory for one input, and how long the child that decodes has."""
 MANY = os.environ.get("FUNDUS_UDA_FUZZ")
 fuzzed = settings(
     max_examples=int(MANY or 25),
@@ -52,8 +60,8 @@ def root(tmp_path_factory) -> Path:
 
 @contextmanager
 def refused(*names: str) -> Iterator[None]:
-    """Let what runs inside end in time, with a result or an InputError that has these names."""
-    started = time.process_time()
+    """Let what runs inside end within limits, in a result or an InputError that has these names."""
+    started, memory = time.process_time(), most_memory()
     try:
         yield
     except InputError as error:
@@ -61,6 +69,12 @@ def refused(*names: str) -> Iterator[None]:
         if unnamed:
             raise AssertionError(f"{unnamed} in: {error}") from error
     assert time.process_time() - started < SECONDS
+    assert most_memory() - memory < GIGABYTES
+
+
+def most_memory() -> float:
+    """The most that this process has had of the memory, in gigabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 ODD = (
@@ -200,6 +214,49 @@ def test_masks(root, contents, encoding):
         read_mask(Sample("a", root / "a.png", files, encoding))
 
 
+@pytest.fixture(scope="module")
+def dicom(root) -> list[bytes]:
+    """Files of every way of decoding."""
+    plain = write_dicom(root / "plain", eye(), PixelSpacing=[0.01, 0.01], ImageLaterality="R")
+    deep = write_dicom(root / "deep", eye().astype("<u2") * 257, bits=16)
+    two = write_dicom(root / "two", np.stack([eye(), eye(9)]), frames=2)
+    deflated, rle, jpeg = (write_dicom(root / name, eye()) for name in ("deflated", "rle", "jpeg"))
+    for file, syntax in (
+        (deflated, DeflatedExplicitVRLittleEndian), (rle, RLELossless), (jpeg, JPEGBaseline8Bit),
+    ):  # fmt: skip
+        data = pydicom.dcmread(file)
+        if syntax == RLELossless:
+            data.compress(RLELossless, generate_instance_uid=False)
+        data.file_meta.TransferSyntaxUID = syntax
+        if syntax == JPEGBaseline8Bit:
+            data.PixelData = pydicom.encaps.encapsulate([encoded(eye(), "JPEG")])
+            data["PixelData"].is_undefined_length = True
+        data.save_as(file, enforce_file_format=True)
+    files = [plain, deep, two, deflated, rle, jpeg]
+    for name, pixels in (("lossless", eye()), ("grey", eye()[..., 0].astype(np.uint16) * 257)):
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(root / f"{name}.dcm"))
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.Execute(sitk.GetImageFromArray(pixels, isVector=name == "lossless"))
+        files.append(root / f"{name}.dcm")
+    for file in files:
+        assert reading.read(PhotographFile("a", file)).status == "ok", file
+    return [file.read_bytes() for file in files]
+
+
+@fuzzed
+@given(st.data())
+def test_dicom(root, dicom, data):
+    """In a child with limits of its own, whose end is a reason, too."""
+    (root / "photograph.dcm").write_bytes(data.draw(damaged(dicom)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "SECONDS", WAITED)
+        found = reading.read(PhotographFile("a", root / "photograph.dcm"))
+    assert found.status == "ok" or (found.status == "unreadable" and found.reason)
+    assert str(root) not in found.reason
+
+
 NIFTI = nibabel.Nifti1Image(CLASSES[..., None], np.eye(4)).to_bytes()
 
 
@@ -209,6 +266,16 @@ def test_nifti_masks(root, contents):
     (root / "mask.nii").write_bytes(contents)
     with refused("mask.nii"):
         read_mask_nifti(root / "mask.nii")
+
+
+LABELME = labelme_text(CLASSES, "a.png")
+
+
+@fuzzed
+@given(mutated(LABELME))
+def test_labelme_masks(root, text):
+    with refused("mask.json"):
+        read_mask_labelme(write(root / "mask.json", text))
 
 
 @pytest.fixture(scope="module")

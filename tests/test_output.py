@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fundus_uda import output
 from fundus_uda.errors import InputError, WriteError
 from fundus_uda.output import (
     Progress,
-    Unfinished,
     clear,
     in_words,
     is_full,
@@ -20,8 +20,11 @@ from fundus_uda.output import (
     part,
     progress,
     read_json,
+    replacing,
     require_new,
     require_room,
+    temporary_of,
+    write_picture,
     write_table,
     write_whole,
 )
@@ -140,19 +143,11 @@ needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
 def test_what_finds_no_room_leaves_what_was_there_and_says_so(tmp_path):
     file = tmp_path / "table.csv"
     write_whole(file, "before")
-    (tmp_path / ".table.csv.tmp").symlink_to(FULL)
+    temporary_of(file).symlink_to(FULL)
     message = f"Expected room to write {file}. Got: No space left .* Make room, then go on"
     with pytest.raises(WriteError, match=message):
         write_whole(file, "after")
     assert file.read_text() == "before"
-
-
-@needs_a_full_disk
-def test_a_row_that_finds_no_room_is_told(tmp_path):
-    rows = Unfinished(tmp_path)
-    rows.file.symlink_to(FULL)
-    with pytest.raises(WriteError, match="unfinished.jsonl"):
-        rows.add({"image": "a"})
 
 
 def test_other_failures_to_write_are_left_as_they_are(tmp_path):
@@ -179,3 +174,26 @@ def test_json_that_was_cut_off_is_named(text, tmp_path):
         read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"a": 1}')
     assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_a_file_of_a_kind_is_written_whole_or_not_at_all(tmp_path):
+    picture, file = Image.new("L", (4, 4)), tmp_path / "a.png"
+
+    def cut_off(path):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input"), replacing(file) as temporary:
+        cut_off(temporary)
+    assert not list(tmp_path.iterdir())
+    write_picture(file, picture)
+    assert Image.open(file).size == (4, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path):
+    cells = ["=1+1", "+1", "-1", "@SUM(A1)", "\ta", "a=1", "", None]
+    write_table(tmp_path / "a.csv", pd.DataFrame({"image": cells, "x": [-1.5] * 8}))
+    written = pd.read_csv(tmp_path / "a.csv", keep_default_na=False)
+    assert written["image"].tolist() == [*(f"'{cell}" for cell in cells[:5]), "a=1", "", ""]
+    assert written["x"].tolist() == [-1.5] * 8

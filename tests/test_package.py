@@ -1,6 +1,7 @@
 """What `import fundus_uda` offers."""
 
 import ast
+import socket
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,11 @@ def test_what_types_are_told_is_what_is_loaded():
 @pytest.mark.parametrize("package", [fundus_uda, roadscene])
 def test_the_packages_are_marked_as_typed(package):
     assert (Path(package.__file__).parent / "py.typed").is_file()
+
+
+def test_nothing_reaches_the_network_here():
+    """Neither a test nor an import: see the hook of `tests`."""
+    with socket.socket() as reached, pytest.raises(PermissionError, match="need no network"):
+        reached.connect(("192.0.2.1", 80))
+    with pytest.raises(PermissionError, match="asks for 'example.org'"):
+        socket.create_connection(("example.org", 443))

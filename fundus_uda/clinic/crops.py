@@ -15,11 +15,12 @@ from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, rea
 from fundus_uda.data.field import is_grey
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
-from fundus_uda.engine.fingerprint import fingerprint
-from fundus_uda.errors import InputError
+from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
+from fundus_uda.errors import InputError, WriteError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DiscRegion, region_of
-from fundus_uda.output import Unfinished, is_full, note, progress, write_table
+from fundus_uda.output import is_full, note, progress, write_picture, write_table
+from fundus_uda.unfinished import Unfinished
 
 Item = TypeVar("Item")
 THREADS = min(12, max(4, os.cpu_count() or 4))
@@ -77,8 +78,6 @@ def write_crops(
     unfinished = Unfinished(out)
     unfinished.require_room()
     sources = list_photographs(paths, key, recursive, ids)
-    rows = unfinished.begin(fingerprint([listed(source) for source in sources]))
-    (out / "images").mkdir(exist_ok=True)
 
     def crop(source: PhotographFile) -> dict[str, Any]:
         photograph = read(source)
@@ -90,11 +89,14 @@ def write_crops(
         region = locate_disc(photograph.pixels)
         if region is None:
             return row | {"status": "no_disc", "reason": reason_without_disc(photograph.pixels)}
-        Image.fromarray(region.crop(photograph.pixels)).save(out / "images" / f"{source.id}.png")
+        shown = Image.fromarray(region.crop(photograph.pixels))
+        write_picture(out / "images" / f"{source.id}.png", shown)
         return row | region_columns(region)
 
-    add_rows(rows, sources, partial(row_or_reason, crop), unfinished, "crops")
-    return _finished(rows, unfinished)
+    with unfinished.begun(fingerprint([listed(source) for source in sources])) as rows:
+        (out / "images").mkdir(exist_ok=True)
+        add_rows(rows, sources, partial(row_or_reason, crop), unfinished, "crops")
+        return _written(rows, out)
 
 
 def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
@@ -115,10 +117,7 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     """
     unfinished = Unfinished(out)
     unfinished.require_room()
-    files = [[s.id, *map(size_of, (s.image, *s.masks))] for s in samples]
-    rows = unfinished.begin(fingerprint(files))
-    for folder in ("images", "masks"):
-        (out / folder).mkdir(exist_ok=True)
+    files = [[s.id, *map(fingerprint_file, (s.image, *s.masks))] for s in samples]
 
     def crop(sample: Sample) -> dict[str, Any]:
         row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
@@ -132,11 +131,14 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
             return row | {"status": "no_disc", "reason": "Expected a disc in its mask. Got: none."}
         photograph = read["image"].permute(1, 2, 0).numpy()
         for folder, whole in (("images", photograph), ("masks", mask)):
-            Image.fromarray(region.crop(whole)).save(out / folder / f"{sample.id}.png")
+            write_picture(out / folder / f"{sample.id}.png", Image.fromarray(region.crop(whole)))
         return row | region_columns(region)
 
-    add_rows(rows, samples, crop, unfinished, "crops")
-    return _finished(rows, unfinished)
+    with unfinished.begun(fingerprint(files)) as rows:
+        for folder in ("images", "masks"):
+            (out / folder).mkdir(exist_ok=True)
+        add_rows(rows, samples, crop, unfinished, "crops")
+        return _written(rows, out)
 
 
 def is_whole(folder: Path) -> bool:
@@ -173,20 +175,14 @@ def add_rows(
             raise
 
 
-def listed(file: PhotographFile) -> tuple[str, int, int]:
+def listed(file: PhotographFile) -> tuple[str, str, int]:
     """Return by what a photograph is told from others when a stopped command goes on."""
-    return file.id, size_of(file.path), file.frame
+    return file.id, fingerprint_file(file.path), file.frame
 
 
-def size_of(path: Path) -> int:
-    """Return the size of a file in bytes; -1 if there is none."""
-    return path.stat().st_size if path.is_file() else -1
-
-
-def _finished(rows: list[dict[str, Any]], unfinished: Unfinished) -> pd.DataFrame:
+def _written(rows: list[dict[str, Any]], out: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["image", "status", "reason", *REGION])
-    write_table(unfinished.folder / CROPS, table)
-    unfinished.finish()
+    write_table(out / CROPS, table)
     return table
 
 
@@ -202,7 +198,7 @@ def row_or_reason(
     try:
         return row_of(source)
     except Exception as error:  # a library's message may quote the path or a tag
-        if isinstance(error, OSError) and is_full(error):
+        if isinstance(error, WriteError) or (isinstance(error, OSError) and is_full(error)):
             raise  # the photograph is good
         reason = f"{FAILED} {type(error).__name__}."
         return {"image": source.id, "status": "unreadable", "reason": reason}

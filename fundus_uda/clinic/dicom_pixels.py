@@ -3,6 +3,7 @@
 These functions run in a child process (see `decoding`), since decoders can crash.
 """
 
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,9 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
+from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
@@ -31,10 +34,13 @@ from pydicom.uid import (
     JPEGTransferSyntaxes,
 )
 
+from fundus_uda.data.samples import MAX_MEGAPIXELS
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.measurements import Laterality
 
+MAX_INFLATED = 2**30
+"""Largest number of bytes of a deflated data set; a small file may inflate to any number."""
 MAX_FRAMES = 1000
 """Largest number of frames of a DICOM file; a damaged header may announce any number."""
 READ_BY_GDCM = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
@@ -65,6 +71,7 @@ def is_dicom(head: bytes) -> bool:
 def count_frames(path: Path) -> int:
     """Count the frames that a DICOM file announces; 1 if it announces none."""
     silence_decoders()
+    _require_inflatable(path)
     data = pydicom.dcmread(
         path, specific_tags=["NumberOfFrames"], stop_before_pixels=True, force=_starts_bare(path)
     )
@@ -79,6 +86,7 @@ def read_dicom(path: Path, frame: int) -> DicomPhotograph:
         Exception: the file is damaged.
     """
     silence_decoders()
+    _require_inflatable(path)
     bare = _starts_bare(path)
     data = pydicom.dcmread(path, defer_size=None if bare else 1024, force=bare)
     if bare:
@@ -122,6 +130,7 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:
     colours = str(data.PhotometricInterpretation)
     if colours != "RGB" and not colours.startswith(("YBR", "MONOCHROME")):
         raise InputError("Expected RGB, YBR or MONOCHROME pixels. Got: others.")
+    _require_size(data)
     # pydicom converts only 8-bit pixels to RGB, so deeper ones are converted after the scaling.
     deep_ybr = colours.startswith("YBR_FULL") and data.BitsAllocated > 8
     syntax = data.file_meta.TransferSyntaxUID
@@ -132,6 +141,8 @@ def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:
             f"Expected pixels in a transfer syntax that can be read. Got: {name}. Convert the file "
             "to Explicit VR Little Endian."
         )
+    if syntax in READ_BY_GDCM:
+        _require_said_size(_stream(data, frame), data)  # before a decoder makes room for it
     try:
         if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and in_eight_bits:
             stored = _jpeg_pixels(_stream(data, frame), data, colours)
@@ -159,12 +170,12 @@ def _jpeg_pixels(stream: bytes, data: pydicom.Dataset, colours: str) -> NDArray[
     stream says nothing.
 
     Raises:
-        ValueError: the stream has another size or number of components than the tags say.
+        ValueError: the stream has another number of components than the tags say.
         OSError: the stream is damaged.
     """
     with Image.open(BytesIO(stream), formats=("JPEG",)) as image:
-        if image.size != (data.Columns, data.Rows) or len(image.getbands()) != 3:
-            raise ValueError("a stream of another size")
+        if len(image.getbands()) != 3:
+            raise ValueError("a stream of other components")
         layers = image.layer  # type: ignore[attr-defined]  # (id, horizontal, vertical, table)
         says = (
             not {"jfif", "adobe_transform"}.isdisjoint(image.info)
@@ -177,6 +188,48 @@ def _jpeg_pixels(stream: bytes, data: pydicom.Dataset, colours: str) -> NDArray[
         return np.asarray(image.convert("RGB"))
 
 
+def _require_size(data: pydicom.Dataset) -> None:
+    """Count the pixels by the tags, before anything is decoded.
+
+    Raises:
+        InputError: more than a photograph has.
+    """
+    if int(data.Rows) * int(data.Columns) > MAX_MEGAPIXELS * 10**6:
+        raise InputError(
+            f"Expected at most {MAX_MEGAPIXELS} megapixels. Got: {data.Columns}x{data.Rows}. Make "
+            f"the image smaller."
+        )
+
+
+def _require_said_size(stream: bytes, data: pydicom.Dataset) -> None:
+    """Compare the size in the header of a stream with that of the tags.
+
+    Raises:
+        ValueError: another size, or no such header: a damaged stream, or one that would fill the
+            memory.
+    """
+    start = stream[:200].find(b"\xff\x4f\xff\x51")  # JPEG 2000 (ISO 15444-1, A.5.1)
+    if start >= 0:
+        head = stream[start : start + 24]
+        right, lower, left, upper = (int.from_bytes(head[at : at + 4]) for at in (8, 12, 16, 20))
+        said: tuple[int, int] | None = (lower - upper, right - left)
+    else:
+        said = _jpeg_size(stream)
+    if said != (data.Rows, data.Columns):
+        raise ValueError("a stream of another size")
+
+
+def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
+    """Read rows and columns in the frame header of JPEG or JPEG-LS (ISO 10918-1, B.2.2)."""
+    at = 2
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4])
+    return None
+
+
 def _stream(data: pydicom.Dataset, frame: int) -> bytes:
     count = int(data.get("NumberOfFrames") or 1)
     stream: bytes = get_frame(data.PixelData, frame, number_of_frames=count)
@@ -186,6 +239,29 @@ def _stream(data: pydicom.Dataset, frame: int) -> bytes:
 def _is_whole(stream: bytes) -> bool:
     """Check for the marker at the end of a stream of JPEG, JPEG-LS or JPEG 2000."""
     return stream.rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def _require_inflatable(path: Path) -> None:
+    """Inflate a deflated file piece by piece, to count its bytes before they are in the memory.
+
+    Raises:
+        InputError: there are more than a photograph has.
+    """
+    meta = FileMetaDataset() if _starts_bare(path) else read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    with path.open("rb") as file:
+        file.seek(128 + 4 + 12 + int(meta.FileMetaInformationGroupLength))
+        left = file.read()
+    inflated, inflate = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+    while left and inflated <= MAX_INFLATED:
+        inflated += len(inflate.decompress(left, 2**20))
+        left = inflate.unconsumed_tail
+    if inflated > MAX_INFLATED:
+        raise InputError(
+            f"Expected a DICOM file that inflates to at most {MAX_INFLATED // 2**20} MB. Got: "
+            f"more. Convert it to Explicit VR Little Endian."
+        )
 
 
 def _starts_bare(path: Path) -> bool:
@@ -252,8 +328,10 @@ def _eight_bits(stored: NDArray[Any], bits: int, signed: bool) -> NDArray[np.uin
                 f"which would be nearly one colour. Set BitsStored (0028,0101) to the bits in use."
             )
         return stored.astype(np.uint8)
-    scaled = stored.astype(np.float64) + (2 ** (bits - 1) if signed else 0)
-    pixels: NDArray[np.uint8] = (scaled * (255 / levels)).round().clip(0, 255).astype(np.uint8)
+    pixels = np.empty(stored.shape, np.uint8)
+    for row, values in enumerate(stored):  # all at once would take eight bytes for each value
+        scaled = values.astype(np.float64) + (2 ** (bits - 1) if signed else 0)
+        pixels[row] = (scaled * (255 / levels)).round().clip(0, 255)
     return pixels
 
 

@@ -24,7 +24,7 @@ from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
-from fundus_uda.output import progress, require_empty
+from fundus_uda.output import progress, replacing, require_empty
 
 CUP_OF_DISC = Code("optic-cup", SCHEME, "Cup of optic nerve head")
 """Code of the cup in a scheme of this program: DICOM's tables have none."""
@@ -131,11 +131,13 @@ def _write_one(
             f"Expected an outline of {header.Columns}x{header.Rows} pixels. Got: "
             f"{classes.shape[1]}x{classes.shape[0]}. Predict the same photographs anew."
         )
-    segmentation_of(header, classes, kind).save_as(out / f"{file.id}.dcm")
+    with replacing(out / f"{file.id}.dcm") as temporary:
+        segmentation_of(header, classes, kind).save_as(temporary)
     if measured is not None:
         ratio = float(measured["vertical_cdr"][file.id])
         report = report_of(with_empty_tags(header), ratio, str(measured["laterality"][file.id]))
-        report.save_as(out / f"{file.id}.sr.dcm")
+        with replacing(out / f"{file.id}.sr.dcm") as temporary:
+            report.save_as(temporary)
     return ""
 
 

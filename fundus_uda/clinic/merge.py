@@ -9,14 +9,14 @@ import pandas as pd
 
 from fundus_uda.clinic.parts import Part, parse_part
 from fundus_uda.clinic.predict import FOLDERS, write_tables
-from fundus_uda.clinic.report.numbers import read_predictions
+from fundus_uda.clinic.report.numbers import read_predictions, reference_to
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
 from fundus_uda.output import require_empty
 
 
-def merge_parts(parts: list[Path], out: Path) -> pd.DataFrame:
+def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.DataFrame:
     """Merge what `predict` wrote of all parts into one folder, as if it were of one call.
 
     Files are linked where the file system allows, else copied.
@@ -24,6 +24,7 @@ def merge_parts(parts: list[Path], out: Path) -> pd.DataFrame:
     Args:
         parts: folders that `predict` wrote, each with another part.
         out: new or empty folder, created if needed.
+        before: folder of the model before, if `predict` was given one.
 
     Returns:
         The rows of `measurements.csv`, by id.
@@ -43,9 +44,13 @@ def merge_parts(parts: list[Path], out: Path) -> pd.DataFrame:
                     f"Expected parts of one {name}. Got: another in {part} than in {parts[0]}. "
                     f"Predict all parts alike."
                 )
-    earlier = {one.before and one.before.resolve() for one in read}
-    if len(earlier) > 1:
-        raise InputError("Expected parts with the same --before. Got: several. Predict all alike.")
+    before = before or read[0].before
+    own = [reference_to(before, part) if before else None for part in parts]
+    if own != [one.about["before"] for one in read]:
+        raise InputError(
+            "Expected the --before with which all parts were predicted. Got: another, or none. "
+            "Give that to `merge`, too, or predict all parts alike."
+        )
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
         for part in parts:
@@ -56,8 +61,7 @@ def merge_parts(parts: list[Path], out: Path) -> pd.DataFrame:
     for row in rows:
         row["laterality"] = row["laterality"] or None
     table = pd.DataFrame(rows, columns=list(columns()))  # anew, so that kinds are those of all rows
-    before = earlier.pop()
-    about = {name: value for name, value in first.items() if name != "part"}
+    about = {name: value for name, value in first.items() if name not in ("part", "before")}
     about["written"] = max(one.about["written"] for one in read)
     write_tables(table, about, out, before)
     write_report(out, before)

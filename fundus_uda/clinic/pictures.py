@@ -10,6 +10,7 @@ from fundus_uda.data.field import round_field
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.outlines import overlay
+from fundus_uda.output import write_picture
 
 OVERLAY_SIDE, CROP_SIDE, AFFINITY_SIDE, WITHOUT_DISC_SIDE, WHOLE_SIDE = 768, 640, 192, 384, 128
 """Largest longer side of each picture, in pixels. The report embeds all but the overlay: at a
@@ -36,12 +37,12 @@ def write_pictures(
     """
     large = _at_most(Image.fromarray(region), OVERLAY_SIDE)
     outlined = Image.fromarray(overlay(np.asarray(large), mask))
-    outlined.save(out / "overlays" / f"{name}.png", compress_level=4)  # 6 takes twice as long
+    write_picture(out / "overlays" / f"{name}.png", outlined, compress_level=4)  # 6: twice as long
     small = _at_most(Image.fromarray(region), CROP_SIDE)
-    small.save(out / "crops" / f"{name}.jpg", quality=80)
+    write_picture(out / "crops" / f"{name}.jpg", small, quality=80)
     shrunk = np.asarray(_at_most(Image.fromarray(affinity.astype(np.float32)), AFFINITY_SIDE))
     levels = (shrunk.clip(0, 1) * AFFINITY_LEVELS).round().astype(np.uint16)
-    Image.fromarray(levels).save(out / "affinity" / f"{name}.png", optimize=True)
+    write_picture(out / "affinity" / f"{name}.png", Image.fromarray(levels), optimize=True)
 
 
 def read_affinity(file: Path) -> NDArray[np.float64]:
@@ -80,7 +81,8 @@ def _write_round_field(file: Path, photograph: Photograph, side: int) -> None:
     small = np.asarray(_at_most(Image.fromarray(photograph), WITHOUT_DISC_SIDE))
     field = round_field(small)
     if field is not None:
-        _at_most(Image.fromarray(small * field[..., None]), side).save(file, quality=80)
+        shown = _at_most(Image.fromarray(small * field[..., None]), side)
+        write_picture(file, shown, quality=80)
 
 
 def _at_most(picture: Image.Image, side: int) -> Image.Image:

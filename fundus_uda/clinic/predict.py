@@ -1,7 +1,6 @@
 """A batch of photographs: files in; masks, pictures, measurements and a report out."""
 
 import json
-import os
 import platform
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,10 +29,15 @@ from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.clinic.parts import Part
 from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
-from fundus_uda.clinic.report.numbers import read_predictions, require_same_images
+from fundus_uda.clinic.report.numbers import (
+    read_predictions,
+    reference_to,
+    require_same_images,
+)
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import BEFORE, columns, summary_of
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.checkpoint import checksum
 from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
@@ -43,10 +47,11 @@ from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import Unfinished, write_table, write_whole
+from fundus_uda.output import write_picture, write_table, write_whole
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
+from fundus_uda.unfinished import Unfinished
 
 FOLDERS = ("masks", "overlays", "crops", "affinity", "locator")
 
@@ -114,16 +119,15 @@ def predict(
     one_at_a_time = replace(model, network=_InTurn(model.network))
     if model.device.type == "cpu":
         retain_freed_memory()
-    rows = unfinished.begin(_fingerprint(model, files, before))
-    for folder in FOLDERS:
-        (out / folder).mkdir(exist_ok=True)
     row_of = partial(_predict_one, one_at_a_time, out, before)
-    add_rows(rows, files, partial(row_or_reason, row_of), unfinished, "photographs")
-    table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
-    about = _about(model) | {"note": note} | ({"part": str(part)} if part else {})
-    write_tables(table, about, out, before)
-    write_report(out, before, reference)
-    unfinished.finish()
+    with unfinished.begun(_fingerprint(model, files, before)) as rows:
+        for folder in FOLDERS:
+            (out / folder).mkdir(exist_ok=True)
+        add_rows(rows, files, partial(row_or_reason, row_of), unfinished, "photographs")
+        table = pd.DataFrame([{"flags": ""} | row for row in rows], columns=list(columns()))
+        about = _about(model) | {"note": note} | ({"part": str(part)} if part else {})
+        write_tables(table, about, out, before)
+        write_report(out, before, reference)
     return table
 
 
@@ -131,7 +135,8 @@ def _fingerprint(model: Model, files: list[PhotographFile], before: Path | None)
     """Compute the fingerprint of what rows depend on: model, photographs, what they compare to."""
     then = (before / "summary.json").read_text(encoding="utf-8") if before else None
     what = [listed(file) for file in files]
-    return fingerprint([what, model.settings.model_dump(mode="json"), model.step, then])
+    weights = checksum(model.network.state_dict())
+    return fingerprint([what, model.settings.model_dump(mode="json"), weights, then])
 
 
 def _predict_one(
@@ -158,7 +163,7 @@ def _predict_one(
     flags = flags_of(row, photograph.burned_in_text, implausible)
     row |= {"status": "flagged" if flags else "ok", "flags": " ".join(flags)}
 
-    Image.fromarray(found.mask).save(out / "masks" / f"{file.id}.png")
+    write_picture(out / "masks" / f"{file.id}.png", Image.fromarray(found.mask))
     write_mask_nifti(found.mask, out / "masks" / f"{file.id}.nii.gz", spacing_mm)
     if not photograph.burned_in_text:
         write_pictures(out, file.id, found.around, found.seen, found.prediction.affinity)
@@ -243,7 +248,7 @@ def write_tables(
     """
     write_table(out / "measurements.csv", table)
     write_whole(out / "measurements.json", table.to_json(orient="records", indent=1))
-    beside = {"before": os.path.relpath(before, out) if before else None}
+    beside = {"before": reference_to(before, out) if before else None}
     text = json.dumps(summary_of(table) | about | beside, indent=2)
     write_whole(out / "summary.json", f"{text}\n")
 

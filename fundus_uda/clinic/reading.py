@@ -33,7 +33,7 @@ from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality
-from fundus_uda.output import note_passed_over
+from fundus_uda.output import is_formula, note_passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 EYE_IN_NAME = re.compile(
@@ -313,5 +313,10 @@ def _hashed(name: str, key: bytes) -> str:
 
 
 def _printable(name: str) -> str:
-    """Write %XX for control characters, and for bytes outside the file system's encoding."""
+    """Write %XX for control characters, and for bytes outside the file system's encoding.
+
+    So is what begins a formula, which a spreadsheet that opens a table would run.
+    """
+    if is_formula(name):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
     return "".join(c if c.isprintable() else quote(os.fsencode(c)) for c in name)

@@ -20,10 +20,18 @@ from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.masks.labelme import labelme_text
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import note, progress, require_empty, unfinished, write_table, write_whole
+from fundus_uda.output import (
+    note,
+    progress,
+    require_empty,
+    write_picture,
+    write_table,
+    write_whole,
+)
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import agreement
+from fundus_uda.unfinished import unfinished
 
 COLUMNS = ("image", "accepted", "doubt", "estimated_dice", "models_dice", "vertical_cdr")
 """Columns of `suggested.csv`."""
@@ -159,8 +167,8 @@ def _write(model: Model, file: PhotographFile, out: Path) -> None:
     around = found.around
     empty = np.full(around.shape[:2], BACKGROUND, np.uint8)
     mask = found.seen if isinstance(found, Outlined) else empty
-    Image.fromarray(around).save(out / "images" / f"{file.id}.png")
-    Image.fromarray(mask).save(out / "masks" / f"{file.id}.png")
+    write_picture(out / "images" / f"{file.id}.png", Image.fromarray(around))
+    write_picture(out / "masks" / f"{file.id}.png", Image.fromarray(mask))
     write_whole(out / "images" / f"{file.id}.json", labelme_text(mask, f"{file.id}.png"))
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from fundus_uda.config.validation_errors import format_validation_error, takes_number, takes_text
 from fundus_uda.config.yaml_text import parse_yaml
 from fundus_uda.errors import InputError
+from fundus_uda.paths import require_no_stream
 
 DEPTH = 8
 """Largest number of dots in the key of an override."""
@@ -206,6 +207,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
+        require_no_stream(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # not UTF-8, or a name with a NUL
         raise InputError(f"Expected a YAML settings file at {path}. Got: {error}.") from None

@@ -34,9 +34,9 @@ from fundus_uda.data.samples import (
     listed_folders,
 )
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_whole
 from fundus_uda.rendering.dataset import cached_photographs
 from fundus_uda.rendering.scene import Scene
+from fundus_uda.unfinished import require_whole
 
 _SHOWN_FAULTS = 5
 

@@ -47,6 +47,7 @@ class FundusImages:
         with ThreadPoolExecutor(THREADS) as pool:
             done = pool.map(lambda sample: fixed(read_sample(sample)), samples)
             self.cached = list(progress(done, "photographs read", len(samples)))
+        self.ids = [sample.id for sample in samples]
         labels = [item["label"] for item in self.cached if "label" in item]
         if labels and not any((label != BACKGROUND).any() for label in labels):
             raise InputError(
@@ -72,7 +73,7 @@ class FundusImages:
         place = self.outlined_place(key.seed)
         if self.outlined is not None and place is not None:
             return self.outlined[key._replace(sample=place)]
-        drawn = self.size_draw.draw(key.seed) if self.size_draw else Drawn(key.sample, 1.0)
+        drawn = self._drawn(key)
         item = copy.deepcopy(self.cached[drawn.sample]) | {"zoom": drawn.zoom}
         if isinstance(self.then, Randomizable):
             self.then.set_random_state(seed=key.seed)
@@ -86,3 +87,13 @@ class FundusImages:
         generator = np.random.default_rng(derive_seed(seed, "outlined"))
         shows_one = generator.random() < OUTLINED_SHARE
         return int(generator.integers(len(self.outlined))) if shows_one else None
+
+    def name(self, key: SampleKey) -> str:
+        """Return the id of the sample that a key stands for."""
+        place = self.outlined_place(key.seed)
+        if self.outlined is not None and place is not None:
+            return self.outlined.name(key._replace(sample=place))
+        return self.ids[self._drawn(key).sample]
+
+    def _drawn(self, key: SampleKey) -> Drawn:
+        return self.size_draw.draw(key.seed) if self.size_draw else Drawn(key.sample, 1.0)

@@ -13,6 +13,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, RIM, Mask, disc_and_cup_to_classes
 from fundus_uda.masks.labelme import read_mask_labelme
 from fundus_uda.masks.nifti import NIFTI_SUFFIXES, read_mask_nifti
+from fundus_uda.paths import require_no_stream
 
 _Grey = NDArray[np.uint8]
 """Values (H, W) of a mask file, before they are read as classes."""
@@ -58,6 +59,7 @@ def read_mask(sample: Sample) -> tuple[Mask, int]:
 def _from_matlab(path: Path) -> Mask:
     """Read the classes in a MATLAB file, named `mask`, or `maskFullArea` in older copies."""
     try:
+        require_no_stream(path)
         contents = loadmat(path)
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise InputError(
@@ -84,6 +86,7 @@ def _from_contours(sample: Sample) -> tuple[Mask, int]:
 
 def _filled(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     try:
+        require_no_stream(path)
         points = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
         points, got = np.empty((0, 0)), type(error).__name__
@@ -111,6 +114,7 @@ def left_half(image: NDArray[np.generic]) -> NDArray[np.generic]:
 def _open_upright(path: Path) -> Image.Image:
     """Open a mask file, turned by its EXIF orientation as its photograph is."""
     try:
+        require_no_stream(path)
         with Image.open(path) as file:
             return ImageOps.exif_transpose(file)
     except Exception as error:  # a decoder may raise anything on damaged bytes

@@ -14,7 +14,8 @@ import pandas as pd
 from fundus_uda.data.samples import Found, Sample, images_in
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
-from fundus_uda.output import note, read_json, require_whole
+from fundus_uda.output import note, read_json
+from fundus_uda.unfinished import require_whole
 
 SUGGESTED, WRITTEN = "suggested.csv", "written.json"
 """Files of a folder that `suggest` wrote: its photographs; digests of the outlines by file."""

@@ -38,6 +38,7 @@ from fundus_uda.data.mask_files import left_half, read_mask
 from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import region_of
+from fundus_uda.paths import require_no_stream
 
 Statistic = tuple[float, ...]
 """One value per RGB channel, in [0, 1]."""
@@ -67,6 +68,7 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     """
     reader = PILReader(converter=_upright_rgb, reverse_indexing=False)
     try:
+        require_no_stream(path)
         pixels, _ = reader.get_data(reader.read(path))
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise InputError(

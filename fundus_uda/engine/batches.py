@@ -30,6 +30,10 @@ class SeededDataset(Protocol):
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]: ...
 
+    def name(self, key: SampleKey) -> str:
+        """Return the id of the image that a key stands for."""
+        ...
+
 
 class Batch(NamedTuple):
     """Images (B, 3, H, W) float32 and, for a labelled domain, labels (B, H, W) int64."""

@@ -16,7 +16,7 @@ from fundus_uda.engine.run_folder import RunFolder, require_file
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError
-from fundus_uda.output import note
+from fundus_uda.output import note, temporary_of
 from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 FORMAT = 3
@@ -95,7 +95,7 @@ def save_checkpoint(
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
     contents["checksum"] = checksum(contents)
-    temporary = path.with_suffix(".tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             torch.save(contents, file)

@@ -12,8 +12,8 @@ from fundus_uda.engine.state import State
 def fault_beside_the_state(contents: dict[str, Any]) -> str:
     """Say what is wrong with the types of a checkpoint's other parts; "" if nothing is."""
     settings, data, classes = (contents[name] for name in ("settings", "data", "classes"))
-    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        return "settings that are not named"
+    if not isinstance(settings, dict) or not _is_plain(settings):
+        return "settings that are not named texts and numbers"
     if not isinstance(data, dict) or not all(isinstance(v, str) for kv in data.items() for v in kv):
         return "fingerprints that are not texts"
     if type(classes) is not int or classes < 0:
@@ -22,6 +22,15 @@ def fault_beside_the_state(contents: dict[str, Any]) -> str:
     if classes and not (isinstance(method, str) and method in METHODS):
         return f"the method {method!r}"
     return ""
+
+
+def _is_plain(value: Any) -> bool:
+    """Check for what JSON can hold, in mappings by texts."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(held) for key, held in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def fault_of_state(state: dict[Any, Any], weights: Any, classes: int) -> str:

@@ -16,6 +16,14 @@ def fingerprint(contents: Any) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
+def fingerprint_file(path: Path) -> str:
+    """Compute the SHA-256 of the bytes of a file; "" if there is none that may be read."""
+    try:
+        return digest(path) if path.is_file() else ""
+    except OSError:
+        return ""
+
+
 def fingerprint_files(files: Iterable[tuple[str, Path, Sequence[Path]]]) -> str:
     """Compute the SHA-256 of a list of images: names, and contents of images and labels.
 

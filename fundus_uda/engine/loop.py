@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Generator
 
-from fundus_uda.engine.batches import Batch, SeededDataset, batch_stream
+from fundus_uda.engine.batches import Batch, SeededDataset, batch_keys, batch_stream
 from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State, memory_format
+from fundus_uda.errors import RunError
 from fundus_uda.output import Progress, note
 from fundus_uda.stops import Stopped, reacting
 
@@ -78,7 +79,11 @@ def train_loop(
                     None if stream is None else next(stream).to(state.device, layout)
                     for stream in batches
                 )
-                losses = update(source_batch, target_batch)
+                try:
+                    losses = update(source_batch, target_batch)
+                except RunError:
+                    _tell_images({"source": source, "target": target}, settings, state.step)
+                    raise
                 folder.log("metrics", {"step": state.step, **losses})
                 text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
                 progress.update(state.step, text)
@@ -99,3 +104,14 @@ def train_loop(
             raise
         finally:
             close()
+
+
+def _tell_images(
+    domains: dict[str, SeededDataset | None], settings: RunSettings, step: int
+) -> None:
+    """Name the images of a step that failed on the terminal, and in no file."""
+    for domain, dataset in domains.items():
+        if dataset is not None:
+            place = (settings.batch_size, settings.seed, domain, step, settings.shuffle)
+            names = ", ".join(dataset.name(key) for key in batch_keys(len(dataset), *place))
+            note(f"The {domain} images of step {step}: {names}.")

@@ -3,44 +3,45 @@
 import csv
 import json
 import math
-import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from fundus_uda.config.read import Settings
+from fundus_uda.config.read import Settings, differences
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
-from fundus_uda.output import needing_room, require_empty, write_whole
+from fundus_uda.output import (
+    needing_room,
+    note,
+    read_json,
+    require_empty,
+    temporary_of,
+    write_whole,
+)
+from fundus_uda.unfinished import LEFT_BY_LOCK
 
 if TYPE_CHECKING:
     import torch
 
 LIBRARIES = ("torch", "monai", "numpy", "segmentation-models-pytorch", "timm", "fundus-uda")
-LOCK, HOLDER = ".lock", ".holder"
-"""Files of `RunFolder.locked`, which a crash may leave."""
 WRITTEN_BEFORE_TRAINING = {
-    LOCK,
-    HOLDER,
-    f".{HOLDER}.tmp",
-    "last.tmp",
+    *LEFT_BY_LOCK,
+    temporary_of(Path("last.pt")).name,
     "label_match.csv",
     *(
-        f"{dot}{name}{tmp}"
+        file.name
         for name in ("config.yaml", "environment.json", "weights.txt")
-        for dot, tmp in (("", ""), (".", ".tmp"))
+        for file in (Path(name), temporary_of(Path(name)))
     ),
 }
 """Files that a run killed before its first checkpoint may leave."""
 LOGS = ("metrics.csv", "snapshots.csv", "label_match.csv")
 """Tables that a run adds to, by step."""
+CHANGES_DIGITS = ("device", "threads", "torch")
+"""Entries of `environment.json` on which the last digits of results depend."""
 KEPT = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
 
@@ -102,8 +103,8 @@ class RunFolder:
         self.write_settings(settings)
         for name in LOGS:
             (self.path / name).unlink(missing_ok=True)
-        environment = {"device": _device_name(device), **_versions()}
-        write_whole(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+        environment = json.dumps(_environment(device), indent=2)
+        write_whole(self.path / "environment.json", f"{environment}\n")
         if report:
             write_whole(self.path / "weights.txt", f"{report}\n")
 
@@ -130,33 +131,20 @@ class RunFolder:
                 f"Start the run without --resume, in an empty folder."
             )
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing this folder; a crash releases it.
-
-        Raises:
-            InputError: another process writes it; says which, since when.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock, holder = FileLock(self.path / LOCK, timeout=0), self.path / HOLDER
-        try:
-            lock.acquire()
-        except Timeout:
-            told = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
-            raise InputError(
-                f"Expected that no other process writes {self.path}. Got: {told}. Wait for it, or "
-                f"stop it."
-            ) from None
-        try:
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            write_whole(holder, f"process {os.getpid()} on {platform.node()}, since {since}")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            (self.path / LOCK).unlink(missing_ok=True)
-            lock.release()
-            if not any(self.path.iterdir()):  # nothing was begun
-                self.path.rmdir()
+    def note_other_environment(self, device: "torch.device") -> None:
+        """Print what differs here from where the run began and changes the last digits."""
+        file = self.path / "environment.json"
+        if not file.is_file():
+            return
+        theirs, ours = (
+            {name: environment.get(name) for name in CHANGES_DIGITS}
+            for environment in (read_json(file), _environment(device))
+        )
+        if lines := differences(ours, theirs):
+            note(
+                f"Where the run in {self.path} began was another environment, so that it is not "
+                f"bit for bit what an unbroken one would be: {'; '.join(lines)}."
+            )
 
     def write_settings(self, settings: Settings) -> None:
         """Write `config.yaml`, also when a run goes on, whose data may have moved."""
@@ -200,6 +188,12 @@ def _step_of(row: str) -> float:
     """Return the first cell; infinity for a row that was cut off when the machine stopped."""
     first, comma, _ = row.partition(",")
     return int(first) if comma and first.isdigit() else math.inf
+
+
+def _environment(device: "torch.device") -> dict[str, Any]:
+    import torch
+
+    return {"device": _device_name(device), "threads": torch.get_num_threads(), **_versions()}
 
 
 def _device_name(device: "torch.device") -> str:

@@ -45,8 +45,8 @@ def adaptation_step(
         settings: settings of the run.
 
     Returns:
-        Unweighted losses by name and, with a teacher, `pseudo_label_fraction`: the fraction of
-        the target's pixels that it labels.
+        Unweighted losses by name; with a teacher, `pseudo_label_fraction`: the fraction of the
+        target's pixels that it labels; in float16, `skipped_updates`: 1 if a gradient overflowed.
 
     Raises:
         RunError: a loss is not finite; no weight was updated (batch-norm statistics may be).
@@ -77,7 +77,10 @@ def adaptation_step(
         _discriminators(step, _discriminated_source(step, probs_s), "source", losses)
 
     if not step.method.statistics_only:
+        scale = state.scaler.get_scale()
         _update(state)
+        if state.scaler.is_enabled():  # it scales less after an update that it skipped
+            losses["skipped_updates"] = torch.tensor(float(state.scaler.get_scale() < scale))
     if state.teacher is not None and step.method.teacher == "mean":
         update_ema(state.teacher, state.segmenter, settings.adaptation.teacher.decay)
     state.step += 1

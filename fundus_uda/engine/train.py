@@ -24,6 +24,7 @@ from fundus_uda.engine.state import TrainState, require_finite_weights, trained_
 from fundus_uda.engine.step import adaptation_step
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import RunError
+from fundus_uda.unfinished import locked
 
 SettingsT = TypeVar("SettingsT", bound=EngineSettings)
 TestT = TypeVar("TestT")
@@ -103,10 +104,11 @@ def train(
     """
     folder = RunFolder(out)
     folder.require_ready(continue_run)
-    with folder.locked():
+    with locked(out):
         run = prepare(settings, device)
         if folder.is_begun:
             resume(folder.last, run.state, settings, run.data)
+            folder.note_other_environment(device)
             folder.write_settings(settings)
             folder.rewind(run.state.step)
         else:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fundus_uda.engine.settings import CheckpointName
+from fundus_uda.output import write_picture
 
 Picture = NDArray[np.uint8]
 """RGB picture, (H, W, 3)."""
@@ -52,7 +53,7 @@ def panel(columns: Sequence[Column], file: Path, tile: tuple[int, int] = (SIDE, 
             shown = Image.fromarray(picture).resize(tile, Image.Resampling.BICUBIC)
             canvas.paste(shown, (column * width, HEADER + row * height))
     file.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(file)
+    write_picture(file, canvas)
 
 
 def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:

@@ -9,7 +9,7 @@ import pandas as pd
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.experiments.comparison import gap_closed
 from fundus_uda.experiments.tables import Application, Quoted, Table
-from fundus_uda.output import read_json
+from fundus_uda.output import read_json, replacing
 
 CHECKPOINTS = ("last", "selected")
 """Kept checkpoints of a run: its last, and the one that the paper reports (Section IV-B)."""
@@ -111,4 +111,5 @@ def plot(application: Application, rows: Table, written: pd.DataFrame, file: Pat
     axes.set_xlabel(application.scores[key])
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small")
-    figure.savefig(file, dpi=150)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -15,6 +15,7 @@ from skimage.measure import approximate_polygon
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask, disc_and_cup_to_classes
 from fundus_uda.masks.outlines import smooth_outlines
+from fundus_uda.paths import require_no_stream
 
 DISC_LABEL, CUP_LABEL = "optic disc", "optic cup"
 LABELS = {"disc": DISC_LABEL, "cup": CUP_LABEL, DISC_LABEL: DISC_LABEL, CUP_LABEL: CUP_LABEL}
@@ -23,8 +24,9 @@ TOLERANCE = 0.25
 """Largest distance in pixels between a written polygon and the smooth outline."""
 VERSION = "5.5.0"
 """Version of LabelMe whose form is written."""
-LARGEST_SIDE = 2**15
-"""Largest height or width that is read; a damaged file may announce any number."""
+LARGEST_SIDE, MOST_PIXELS = 2**15, 2**26
+"""Largest height or width, and number of pixels, that are read: to fill 67 megapixels takes 1 GB,
+and a damaged file may announce any number."""
 
 
 def labelme_text(mask: Mask, image: str) -> str:
@@ -70,15 +72,16 @@ def read_mask_labelme(path: Path) -> tuple[Mask, int]:
         InputError: not such a file, a shape of another kind or label, or no polygon of the disc.
     """
     try:
+        require_no_stream(path)
         contents = json.loads(path.read_text(encoding="utf-8"))
         size = int(contents["imageHeight"]), int(contents["imageWidth"])
         shapes = [(str(s["label"]), str(s["shape_type"]), s["points"]) for s in contents["shapes"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"Expected outlines in a JSON of LabelMe at {path}. Got: {type(error).__name__}. Save "
             f"it anew with LabelMe, or remove it."
         ) from None
-    if not all(0 < side <= LARGEST_SIDE for side in size):
+    if not all(0 < side <= LARGEST_SIDE for side in size) or size[0] * size[1] > MOST_PIXELS:
         raise InputError(
             f"Expected the height and width of a picture in {path}. Got: {size[0]} and {size[1]}. "
             f"Save it anew with LabelMe."
@@ -104,10 +107,11 @@ def _filled(points: object, size: tuple[int, int], path: Path) -> NDArray[np.boo
         corners = np.asarray(points, dtype=np.float64)
     except (ValueError, TypeError):
         corners = np.empty(0)
-    if corners.ndim != 2 or corners.shape[0] < 3 or corners.shape[1] != 2:
+    shape = corners.shape
+    if len(shape) != 2 or shape[0] < 3 or shape[1] != 2 or not np.isfinite(corners).all():
         raise InputError(
             f"Expected polygons of at least three points (x, y) in {path}. Got: shape "
-            f"{corners.shape}. Draw it anew, or remove it."
+            f"{shape}, or points that are none. Draw it anew, or remove it."
         )
     # The middle of pixel (0, 0) lies at (0.5, 0.5) of the picture.
     inside: NDArray[np.bool_] = polygon2mask(size, corners[:, ::-1] - 0.5)

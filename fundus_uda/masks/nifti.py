@@ -5,10 +5,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.imageglobals import LoggingOutputSuppressor
 from numpy.typing import NDArray
 
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask
+from fundus_uda.output import replacing
+from fundus_uda.paths import require_no_stream
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LEFT_RIGHT, FRONT_BACK, UP_DOWN = 0, 1, 2
@@ -36,7 +39,8 @@ def write_mask_nifti(mask: Mask, path: Path, spacing_mm: tuple[float, float] | N
     )
     image = nibabel.Nifti1Image(mask.T[..., None], affine)
     image.header.set_xyzt_units("unknown" if spacing_mm is None else "mm")
-    nibabel.save(image, path)
+    with replacing(path) as temporary:
+        nibabel.save(image, temporary)
 
 
 def read_mask_nifti(path: Path) -> tuple[Mask, tuple[float, float] | None]:
@@ -55,7 +59,9 @@ def read_mask_nifti(path: Path) -> tuple[Mask, tuple[float, float] | None]:
             be told apart, or values other than 0, 1, 2.
     """
     try:
-        stored = nibabel.Nifti1Image.from_filename(path)
+        require_no_stream(path)
+        with LoggingOutputSuppressor():  # what it says of odd headers is not for users
+            stored = nibabel.Nifti1Image.from_filename(path)
         shape = (*stored.shape, 1, 1)[: max(3, stored.ndim)]
         axes = [axis for axis, length in enumerate(shape) if length != 1]
         if len(axes) != 2 or max(axes) > 2 or not 0 < math.prod(shape) <= MOST_VOXELS:

@@ -17,12 +17,19 @@ from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.fingerprint import fingerprint
+from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.engine.run_folder import kept_run, name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import Unfinished, part, read_json, require_empty, write_table, write_whole
+from fundus_uda.output import (
+    part,
+    read_json,
+    require_empty,
+    temporary_of,
+    write_table,
+    write_whole,
+)
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
@@ -38,6 +45,7 @@ from fundus_uda.recipe.plan import (
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import train
+from fundus_uda.unfinished import LEFT_BY_LOCK, Unfinished, locked
 
 KEPT: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
 """Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
@@ -115,17 +123,20 @@ def adapt(
     drawn = _require_of_target(task, dataset)
     whole = whole_source(task)
     plan = plan_stages(task, dataset, crops_source=bool(whole))
-    photographs = _write_data(task, dataset, whole, continue_run)
-    rows, kept = _run_stages(task, plan)
-    table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
-    write_table(out / "stages.csv", table)
-    name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
-    write_next_steps(out)
-    first = model or plan[0].run
-    reference = None
-    if plan[0].settings.data.test is not None:
-        reference = [sample for sample in dataset if sample.id not in drawn]
-    _outline(task, photographs, first, kept, reference, _note(table))
+    if not continue_run:
+        require_empty(out)
+    with locked(out):
+        photographs = _write_data(task, dataset, whole, continue_run)
+        rows, kept = _run_stages(task, plan)
+        table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
+        write_table(out / "stages.csv", table)
+        name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
+        write_next_steps(out)
+        first = model or plan[0].run
+        reference = None
+        if plan[0].settings.data.test is not None:
+            reference = [sample for sample in dataset if sample.id not in drawn]
+        _outline(task, photographs, first, kept, reference, _note(table))
     return table
 
 
@@ -249,16 +260,14 @@ def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) 
     """Record the target in a new folder, or check that `out` is an adaptation to the same target.
 
     `adapt` deletes files in no other folder. The target is what is there, wherever it is: ids,
-    which the key hashes, and sizes of files.
+    which the key hashes, and bytes of files.
     """
     out, file = task.out, task.out / "adaptation.json"
-    if not continue_run:
-        require_empty(out)
-    ours = fingerprint(_target(task, dataset))
+    named = _named_target(task, dataset)
+    ours = fingerprint([(id_, fingerprint_file(path)) for id_, path in named])
     # Where an adaptation was killed as it wrote its first file, there may be a part of that.
-    bare = out.is_dir() and {path.name for path in out.iterdir()} <= {f".{file.name}.tmp"}
-    if not continue_run or bare:
-        out.mkdir(parents=True, exist_ok=True)
+    begun = {path.name for path in out.iterdir()} - LEFT_BY_LOCK - {temporary_of(file).name}
+    if not begun:
         write_whole(file, json.dumps({"target": ours}))
     elif not file.is_file() or read_json(file) != {"target": ours}:
         raise InputError(
@@ -277,7 +286,7 @@ def _require_of_target(task: Task, dataset: list[Sample]) -> set[str]:
     if task.outlined is None:
         return set()
     samples = require_masks(load_samples(task.outlined), task.outlined)
-    known = {id_ for id_, _ in _target(task, dataset)}
+    known = {id_ for id_, _ in _named_target(task, dataset)}
     for sample in samples:
         if sample.id not in known:
             raise InputError(
@@ -289,17 +298,13 @@ def _require_of_target(task: Task, dataset: list[Sample]) -> set[str]:
     return {sample.id for sample in samples}
 
 
-def _target(task: Task, dataset: list[Sample]) -> list[tuple[str, int]]:
-    """List ids and file sizes of the target's photographs; -1 for a file that is not there."""
+def _named_target(task: Task, dataset: list[Sample]) -> list[tuple[str, Path]]:
+    """List ids and files of the target's photographs."""
     if dataset:
-        named = [(sample.id, sample.image) for sample in dataset]
-    else:
-        paths = [user_path(path) for path in task.target]
-        named = [
-            (file.id, file.path)
-            for file in list_photographs(paths, task.key, task.recursive, task.ids)
-        ]
-    return [(id_, path.stat().st_size if path.is_file() else -1) for id_, path in named]
+        return [(sample.id, sample.image) for sample in dataset]
+    paths = [user_path(path) for path in task.target]
+    files = list_photographs(paths, task.key, task.recursive, task.ids)
+    return [(file.id, file.path) for file in files]
 
 
 def _dataset(target: list[str], key: bytes | None) -> list[Sample]:

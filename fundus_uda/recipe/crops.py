@@ -12,9 +12,10 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import Unfinished, write_table
+from fundus_uda.output import write_picture, write_table
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
+from fundus_uda.unfinished import Unfinished
 
 LOOKED_AT = 8
 """Number of photographs, or up to twice it, that are searched to tell if a dataset is of crops."""
@@ -82,7 +83,7 @@ def _write_dataset(samples: list[Sample], folder: Path) -> None:
         photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()
         if number in looked_at and (region := locate_disc(photograph)) is not None:
             found.append(region)
-        Image.fromarray(photograph).save(folder / "images" / f"{sample.id}.png")
+        write_picture(folder / "images" / f"{sample.id}.png", Image.fromarray(photograph))
     if sum(not region.is_crop for region in found) > len(looked_at) / 2:
         raise InputError(
             "Expected --target KIND:PATH of crops around the disc. Got: whole photographs. "

@@ -9,9 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import needing_room, note, progress, require_empty, unfinished
+from fundus_uda.output import needing_room, note, progress, require_empty
 from fundus_uda.paths import user_path
 from fundus_uda.rendering.scene import Scene, render
+from fundus_uda.unfinished import unfinished
 
 CACHE = "FUNDUS_UDA_CACHE"
 """Environment variable that names the folder of the cache."""

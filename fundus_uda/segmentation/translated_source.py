@@ -15,12 +15,13 @@ from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics
-from fundus_uda.output import unfinished
+from fundus_uda.output import write_picture
 from fundus_uda.paths import user_path
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.translation.images import Domain
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings
 from fundus_uda.translation.stage import require_ready, translated
+from fundus_uda.unfinished import locked, unfinished
 
 
 def write_translated_source(
@@ -52,7 +53,7 @@ def write_translated_source(
     """
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
-    with folder.locked():
+    with locked(out):
         source = require_masks(load_samples(settings.source, annotation), settings.source)
         source = cropped_if_whole(source, settings.source)
         target = require_crops(without_masks(load_samples(settings.target)), settings.target)
@@ -70,7 +71,7 @@ def write_translated_source(
                 mask = read_sample(sample)["label"][0].numpy()
                 for name, pixels in (("images", image), ("masks", mask)):
                     (out / name).mkdir(exist_ok=True)
-                    Image.fromarray(pixels).save(out / name / f"{sample.id}.png")
+                    write_picture(out / name / f"{sample.id}.png", Image.fromarray(pixels))
         folder.finish()
     return f"folder:{out}"
 

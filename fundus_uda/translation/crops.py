@@ -41,6 +41,10 @@ class RandomCrops:
             square = square.flip(2)
         return {"image": to_unit(square)}
 
+    def name(self, key: SampleKey) -> str:
+        """Return the id of the image that a key stands for."""
+        return self.domain.ids[key.sample]
+
     def _pixels(self, index: int) -> Tensor:
         """Read an image at working size, (3, h, w) uint8."""
         pixels = at_working_size(self.domain.read(index), self.domain)

@@ -18,7 +18,6 @@ from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
-from fundus_uda.output import is_unfinished
 from fundus_uda.translation.crops import RandomCrops, at_working_size, to_unit
 from fundus_uda.translation.fourier import exchange_amplitude
 from fundus_uda.translation.generator import translate
@@ -31,6 +30,7 @@ from fundus_uda.translation.settings import (
 )
 from fundus_uda.translation.state import TranslationState, build_translation_state
 from fundus_uda.translation.step import translation_step
+from fundus_uda.unfinished import is_unfinished
 
 
 def require_ready(settings: TranslationSettings, folder: RunFolder, continue_run: bool) -> None:
@@ -170,6 +170,7 @@ def train_translation(
     state = build_translation_state(settings, device)
     if folder.is_begun:
         resume(folder.last, state, settings, data)
+        folder.note_other_environment(device)
         folder.write_settings(settings)
         folder.rewind(state.step)
     segmenter = segmenter.to(device).eval().requires_grad_(False)

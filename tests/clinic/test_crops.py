@@ -19,8 +19,8 @@ from fundus_uda.clinic.reading import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
-from fundus_uda.errors import InputError
-from fundus_uda.output import Unfinished
+from fundus_uda.errors import InputError, WriteError
+from fundus_uda.unfinished import Unfinished
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import retina, whole_field
 
@@ -161,6 +161,12 @@ def test_a_full_disk_makes_no_photograph_unreadable():
         raise OSError(errno.EIO, "Input/output error")
 
     file = PhotographFile("a", Path("a.png"))
+
+    def written(_):
+        raise WriteError("Expected room to write a.png.")
+
     with pytest.raises(OSError, match="No space left"):
         row_or_reason(full, file)
+    with pytest.raises(WriteError):
+        row_or_reason(written, file)
     assert row_or_reason(closed, file)["status"] == "unreadable"

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -50,6 +51,24 @@ def test_merged_parts_are_what_is_predicted_at_once(archive, tmp_path):
 def test_a_part_that_is_missing_or_there_twice_is_told(archive, tmp_path, names):
     with pytest.raises(InputError, match="Expected all parts, once each. Got: 1/2"):
         merge_parts([archive / name for name in names], tmp_path / "out")
+
+
+def test_parts_that_were_compared_need_the_folder_again(archive, cameras, tmp_path):
+    """They do not name it, since its name may be a patient's."""
+    shutil.copytree(archive / "whole", tmp_path / "Mustermann")
+    model, parts = brightness_model(cameras), [tmp_path / "1", tmp_path / "2"]
+    for number, out in enumerate(parts, start=1):
+        part = parse_part(f"{number}/2")
+        predict(model, [archive / "photographs"], out, before=tmp_path / "Mustermann", part=part)
+    assert "Mustermann" not in "".join(
+        file.read_text(encoding="utf-8") for out in parts for file in out.glob("*.*")
+    )
+    with pytest.raises(InputError, match="Expected the --before with which all parts"):
+        merge_parts(parts, tmp_path / "out")
+    with pytest.raises(InputError, match="Expected the --before with which all parts"):
+        merge_parts(parts, tmp_path / "out", archive / "part1")
+    merged = merge_parts(parts, tmp_path / "out", tmp_path / "Mustermann")
+    assert (merged["before_dice_disc"].dropna() == 1).all()
 
 
 def test_a_folder_of_all_photographs_is_no_part(archive, tmp_path):

@@ -12,7 +12,7 @@ from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import require_masks, without_masks
 from fundus_uda.errors import InputError
-from fundus_uda.output import unfinished
+from fundus_uda.unfinished import unfinished
 
 DISC = np.zeros((12, 10), dtype=bool)
 DISC[2:10, 2:8] = True

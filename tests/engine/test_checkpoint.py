@@ -282,7 +282,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path
 
         def noted(*arguments, name=name, call=call):
             if name == "fsync":
-                file = tmp_path / "last.tmp"
+                file = tmp_path / ".tmp.last.pt"
                 events.append(("fsync", file.stat().st_size))
             else:
                 events.append(("replace", arguments[0].stat().st_size))
@@ -404,6 +404,7 @@ def with_part(contents, name, value):
     ("format", torch.ones(2), "tensor"),
     ("settings", [1], "settings that are not named"),
     ("settings", {1: 2}, "settings that are not named"),
+    ("settings.affinity.stride", torch.zeros(0), "settings that are not named texts and numbers"),
     ("settings.method", "x", "the method 'x'"),
     ("settings.method", [], r"the method \[\]"),
     ("data", {"source": 3}, "fingerprints that are not texts"),

@@ -9,6 +9,7 @@ import torch
 from fundus_uda.engine import loop
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.errors import RunError
 from fundus_uda.stops import SIGNALS, Stopped
 from tests.fixtures.tiny_engine import TinyImages, settings, state
 
@@ -173,3 +174,19 @@ def test_the_streams_are_closed_however_the_loop_ends(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         loop.train_loop(state(of), *both, of, RunFolder(tmp_path), "x", fails, never, never)
     assert closed == ["source", "target"]
+
+
+def test_the_images_of_a_step_that_fails_are_named(tmp_path, capsys):
+    of, trained = settings(method="asa", steps=3, batch_size=2, shuffle=False), state(settings())
+    trained.step = 1
+
+    def diverges(*_):
+        raise RunError("Expected finite losses.")
+
+    both = (TinyImages(5), TinyImages(3, labelled=False))
+    with pytest.raises(RunError):
+        loop.train_loop(trained, *both, of, RunFolder(tmp_path), "x", diverges, never, never)
+    assert capsys.readouterr().err.splitlines() == [
+        "The source images of step 1: source2, source3.",
+        "The target images of step 1: target2, target0.",
+    ]

@@ -1,8 +1,5 @@
 import json
-import os
 import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +44,9 @@ def test_a_run_may_be_written_to_a_new_and_to_an_empty_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []  # the question changes nothing
 
 
-@pytest.mark.parametrize("left", [(), ("weights.txt",), ("last.tmp",), ("weights.txt", "last.tmp")])
+@pytest.mark.parametrize(
+    "left", [(), ("weights.txt",), (".tmp.last.pt",), (".lock", ".tmp.last.pt")]
+)
 def test_a_run_killed_before_its_first_checkpoint_may_begin_again(left, tmp_path):
     folder = begun(tmp_path)
     (folder.path / "environment.json").write_text('{"devi')
@@ -139,37 +138,6 @@ def test_what_begin_writes_is_whole_or_not_there(tmp_path, monkeypatch):
     folder.require_ready(continue_run=True)  # it can be resumed, from step 0
 
 
-def test_a_second_process_is_kept_out_and_told_which_one_is_in(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    code = f"""
-from pathlib import Path
-from fundus_uda.engine.run_folder import RunFolder
-with RunFolder(Path({str(tmp_path / "run")!r})).locked():
-    pass
-"""
-    with folder.locked():
-        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "InputError: Expected that no other process writes" in second.stderr
-    assert f"process {os.getpid()} on" in second.stderr
-    assert not (tmp_path / "run").exists()  # nothing was begun, so nothing stays
-
-
-def test_a_lock_that_a_crash_left_keeps_nobody_out(tmp_path):
-    code = f"""
-import os
-from pathlib import Path
-from fundus_uda.engine.run_folder import RunFolder
-with RunFolder(Path({str(tmp_path / "run")!r})).locked():
-    os._exit(9)
-"""
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
-    folder = RunFolder(tmp_path / "run")
-    folder.require_ready(continue_run=True)
-    with folder.locked():
-        folder.begin(settings(), torch.device("cpu"))
-    assert not (tmp_path / "run" / ".lock").exists()
-
-
 def test_settings_are_read_in_the_order_in_which_they_were_written(tmp_path):
     folder = begun(tmp_path)
     assert list(folder.settings()) == list(settings().model_dump())
@@ -189,7 +157,7 @@ def test_the_environment_names_versions_and_what_is_not_installed(tmp_path, monk
     monkeypatch.setattr(run_folder.metadata, "version", version)
     text = (begun(tmp_path).path / "environment.json").read_text()
     environment = json.loads(text)
-    assert list(environment) == ["device", "python", "platform", *LIBRARIES]
+    assert list(environment) == ["device", "threads", "python", "platform", *LIBRARIES]
     assert environment["timm"] == "not installed"
     assert environment["fundus-uda"] == "version of fundus-uda"
     assert environment["python"] == platform.python_version()
@@ -256,7 +224,7 @@ def test_a_row_whose_step_was_cut_off_is_dropped(tmp_path):
     (folder.path / "metrics.csv").write_text("step,loss\n1,0.5\n,0.25\n")
     folder.rewind(2)
     assert (folder.path / "metrics.csv").read_text() == "step,loss\n1,0.5\n"
-    assert not list(folder.path.glob("*.tmp"))
+    assert not list(folder.path.glob(".tmp*"))
 
 
 def test_rows_are_written_whatever_the_locale_and_with_one_header(tmp_path):
@@ -288,3 +256,20 @@ def test_logged_and_rewound_tables_have_the_same_bytes(tmp_path):
     assert logged == 'step,größe\n1,"a,b"\n2,"a,b"\n'.encode()
     folder.rewind(2)
     assert (folder.path / "metrics.csv").read_bytes() == logged
+
+
+def test_another_environment_is_told_on_resume(tmp_path, capsys):
+    folder = begun(tmp_path)
+    file = folder.path / "environment.json"
+    written = json.loads(file.read_text())
+    assert written["threads"] == torch.get_num_threads()
+    folder.note_other_environment(torch.device("cpu"))
+    assert capsys.readouterr().err == ""
+    file.write_text(json.dumps(written | {"threads": 64, "platform": "Plan 9"}))
+    folder.note_other_environment(torch.device("cpu"))
+    told = capsys.readouterr().err
+    assert f"threads: {torch.get_num_threads()} here, 64 there" in told
+    assert "Plan 9" not in told
+    file.unlink()
+    folder.note_other_environment(torch.device("cpu"))  # lost, which does not stop a run
+    assert capsys.readouterr().err == ""

@@ -1,4 +1,5 @@
 import copy
+import math
 from itertools import islice
 
 import pytest
@@ -401,14 +402,14 @@ def test_float16_scales_its_gradients_anew_at_each_step():
     of = settings(precision="float16", segmenter={"lr": 0.05, "weight_decay": 0})
     trained, plain = state(of), state(settings(segmenter={"lr": 0.05, "weight_decay": 0}))
     before = trained.segmenter[4].weight.detach().clone()
-    adaptation_step(trained, *batches(), of)
+    assert adaptation_step(trained, *batches(), of)["skipped_updates"] == 0
     adaptation_step(plain, *batches(), settings(segmenter={"lr": 0.05, "weight_decay": 0}))
     moved, expected = trained.segmenter[4].weight - before, plain.segmenter[4].weight - before
     torch.testing.assert_close(moved, expected, rtol=0.05, atol=1e-4)  # as large as without scaling
     scale = trained.scaler.get_scale()
     trained.segmenter[4].weight.register_hook(lambda gradient: gradient * float("inf"))
     after = trained.segmenter[4].weight.detach().clone()
-    adaptation_step(trained, *batches(), of)
+    assert adaptation_step(trained, *batches(), of)["skipped_updates"] == 1
     assert torch.equal(trained.segmenter[4].weight, after)  # an overflow updates nothing
     assert trained.scaler.get_scale() == scale / 2
 
@@ -458,3 +459,23 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(RunError, match="Expected finite weights after step 1"):
         run(trained, of, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 0
+
+
+@pytest.mark.parametrize("odd", ["without labels", "of one class", "black", "white"])
+@pytest.mark.parametrize("method", ["asa_asc", "mean_teacher"])
+def test_an_odd_batch_leaves_finite_weights(method, odd):
+    of = settings(method=method, adaptation={"teacher": {"confidence": 0.2}})
+    trained = state(of)
+    source, target = batches()
+    if odd in ("without labels", "of one class"):
+        label = torch.full_like(source.label, 255 if odd == "without labels" else 1)
+        source = source._replace(label=label)
+    else:
+        source, target = (
+            batch._replace(image=torch.full_like(batch.image, float(odd == "white")))
+            for batch in (source, target)
+        )
+    for _ in range(2):
+        losses = adaptation_step(trained, source, target, of)
+    assert all(math.isfinite(loss) for loss in losses.values())
+    assert all(weight.isfinite().all() for weight in trained.segmenter.state_dict().values())

@@ -15,6 +15,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.output import temporary_of
 from fundus_uda.stops import Stopped
 from tests.fixtures import tiny_engine
 from tests.fixtures.runs import assert_identical, power_failure
@@ -149,7 +150,7 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_step_0(
     assert (folder.path / "config.yaml").is_file()
     assert not folder.is_begun
     if killed_by == "checkpoint":
-        folder.last.with_suffix(".tmp").write_bytes(b"half of it")
+        temporary_of(folder.last).write_bytes(b"half of it")
 
     with growing_score(parts):
         train.train(of, folder.path, CPU, lambda *_: prepared(parts, of), Scores(), True)

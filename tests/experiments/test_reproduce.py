@@ -82,6 +82,17 @@ def test_a_table_is_trained_written_and_then_left_alone(cameras, tmp_path):
     assert again.equals(written)
 
 
+@pytest.mark.parametrize("left", ["", ".lock", ".tmp.config.yaml"])
+def test_a_table_that_was_killed_at_once_goes_on(left, cameras, tmp_path):
+    run = tmp_path / "source-seed0"
+    run.mkdir()
+    if left:
+        (run / left).touch()
+    rows = with_rows({"source": ROWS["source"]})
+    written = reproduce(rows, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
+    assert set(written["row"]) == {"source"}
+
+
 def test_a_run_of_other_settings_is_refused(cameras, tmp_path):
     reproduce(TINY, "tiny", tmp_path, CPU, 1, "cpu", tiny(cameras), lambda _: None)
     with pytest.raises(InputError, match=r"(?s)batch_size: 3 here, 2 there.*another --out"):

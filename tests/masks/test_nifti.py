@@ -90,6 +90,17 @@ def test_what_is_no_slice_is_refused(tmp_path):
             read_mask_nifti(tmp_path / "a.nii")
 
 
+def test_what_its_reader_says_of_odd_headers_is_not_for_users(tmp_path, capfd, caplog):
+    file = tmp_path / "a.nii"
+    write_mask_nifti(np.ones((4, 6), dtype=np.uint8), file)
+    contents = bytearray(file.read_bytes())
+    contents[344:348] = b"odd\0"  # the magic string
+    file.write_bytes(contents)
+    with pytest.raises(InputError, match="Expected a NIfTI mask at .*a.nii. Got: HeaderDataError"):
+        read_mask_nifti(file)
+    assert "".join(capfd.readouterr()) + caplog.text == ""
+
+
 def test_without_spacing_the_units_are_unknown(tmp_path):
     write_mask_nifti(np.ones((4, 6), dtype=np.uint8), tmp_path / "a.nii")
     header = nibabel.load(tmp_path / "a.nii").header

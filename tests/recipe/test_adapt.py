@@ -316,7 +316,7 @@ def test_a_target_set_of_whole_photographs_is_refused(cameras, tmp_path):
     target, source = [f"folder:{tmp_path / 'whole'}"], f"folder:{cameras / 'a'}"
     with pytest.raises(InputError, match="crops around the disc. Got: whole photographs. Give"):
         adapt(target, tmp_path / "out", CPU, source=source)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_photographs_without_a_disc(cameras, tmp_path):
         Image.new("RGB", (400, 300)).save(dark / f"{number}.png")
     with pytest.raises(InputError, match="3 photographs, none with one"):
         adapt([str(dark)], tmp_path / "out", CPU, source=f"folder:{cameras / 'a'}")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("target", ["study/target", "other"])

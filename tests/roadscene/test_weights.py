@@ -201,6 +201,10 @@ def test_a_run_of_this_program(tmp_path):
         (lambda path: path.write_text("not weights"), "Expected weights at .*w.pth. Got: "),
         (lambda path: torch.save([1, 2], path), "Expected named tensors in .*w.pth"),
         (lambda path: torch.save({"state_dict": {}}, path), "Expected named tensors"),
+        (
+            lambda path: torch.save({1: torch.zeros(2)}, path),
+            "Expected weights of DeepLabV2ResNet101",
+        ),
     ],
 )
 def test_files_that_hold_no_weights(tmp_path, single, write, message):

@@ -1,8 +1,10 @@
 """The numbers behind the report: what `predict` wrote, beside the model before and a reference."""
 
 import json
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ COMPARED = {
     "cup_area": lambda mask: float((mask == CUP).sum()),
 }
 """Vertical cup-to-disc ratios, and the cup's pixels, that are compared with a reference's."""
+BESIDE = "../before"
+"""Folder of the model before as `adapt` writes it, beside the predictions."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,13 @@ class Predictions:
     table: pd.DataFrame
     """Table of `measurements.csv`."""
     about: dict[str, Any]
-    """Entries `model`, `versions`, `written`, `note` and `part` (None for all photographs) of
-    `summary.json`."""
-    before: Path | None
-    """Folder of the model before, if `predict` was given one."""
+    """Entries `model`, `versions`, `written`, `note`, `before` (see `reference_to`) and `part`
+    (None for all photographs) of `summary.json`."""
+
+    @property
+    def before(self) -> Path | None:
+        """Return the folder of the model before, if it is where `adapt` writes it."""
+        return self.folder / BESIDE if self.about["before"] == BESIDE else None
 
     def mask(self, image: str) -> Mask | None:
         """Read the mask (H, W) of a photograph; None if no disc was found."""
@@ -66,16 +73,25 @@ def read_predictions(folder: Path) -> Predictions:
             folder / "measurements.csv", dtype=words, keep_default_na=False, na_values=[""]
         )
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        about = {name: summary[name] for name in ("model", "versions", "written", "note")}
+        about = {name: summary[name] for name in ("model", "versions", "written", "note", "before")}
         about["part"] = summary.get("part")
         table = table[list(columns())].fillna({"reason": "", "flags": "", "laterality": ""})
-        before = folder / summary["before"] if summary["before"] else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Expected a folder that `fundus-uda predict` wrote at {folder}. "
             f"Got: {type(error).__name__} with its measurements.csv or summary.json."
         ) from None
-    return Predictions(folder, table, about, before)
+    return Predictions(folder, table, about)
+
+
+def reference_to(before: Path, out: Path) -> str:
+    """Return what the predictions in `out` keep of the folder of the model before.
+
+    That is `BESIDE`, or the SHA-256 of its `summary.json`: another name may be a patient's.
+    """
+    if os.path.relpath(before, out) == BESIDE:
+        return BESIDE
+    return sha256((before / "summary.json").read_bytes()).hexdigest()
 
 
 def require_same_images(images: Iterable[str], before: Predictions) -> None:
@@ -194,6 +210,9 @@ def numbers(
         InputError: see `require_same_images` and `scores`.
     """
     table = run.table
+    if before is not None and run.about["part"]:
+        of_part = before.table["image"].isin(table["image"])
+        before = replace(before, table=before.table[of_part])
     sets: dict[str, Any] = {"after": run, "before": before}
     result: dict[str, Any] = {}
     common: set[str] | None = None

@@ -20,7 +20,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import write_table, write_whole
+from fundus_uda.output import note, write_table, write_whole
 from fundus_uda.segmentation.quality import FLAGS
 
 STATUS_TITLES = {"ok": "Without flags", "no_disc": "No disc found"}
@@ -41,7 +41,7 @@ def write_report(
     Args:
         run: folder that `predict` wrote, or that `adapt` wrote, whose `predictions` are taken.
         before: folder of the same photographs with the model before adaptation; if None, the one
-            that `predict` was given, if any.
+            that `adapt` wrote beside it, if any.
         reference: samples with masks, whose ids are those of the photographs.
         out: page to write, ending in .html; `report.html` in `run` if None. Its numbers are written
             beside it under its name, as `.csv` (a row per photograph) and `.json` (the set); see
@@ -67,6 +67,10 @@ def write_report(
         )
     now = read_predictions(run)
     before = before or now.before
+    if now.about["before"] and before is None:
+        note(
+            f"{run} was compared with an earlier model: to show both, give its folder as --before."
+        )
     then = read_predictions(before) if before else None
     reviews = read_reviews(reviewed, set(now.table["image"])) if reviewed else None
     table, sets = numbers(now, then, reference or [], reviews)

@@ -11,7 +11,12 @@ from PIL import Image
 
 from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.report.cards import to_check_first
-from fundus_uda.clinic.report.numbers import read_predictions, score_summary, scores
+from fundus_uda.clinic.report.numbers import (
+    read_predictions,
+    reference_to,
+    score_summary,
+    scores,
+)
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.reviews import read_reviews
 from fundus_uda.data.datasets import load_samples
@@ -55,6 +60,23 @@ def test_the_model_before_is_remembered(run, tmp_path):
         page = write_report(folder)
         assert page == tmp_path / "predictions" / "report.html"
         assert "beside Source only before adaptation" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_may_be_named_after_a_patient_is_not_remembered(run, tmp_path, capsys):
+    shutil.copytree(run / "before", tmp_path / "Mustermann")
+    shutil.copytree(run / "after", tmp_path / "after")
+    summary = json.loads((run / "after" / "summary.json").read_text())
+    assert summary["before"] == "../before"
+    read = read_predictions(tmp_path / "after")
+    summary["before"] = reference_to(tmp_path / "Mustermann", tmp_path / "after")
+    assert re.fullmatch("[0-9a-f]{64}", summary["before"])
+    (tmp_path / "after" / "summary.json").write_text(json.dumps(summary))
+    page = write_report(tmp_path / "after")
+    assert "to show both, give its folder as --before" in capsys.readouterr().err
+    assert "before adaptation" not in page.read_text(encoding="utf-8")
+    assert read.before == tmp_path / "after" / "../before"
+    page = write_report(tmp_path / "after", tmp_path / "Mustermann")
+    assert "beside Source only before adaptation" in page.read_text(encoding="utf-8")
 
 
 def test_figures_stand_beside_the_page(run, page):
@@ -173,16 +195,13 @@ def greys(page):
 def test_affinity_maps_share_one_scale_that_the_page_states(run, page, tmp_path):
     folder = tmp_path / "after"
     shutil.copytree(run / "after", folder)
-    (folder / "summary.json").write_text(
-        (folder / "summary.json").read_text().replace("../before", str(run / "before"))
-    )
     table = read_predictions(folder).table
     some = table.loc[table["status"] == "flagged", "image"].tolist()
     values = np.linspace(0.98, 1, 100, dtype=np.float32).reshape(10, 10)
     for image in some:
         levels = np.full((10, 10), 65535) if image != some[0] else values * 65535
         Image.fromarray(levels.astype(np.uint16)).save(folder / "affinity" / f"{image}.png")
-    maps = greys(write_report(folder))
+    maps = greys(write_report(folder, run / "before"))
     assert len(maps) == len(some)
     assert min(map_HW.min() for map_HW in maps) < 8
     assert sum(map_HW.min() > 240 for map_HW in maps) == len(some) - 1  # not each its own scale

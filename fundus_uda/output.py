@@ -33,6 +33,7 @@ steps between two of them."""
 
 Item = TypeVar("Item")
 _part: ContextVar[str] = ContextVar("part", default="")
+_further: ContextVar[float] = ContextVar("further", default=0.0)
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
@@ -80,13 +81,20 @@ def clear(folder: Path, written: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def part(title: str) -> Iterator[None]:
-    """Put a title, such as "stage 1 of 2", before those of all progress inside."""
-    token = _part.set(f"{_part.get()}{title}, ")
+def part(title: str, further: float = 0.0) -> Iterator[None]:
+    """Put a title, such as "stage 1 of 2", before those of all progress inside.
+
+    Args:
+        title: title of the part.
+        further: work that follows the part, in steps of the loop inside, whose estimate of the time
+            counts it.
+    """
+    tokens = _part.set(f"{_part.get()}{title}, "), _further.set(_further.get() + further)
     try:
         yield
     finally:
-        _part.reset(token)
+        _part.reset(tokens[0])
+        _further.reset(tokens[1])
 
 
 @contextmanager
@@ -113,6 +121,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
         self.title, self.total, self.first = f"{_part.get()}{title}", total, done
+        self.further = _further.get()
         self.every = min(max(total // LINES, FEWEST_STEPS), MOST_STEPS)
         self.started = 0.0
         self.bar: Bar | None = None
@@ -150,15 +159,23 @@ class Progress:
         if self.bar is not None:
             self.bar.update(self.task, completed=done, text=text)
             if estimate:
-                left = in_words(elapsed / counted * (self.total - done))
-                told = f"{self.title}: about {left} for {self.total - done} steps"
+                left = self._left(elapsed / counted, done, f" for {self.total - done} steps")
+                told = f"{self.title}: about {left}"
                 self.bar.console.print(told, highlight=False)
         elif counted >= ESTIMATED_AFTER - 1 and (
             estimate or done % self.every == 0 or done == self.total
         ):
-            left = in_words(elapsed / counted * (self.total - done))
-            told = f"about {left} left" if done < self.total else "done"
+            left = self._left(elapsed / counted, done, " left")
+            told = f"about {left}" if done < self.total else "done"
             note(f"{self.title}: {done} of {self.total}, {told}" + (f"  {text}" if text else ""))
+
+    def _left(self, seconds: float, done: int, what: str = "") -> str:
+        """Write the time that is left at so many seconds per step, and that of all that follows."""
+        left = self.total - done
+        told = f"{in_words(seconds * left)}{what}"
+        if self.further:
+            told += f" (with all that follows: {in_words(seconds * (left + self.further))})"
+        return told
 
 
 def progress(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:

@@ -66,6 +66,17 @@ def test_few_steps_say_nothing(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_estimate_counts_what_follows_a_part(clock, capsys):
+    with part("stage 1 of 2", further=600):
+        run(300, clock)
+    run(300, clock)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        "stage 1 of 2, asa: 10 of 300, about 29 min left (with all that follows: 89 min)  seg 0.5"
+    )
+    assert lines[21] == "asa: 10 of 300, about 29 min left  seg 0.5"
+
+
 def test_quietly_there_is_neither_progress_nor_a_note(clock, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self):

@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +31,16 @@ class Cost(NamedTuple):
     a multiplication and an addition count as two. Elementwise operations are not counted."""
     peak_megabytes: float
     """Peak memory (10^6 bytes) of the tensors that the step made."""
+
+
+def further_steps(runs: Sequence[tuple[int, float]]) -> list[float]:
+    """Express what follows each run in steps of that run, by the cost of each run's steps.
+
+    Args:
+        runs: number of steps and cost of a step (any unit) of runs one after another.
+    """
+    work = [steps * cost for steps, cost in runs]
+    return [sum(work[number + 1 :]) / cost for number, (_, cost) in enumerate(runs)]
 
 
 class FakeTensors:

@@ -15,9 +15,17 @@ from fundus_uda.engine.checkpoint import has_same_addresses, require_same_settin
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.run_folder import RunFolder, checkpoint_file
 from fundus_uda.errors import InputError, RunError, WriteError
+from fundus_uda.experiments.cost import further_steps
 from fundus_uda.experiments.results import as_markdown, collect, plot
 from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table
-from fundus_uda.output import note, part, read_json, write_table, write_whole
+from fundus_uda.output import (
+    ESTIMATED_AFTER,
+    note,
+    part,
+    read_json,
+    write_table,
+    write_whole,
+)
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 
@@ -62,6 +70,7 @@ def reproduce(
     runs = sum(
         min(row.seeds or seeds, seeds) for row in rows.values() if not isinstance(row, Quoted)
     )
+    further = _further(application, rows, seeds, out, overrides)
     for seed in range(seeds):
         failed: set[str] = set()
         for name, row in rows.items():
@@ -74,7 +83,7 @@ def reproduce(
             say(f"Run {number} of {runs}: {row.title}, seed {seed}")
             run = out / f"{name}-seed{seed}"
             try:
-                with part(f"run {number} of {runs}"):
+                with part(f"run {number} of {runs}", further.get((seed, name), 0.0)):
                     _make(application, row, seed, run, profile, overrides, device, failed)
             except WriteError:  # the other rows could not be written, either
                 raise
@@ -89,6 +98,27 @@ def reproduce(
             f"{out / table}.md. " + "\n".join(failures)
         )
     return written
+
+
+def _further(
+    application: Application, rows: Table, seeds: int, out: Path, overrides: tuple[str, ...]
+) -> dict[tuple[int, str], float]:
+    """Express what follows each missing run in its own steps, by seed and row."""
+    missing = {}
+    for seed in range(seeds):
+        for name, row in rows.items():
+            if not isinstance(row, Row) or seed >= (row.seeds or seeds):
+                continue
+            if not RunFolder(out / f"{name}-seed{seed}").is_finished:
+                missing[seed, name] = run_settings(application, row, seed, out, overrides)
+    if all(settings.steps <= ESTIMATED_AFTER for settings in missing.values()):
+        return {}
+    gflops: dict[str, float] = {}
+    for (_, name), settings in missing.items():
+        if name not in gflops:
+            gflops[name] = application.step_cost(settings).gflops
+    work = [(settings.steps, gflops[name]) for (_, name), settings in missing.items()]
+    return dict(zip(missing, further_steps(work), strict=True))
 
 
 def _make(

@@ -66,12 +66,13 @@ def overlay(photograph: Photograph, mask: Mask) -> Photograph:
     return drawn.round().astype(np.uint8)
 
 
-def svg_path(structure: NDArray[np.bool_], size: tuple[int, int]) -> str:
+def svg_path(structure: NDArray[np.bool_], size: tuple[int, int], coarse: bool = False) -> str:
     """Trace the smooth outlines of a structure as the `d` attribute of an SVG path.
 
     Args:
         structure: (H, W) bool.
         size: height and width of the picture under the path.
+        coarse: whether a quarter of this precision is enough, which takes half the text.
 
     Returns:
         Closed lines in pixels of the picture, within 1/4000 of its longer side of
@@ -80,8 +81,9 @@ def svg_path(structure: NDArray[np.bool_], size: tuple[int, int]) -> str:
     lines = []
     longest = max(size)
     digits = 1 if longest >= 400 else 2
+    tolerance = longest / (1600 if coarse else 6400)
     for line in _scaled(structure, size):
-        points = approximate_polygon(np.vstack([line, line[:1]]), tolerance=longest / 6400)[:-1]
+        points = approximate_polygon(np.vstack([line, line[:1]]), tolerance=tolerance)[:-1]
         if len(points) > 2:
             at = "L".join(f"{x:.{digits}f} {y:.{digits}f}" for x, y in points)
             lines.append(f"M{at}Z")

@@ -21,8 +21,11 @@ from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.engine.run_folder import kept_run, name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
+from fundus_uda.experiments.cost import further_steps
 from fundus_uda.masks.dice import DICE
 from fundus_uda.output import (
+    ESTIMATED_AFTER,
+    note,
     part,
     read_json,
     require_empty,
@@ -43,8 +46,9 @@ from fundus_uda.recipe.plan import (
     with_source,
 )
 from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
-from fundus_uda.segmentation.training import train
+from fundus_uda.segmentation.training import step_cost, train
 from fundus_uda.unfinished import LEFT_BY_LOCK, Unfinished, locked
 
 KEPT: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
@@ -185,11 +189,12 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
     if task.model is not None:
         of_model = scored(load_model(task.model, task.device), plan[0].settings, "")
         rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
+    further = _tell_cost([planned.settings for planned in plan])
     for number, (stage, run, settings) in enumerate(plan, start=1):
         row: dict[str, Any] = {"stage": stage.method, "title": stage.title, **KEPT}
         rows.append(row)
         try:
-            with part(f"stage {number} of {len(plan)}"):
+            with part(f"stage {number} of {len(plan)}", further[number - 1]):
                 scores = train(settings, run, task.device, continue_run=run.exists())
         except RunError as error:
             if kept is None or isinstance(error, WriteError):
@@ -204,6 +209,21 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
         kept = run
     assert kept is not None
     return rows, kept
+
+
+def _tell_cost(stages: list[FundusSettings]) -> list[float]:
+    """Tell the steps and the memory of the stages; return what follows each, in its own steps."""
+    if max(settings.steps for settings in stages) <= ESTIMATED_AFTER:  # done sooner than told
+        return [0.0] * len(stages)
+    costs = [step_cost(settings) for settings in stages]
+    steps = " + ".join(str(settings.steps) for settings in stages)
+    gigabytes = max(cost.peak_megabytes for cost in costs) / 1000
+    note(
+        f"{len(stages)} stages of {steps} steps, which take up to {gigabytes:.1f} GB of memory for "
+        f"tensors, beside about 1 GB for the program and the photographs. The first steps tell the "
+        f"time."
+    )
+    return further_steps([(of.steps, cost.gflops) for of, cost in zip(stages, costs, strict=True)])
 
 
 def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:

@@ -2,9 +2,11 @@
 
 import base64
 import io
-from collections.abc import Hashable
+import os
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -47,14 +49,39 @@ SORTABLE = {
 """Columns that the gallery shows, sorts and filters by, where they have values."""
 
 
+EMBEDDED_AT_MOST = 200
+"""Largest number of photographs whose pictures the page holds itself, 65 KB each."""
+
+
+def blackest(table: pd.DataFrame, now: Predictions) -> float | None:
+    """Return the affinity that is black in all maps, the lowest first percentile of any.
+
+    White is 1.
+
+    Args:
+        table: table of `numbers.numbers`.
+        now: predictions that are shown.
+
+    Returns:
+        A value in [0, 1]; None without a map.
+    """
+    maps = (_affinity_of(row, now) for row in table.to_dict("records"))
+    return min((float(np.quantile(m, 0.01)) for m in maps if m is not None), default=None)
+
+
 def gallery(
     table: pd.DataFrame,
     columns: dict[str, str],
     now: Predictions,
     then: Predictions | None,
     references: dict[str, Sample],
-) -> tuple[list[dict[str, Any]], float | None]:
+    black: float | None,
+    page: Path,
+) -> Iterator[dict[str, Any]]:
     """Collect what the gallery shows.
+
+    Of more than `EMBEDDED_AT_MOST` photographs, the pictures stay where `predict` wrote them, and
+    the affinity maps are written into a folder beside the page.
 
     Args:
         table: table of `numbers.numbers`.
@@ -62,22 +89,44 @@ def gallery(
         now: predictions that are shown.
         then: predictions of the model before, if any.
         references: samples with masks, by id.
+        black: output of `blackest`.
+        page: page to be written.
 
-    Returns:
-        A mapping per photograph, those to check first; and the affinity that is black in all maps,
-        the lowest first percentile of any (None without a map). White is 1.
+    Yields:
+        A mapping per photograph, those to check first.
     """
-    rows = to_check_first(table).to_dict("records")
-    maps = {row["image"]: _affinity_of(row, now) for row in rows}
-    lowest = [float(np.quantile(map_HW, 0.01)) for map_HW in maps.values() if map_HW is not None]
-    black = min(lowest, default=None)
-    cards = []
-    for row in rows:
-        card = _card(row, columns, now, then, references)
-        map_HW = maps[row["image"]]
-        card["affinity"] = None if map_HW is None else _grey_url(map_HW, black or 0.0)
-        cards.append(card)
-    return cards, black
+    pictures = _Pictures(page, embedded=len(table) <= EMBEDDED_AT_MOST)
+    for row in to_check_first(table).to_dict("records"):
+        card = _card(row, columns, now, then, references, pictures)
+        map_HW = _affinity_of(row, now) if black is not None else None
+        card["affinity"] = None
+        if map_HW is not None:
+            card["affinity"] = pictures.affinity(row["image"], _grey(map_HW, black or 0.0))
+        yield card
+
+
+class _Pictures:
+    """Addresses of pictures: the pictures themselves, or their places relative to the page."""
+
+    def __init__(self, page: Path, embedded: bool) -> None:
+        self.page, self.embedded = page, embedded
+        self.maps = page.with_name(f"{page.stem}_affinity")
+        if not embedded:
+            self.maps.mkdir(parents=True, exist_ok=True)
+
+    def of(self, file: Path) -> str:
+        """Return the address of a JPEG."""
+        if self.embedded:
+            return _data_url(file.read_bytes())
+        return quote(Path(os.path.relpath(file, self.page.parent)).as_posix())
+
+    def affinity(self, name: str, jpeg: bytes) -> str:
+        """Return the address of a photograph's affinity map."""
+        if self.embedded:
+            return _data_url(jpeg)
+        file = self.maps / f"{name}.jpg"
+        file.write_bytes(jpeg)
+        return self.of(file)
 
 
 def to_check_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -104,6 +153,7 @@ def _card(
     now: Predictions,
     then: Predictions | None,
     references: dict[str, Sample],
+    pictures: _Pictures,
 ) -> dict[str, Any]:
     """Collect what the gallery shows of one photograph, but its affinity map."""
     image, measured = row["image"], row["status"] in MEASURED
@@ -125,7 +175,7 @@ def _card(
         return card
     with Image.open(file) as opened:
         width, height = opened.size
-    card |= {"picture": _data_url(file.read_bytes()), "width": width, "height": height}
+    card |= {"picture": pictures.of(file), "width": width, "height": height}
     card["size"] = f"{width}\N{MULTIPLICATION SIGN}{height}"
     if not measured:  # the picture is the whole photograph
         return card
@@ -142,9 +192,13 @@ def _card(
             continue
         seen = _in_region(mask, row)
         for structure, part in (("disc", seen != BACKGROUND), ("cup", seen == CUP)):
-            card["outlines"].append((f"{whose}{structure}", svg_path(part, (height, width))))
+            path = svg_path(part, (height, width), coarse=not pictures.embedded)
+            card["outlines"].append((f"{whose}{structure}", path))
     own = masks[""]
-    return card | {"whole": None if own is None else _whole(row, own.shape, now.folder)}
+    if own is not None and str(row["region_is_crop"]) != "True":
+        file = now.folder / "locator" / f"{image}.jpg"
+        card["whole"] = _whole(row, own.shape, pictures.of(file) if file.is_file() else None)
+    return card
 
 
 def _rim(row: dict[Hashable, Any]) -> dict[str, Any] | None:
@@ -160,13 +214,9 @@ def _rim(row: dict[Hashable, Any]) -> dict[str, Any] | None:
     }
 
 
-def _whole(row: dict[Hashable, Any], shape: tuple[int, ...], folder: Path) -> dict[str, Any] | None:
-    """Collect where the square lies in the whole photograph (H, W); None for a crop."""
-    if str(row["region_is_crop"]) == "True":
-        return None
-    file = folder / "locator" / f"{row['image']}.jpg"
+def _whole(row: dict[Hashable, Any], shape: tuple[int, ...], picture: str | None) -> dict[str, Any]:
+    """Collect where the square lies in the whole photograph (H, W)."""
     square = {name: int(row[f"region_{name}"]) for name in ("top", "left", "height", "width")}
-    picture = _data_url(file.read_bytes()) if file.is_file() else None
     return {"picture": picture, "frame": {"height": shape[0], "width": shape[1]}, "square": square}
 
 
@@ -178,12 +228,12 @@ def _in_region(mask: Mask, row: dict[Hashable, Any]) -> Mask:
     return region.crop(mask)
 
 
-def _grey_url(map_HW: NDArray[np.float64], black: float) -> str:
-    """Return an affinity map as a grey picture, from `black` to 1."""
+def _grey(map_HW: NDArray[np.float64], black: float) -> bytes:
+    """Return an affinity map as a grey JPEG, from `black` to 1."""
     grey = ((map_HW - black) / (1 - black + 1e-6)).clip(0, 1) * 255
     written = io.BytesIO()
     Image.fromarray(grey.round().astype(np.uint8)).save(written, "JPEG", quality=80)
-    return _data_url(written.getvalue())
+    return written.getvalue()
 
 
 def _data_url(jpeg: bytes) -> str:

@@ -7,20 +7,64 @@ const zoom = byId("zoom");
 const VERDICTS = {accept: "Accepted", reject: "Rejected"};
 const KEPT = `fundus-uda reviews ${gallery.dataset.key}`;
 
-const cards = [...gallery.children].map((item, index) => ({
-  item, index, name: item.dataset.name, status: item.dataset.status,
-  flags: item.dataset.flags.split(" "), values: JSON.parse(item.dataset.values),
-  review: item.dataset.review, comment: item.dataset.comment,
+const AT_ONCE = 200;  // cards that are made and shown together
+const TITLES = JSON.parse(byId("titles").textContent);
+const byNumber = new Intl.Collator(undefined, {numeric: true});
+
+const first = [...gallery.children].map((item) => ({
+  item, name: item.dataset.name, status: item.dataset.status, flags: item.dataset.flags,
+  values: JSON.parse(item.dataset.values), review: item.dataset.review,
+  comment: item.dataset.comment,
 }));
-const cardOf = (element) => cards.find((card) => card.item === element.closest("#gallery > li"));
-const visible = () => [...gallery.children].filter((item) => !item.hidden).map(cardOf);
+const cards = [...first, ...JSON.parse(byId("others").textContent)].map((card, index) => ({
+  ...card, index, flags: card.flags.split(" "), reported: Boolean(card.review || card.comment),
+}));
+const ofItem = new Map(first.map(({item}, index) => [item, cards[index]]));
+const cardOf = (element) => ofItem.get(element.closest("#gallery > li"));
+let visible = cards;
+
+function itemOf(card) {  // made when it is first shown
+  if (!card.item) {
+    const made = document.createElement("template");
+    made.innerHTML = card.html;
+    card.item = made.content.firstElementChild;
+    card.html = "";
+    ofItem.set(card.item, card);
+    if (Object.keys(card.values).length) card.item.querySelector(".about").append(tableOf(card));
+    complete(card);
+  }
+  return card.item;
+}
+
+function tableOf(card) {
+  const details = document.createElement("details"), table = document.createElement("table");
+  const summary = document.createElement("summary");
+  summary.textContent = "Measurements";
+  for (const [name, value] of Object.entries(card.values)) {
+    const row = table.insertRow(), title = document.createElement("th");
+    title.scope = "row";
+    title.textContent = TITLES[name];
+    row.append(title);
+    row.insertCell().textContent = value.toFixed(Math.abs(value) >= 10 ? 0 : 3);
+  }
+  details.append(summary, table);
+  return details;
+}
+
+function complete(card) {
+  const part = byId("review").content.firstElementChild.cloneNode(true);
+  if (!card.item.querySelector(".eye")) part.querySelector("[data-zooms]").remove();
+  part.querySelector("input").setAttribute("aria-label", `Comment on ${card.name}`);
+  card.item.querySelector(".verdict").after(part);
+  show(card);
+}
 
 // Order, filter and switches
 
 function compare(a, b) {
   const measure = byId("sort").value, sign = Number(byId("order").value);
   if (measure === "") return sign * (a.index - b.index);
-  if (measure === "name") return sign * a.name.localeCompare(b.name, undefined, {numeric: true});
+  if (measure === "name") return sign * byNumber.compare(a.name, b.name);
   const x = a.values[measure], y = b.values[measure];
   if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
   return sign * (x - y) || a.index - b.index;
@@ -39,13 +83,23 @@ function wanted(card) {
 }
 
 function update() {
-  for (const card of [...cards].sort(compare)) {
-    card.item.hidden = !wanted(card);
-    gallery.append(card.item);
-  }
+  visible = cards.filter(wanted).sort(compare);
+  gallery.replaceChildren();
+  extend();
   switchOutlines();
   count();
 }
+
+function extend(least = 1) {
+  const made = gallery.childElementCount, needed = Math.max(made + AT_ONCE, least);
+  gallery.append(...visible.slice(made, needed).map(itemOf));
+  atEnd.disconnect();  // and anew, since it tells of changes alone
+  if (needed < visible.length) atEnd.observe(byId("end"));
+}
+
+const atEnd = new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting)) extend();
+}, {rootMargin: "2000px"});
 
 function switchOutlines() {
   for (const box of form.querySelectorAll("[data-hides]"))
@@ -56,7 +110,7 @@ function switchOutlines() {
 
 function count() {
   const reviewed = cards.filter((card) => card.review).length;
-  byId("count").textContent = `${visible().length} of ${cards.length}`
+  byId("count").textContent = `${visible.length} of ${cards.length}`
     + (reviewed ? `, ${reviewed} reviewed` : "");
 }
 
@@ -78,8 +132,7 @@ function readKept() {
 }
 
 function keep() {
-  const said = cards.filter((card) => card.review || card.comment || card.item.dataset.review
-    || card.item.dataset.comment);
+  const said = cards.filter((card) => card.review || card.comment || card.reported);
   const kept = said.map(({name, review, comment}) => [name, {review, comment}]);
   try {
     localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(kept)));
@@ -155,8 +208,9 @@ function setScale(wished) {
 }
 
 function go(card, steps) {
-  const shown = visible(), next = shown[shown.indexOf(card) + steps];
+  const place = visible.indexOf(card) + steps, next = visible[place];
   if (!next) return;
+  if (place >= gallery.childElementCount) extend(place + 1);
   if (zoom.open) {
     if (next.item.querySelector(".eye")) openZoom(next);
     else go(next, Math.sign(steps));
@@ -166,8 +220,8 @@ function go(card, steps) {
 }
 
 function columnCount() {
-  const [first, ...others] = visible().map((card) => card.item.offsetTop);
-  const below = others.findIndex((top) => top > first);
+  const [top, ...others] = [...gallery.children].map((item) => item.offsetTop);
+  const below = others.findIndex((other) => other > top);
   return below === -1 ? others.length + 1 : below + 1;
 }
 
@@ -230,14 +284,16 @@ for (const button of zoom.querySelectorAll("[data-verdict]"))
 byId("close").addEventListener("click", () => zoom.close());
 byId("export").addEventListener("click", exportReviews);
 byId("clear").addEventListener("click", () => { form.reset(); update(); });
-form.addEventListener("input", update);
+form.addEventListener("input", (event) => {
+  if (event.target.matches("[type=checkbox]")) switchOutlines();  // and the place stays
+  else update();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 
+addEventListener("beforeprint", () => extend(visible.length));
+
 const kept = readKept();
-for (const card of cards) {
-  Object.assign(card, kept[card.name]);
-  card.item.querySelector(".review").hidden = false;
-  show(card);
-}
+for (const card of cards) Object.assign(card, kept[card.name]);
+for (const {item} of first) complete(ofItem.get(item));
 byId("keys").hidden = false;
 update();

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from fundus_uda.clinic.report.cards import SORTABLE, gallery
+from fundus_uda.clinic.report.cards import EMBEDDED_AT_MOST, SORTABLE, blackest, gallery
 from fundus_uda.clinic.report.charts import bland_altman, dots_by_rank, histogram
 from fundus_uda.clinic.report.numbers import Predictions, numbers, read_predictions
 from fundus_uda.clinic.report.reviews import VERDICTS, read_reviews
@@ -36,7 +37,10 @@ def write_report(
     reviewed: Path | None = None,
     readers: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a page that needs no other file and no network, and its numbers beside it.
+    """Write a page that needs no network, and its numbers beside it.
+
+    Up to `cards.EMBEDDED_AT_MOST` photographs, it needs no other file, either. The page of more
+    holds the first ones and makes the others as they are shown, with the pictures of `run`.
 
     Args:
         run: folder that `predict` wrote, or that `adapt` wrote, whose `predictions` are taken.
@@ -77,7 +81,9 @@ def write_report(
     by_id = {sample.id: sample for sample in reference or []}
     columns = {name: title for name, title in SORTABLE.items()
                if name in table and table[name].notna().any()}  # fmt: skip
-    cards, black = gallery(table, columns, now, then, by_id)
+    black = blackest(table, now)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cards = gallery(table, columns, now, then, by_id, black, out)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fundus_uda.clinic.report", ""),
         autoescape=True,
@@ -86,6 +92,7 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    environment.filters["script_text"] = _script_text
     page = environment.get_template("page.html.j2").render(
         after=sets["after"],
         before=sets["before"],
@@ -96,7 +103,8 @@ def write_report(
         readers=readers,
         charts=_charts(table, then),
         columns=columns,
-        cards=cards,
+        first=list(islice(cards, EMBEDDED_AT_MOST)),
+        others=cards,
         black=black,
         statuses={status: _status_title(status) for status in STATUSES},
         flags=sets["after"]["set"]["flags"],
@@ -105,11 +113,16 @@ def write_report(
         verdicts=VERDICT_TITLES,
         key=_key(now, reviewed),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_table(out.with_suffix(".csv"), table)
     write_whole(out.with_suffix(".json"), json.dumps(sets | {"readers": readers}, indent=2) + "\n")
     write_whole(out, page)  # last: then all is done
     return out
+
+
+def _script_text(value: Any) -> Markup:
+    """Write JSON for a script element, which neither `</script>` nor a comment may end."""
+    text = json.dumps(value, separators=(",", ":"))
+    return Markup(text.replace("</", "<\\/").replace("<!--", "<\\u0021--"))
 
 
 def _key(now: Predictions, reviewed: Path | None) -> str:

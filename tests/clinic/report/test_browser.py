@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report import cards
+from fundus_uda.clinic.report import page as page_module
 from fundus_uda.clinic.report.page import write_report
 from tests.fixtures.fields import whole_field
 from tests.fixtures.seeing import brightness_model
@@ -20,6 +22,8 @@ from tests.fixtures.seeing import brightness_model
 webdriver = pytest.importorskip("selenium.webdriver")
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 wait = pytest.importorskip("selenium.webdriver.support.wait")
+
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,7 @@ def test_photographs_are_filtered_by_status_flag_and_measure(opened):
     set_to(opened, "flag", "no_disc")
     assert shown(opened) == ["R&D <b>"]
     assert count.text == "1 of 5"
+    set_to(opened, "flag", "")
     flags = opened.execute_script(
         "return [...document.querySelectorAll('#gallery > li')].filter((item) => "
         "item.dataset.flags.split(' ').includes('low_affinity')).map((item) => item.dataset.name)"
@@ -141,8 +146,7 @@ def test_outlines_are_switched(opened, switch, seen, at_first):
 
 
 def test_it_fits_a_phone_and_every_field_has_a_name(opened):
-    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     width = "return document.documentElement.scrollWidth"
     assert opened.execute_script(width) <= 360
     focus(opened, 0).send_keys("z")
@@ -251,6 +255,61 @@ def test_a_whole_photograph_shows_where_the_square_lies(browser, cameras, tmp_pa
     assert browser.get_log("browser") == []
 
 
+@pytest.fixture
+def large(browser, run, tmp_path, monkeypatch):
+    """A page of more photographs than it holds itself, two of which are shown at once."""
+    monkeypatch.setattr(cards, "EMBEDDED_AT_MOST", 2)
+    monkeypatch.setattr(page_module, "EMBEDDED_AT_MOST", 2)
+    written = write_report(run / "after", out=tmp_path / "large" / "r.html")
+    text = written.read_text(encoding="utf-8")
+    text = text.replace("AT_ONCE = 200", "AT_ONCE = 2").replace("2000px", "20px")
+    written.write_text(text, encoding="utf-8")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    browser.get(written.as_uri())
+    yield browser
+    browser.execute_script("localStorage.clear()")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert browser.get_log("browser") == []  # every picture was there
+
+
+def test_a_large_page_makes_cards_as_they_are_needed(large):
+    assert large.find_element("id", "count").text == "5 of 5"
+    assert len(shown(large)) == 2
+    names = []
+    for _ in range(5):
+        names.append(focused(large) or (focus(large, 0) and focused(large)))
+        large.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert len(set(names)) == len(shown(large)) == 5
+    by_ratio = values(large, "vertical_cdr")
+    set_to(large, "sort", "vertical_cdr")
+    assert shown(large) == [*sorted(by_ratio, key=by_ratio.get), "R&D <b>"][: len(shown(large))]
+    to_the_end = "document.getElementById('end').scrollIntoView(); return 0"
+    wait.WebDriverWait(large, 20).until(
+        lambda _: large.execute_script(to_the_end) or len(shown(large)) == 5
+    )
+
+
+def test_a_card_that_is_made_has_what_the_others_have(large):
+    set_to(large, "sort", "name")
+    large.execute_script("extend(5)")
+    large.find_element("css selector", "[data-shows=with-affinity]").send_keys(" ")
+    found = large.execute_script(
+        "return [...document.querySelectorAll('#gallery > li:has(path)')].map((item) => ["
+        "item.querySelectorAll('path, .review button, .review input').length,"
+        "[...item.querySelectorAll('details th')].map((title) => title.textContent)])"
+    )
+    assert [count for count, _ in found] == [8] * 4  # outlines, also before; buttons, comment
+    titles = [titles for _, titles in found]
+    assert titles == [titles[0]] * 4 != [[]] * 4
+    (name,) = [name for name in shown(large) if name == "a0003"]
+    focus(large, shown(large).index(name)).send_keys("r")
+    large.refresh()
+    assert "1 reviewed" in large.find_element("id", "count").text
+    set_to(large, "flag", "review:reject")
+    assert shown(large) == [name]
+    assert large.find_element("css selector", "#gallery .verdict").text == "Rejected"
+
+
 def test_reviews_are_kept_exported_and_read_back(opened, page, run, tmp_path):
     opened.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
@@ -336,8 +395,7 @@ def test_without_javascript_all_photographs_are_there_and_nothing_that_needs_it(
         opened.get(page.as_uri())
         cards = opened.find_elements("css selector", "#gallery > li")
         assert [card.is_displayed() for card in cards] == [True] * 5
-        reviews = opened.find_elements("css selector", ".review")
-        assert [part.is_displayed() for part in reviews] == [False] * 5
+        assert opened.find_elements("css selector", ".review") == []
         assert not opened.find_element("id", "keys").is_displayed()
         assert not opened.find_element("id", "zoom").is_displayed()
     finally:

@@ -3,6 +3,7 @@ import io
 import json
 import re
 import shutil
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from fundus_uda.clinic.predict import predict
+from fundus_uda.clinic.report import cards
+from fundus_uda.clinic.report import page as page_module
 from fundus_uda.clinic.report.cards import to_check_first
 from fundus_uda.clinic.report.numbers import (
     read_predictions,
@@ -38,6 +41,25 @@ def test_the_page_needs_no_other_file(page):
     assert "http" not in text
     assert "url(" not in text
     assert "Not a medical device" in text
+
+
+def test_the_pictures_of_many_photographs_stay_beside_the_page(run, page, tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "EMBEDDED_AT_MOST", 2)
+    monkeypatch.setattr(page_module, "EMBEDDED_AT_MOST", 2)
+    large = write_report(run / "after", out=tmp_path / "sub" / "large #1.html")
+    text = large.read_text(encoding="utf-8")
+    assert text.count("data:") == 1  # the icon
+    others = json.loads(re.search(r'id="others">(.*?)</script>', text, re.DOTALL)[1])
+    assert len(others) == 3
+    everything = text + "".join(card["html"] for card in others)
+    places = set(re.findall(r'href="([^"#][^"]*\.jpg)"', everything))
+    pictures = {(large.parent / unquote(place)).resolve() for place in places}
+    assert len(pictures) == 5 + 4
+    assert all(picture.is_file() for picture in pictures)
+    assert {p for p in pictures if p.parent.name == "large #1_affinity"} == set(
+        (large.parent / "large #1_affinity").resolve().iterdir()
+    )
+    assert max(len(card["html"]) for card in others) < 6000
 
 
 def test_ids_are_text_and_not_markup(page):

@@ -29,7 +29,7 @@ def command(
     """Render labelled photographs of eyes that nobody has, for training without labels.
 
     The same seed gives the same photographs. `rendered:COUNT` is such a dataset, too, which is
-    rendered when it is read: `fundus-uda adapt --source rendered:2000 --target PHOTOS --out DIR`.
+    rendered when it is read: `fundus-uda inspect rendered:100`.
     """
     from fundus_uda.rendering.dataset import write_rendered
     from fundus_uda.rendering.scene import Part, Scene

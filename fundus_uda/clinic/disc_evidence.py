@@ -28,9 +28,9 @@ streets and noise."""
 EVIDENCE_THRESHOLD = 10.6
 """Least weighted sum for a disc. The regression's own threshold is 9.9, but no answer is better
 than a wrong one."""
-MIN_CONVERGENCE = 0.1
-"""Least convergence of the vessels. Bright lesions, lamps and circles can outshine a disc, but no
-vessels run towards them."""
+MIN_CONVERGENCE, MIN_IF_PROMINENT, PROMINENT = 0.1, 0.15, 3.0
+"""Least convergence of the vessels, and that of what has more than this prominence. Bright lesions,
+lamps and circles can outshine a disc, but no vessels run towards them."""
 FAINT, FAINT_DENSITY = -2.5, -0.5
 """Least sum minus `EVIDENCE_THRESHOLD`, and least logarithm of the vessels' density, where a
 network sees the disc."""
@@ -47,7 +47,8 @@ def disc_evidence(photograph: Photograph, field: Field) -> Map:
         (H, W), above 0 where a disc is likely centred, -inf where none can be.
     """
     measures, fits = disc_measures(photograph, field)
-    possible = fits & (measures[1] > MIN_CONVERGENCE)
+    least = np.where(measures[4] < PROMINENT, MIN_CONVERGENCE, MIN_IF_PROMINENT)
+    possible = fits & (measures[1] > least)
     score: Map = np.tensordot(WEIGHTS, measures, axes=1) - np.float32(EVIDENCE_THRESHOLD)
     return np.where(possible, score, np.float32(-np.inf))
 

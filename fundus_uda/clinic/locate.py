@@ -14,14 +14,28 @@ from skimage.feature import peak_local_max
 from skimage.measure import label, regionprops
 
 from fundus_uda.clinic.disc_evidence import DISC, disc_evidence, faint_evidence
-from fundus_uda.data.field import field_of_view, may_be_retina, shows_round_field
+from fundus_uda.data.field import (
+    box_of_field,
+    field_of_view,
+    may_be_retina,
+    reflections,
+    shows_round_field,
+)
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask, Photograph
 from fundus_uda.masks.region import CROP_FROM, DISC_SHARE, DiscRegion, region_around
 
+SIDE = 512
+"""Longer side, in pixels, of the frame that is searched."""
 SIZE_STEP = 1.2
 SMALLEST, LARGEST = 0.09, 0.30
 """Limits of the disc diameter over the diameter of the field, for fields from about 60 down to 25
 degrees."""
+SMALLEST_IN_WIDE_FIELD = 0.05
+"""Least such diameter in fields of up to 130 degrees, of cameras for neonates. It is searched for
+where the usual sizes show little, since that takes as long again."""
+CLEAR = 2.0
+"""Evidence of a disc of a usual size with which no smaller one is searched for; a smaller one needs
+as much."""
 SMALLEST_IN_CUT, LARGEST_IN_CUT = 0.15, 0.85
 """Limits of the disc diameter over the frame's shorter side, if the frame cuts the field off."""
 CROP_FROM_IF_CENTRED, CENTRED = 0.25, 0.1
@@ -60,15 +74,20 @@ def locate_disc(
         The region around the disc; None if there is too little evidence of a disc, as in any frame
         of fewer than 32 pixels on a side.
     """
-    frame, scale = _reduced(photograph, 512)
+    frame, scale = _reduced(photograph, SIDE)
     field = field_of_view(frame)
-    if min(photograph.shape[:2]) < DISC or not may_be_retina(frame, field):
-        return None
     height, width = photograph.shape[:2]
+    if min(height, width) < DISC or not may_be_retina(frame, field):
+        return None
     side = min(height, width)
     whole_field = shows_round_field(field)
+    top = left = 0
+    if whole_field and (box := _box_of_small_field(field, scale)) is not None:
+        top, left = box[0].start, box[1].start
+        frame, scale = _reduced(photograph[box], SIDE)
+        field = field_of_view(frame)
     for found in _candidates(frame, field, whole_field):
-        row, column = found.centre[0] / scale, found.centre[1] / scale
+        row, column = found.centre[0] / scale + top, found.centre[1] / scale + left
         diameter = found.diameter / scale
         centred = np.hypot(row - height / 2, column - width / 2) <= CENTRED * side
         close_up = diameter >= (CROP_FROM_IF_CENTRED if centred else CROP_FROM) * side
@@ -90,15 +109,41 @@ def _reduced(photograph: Photograph, longest: int) -> tuple[Photograph, float]:
     return np.asarray(image), scale
 
 
+def _box_of_small_field(field: NDArray[np.bool_], scale: float) -> tuple[slice, slice] | None:
+    """Return rows and columns of a photograph whose field is too small in the frame to search.
+
+    Args:
+        field: (H, W), of the frame.
+        scale: pixels of the frame over those of the photograph.
+    """
+    rows, columns = box_of_field(field)
+    if max(rows.stop - rows.start, columns.stop - columns.start) >= DISC / SMALLEST:
+        return None
+    grown = [slice(max(0, round((part.start - 2) / scale)), round((part.stop + 2) / scale))
+             for part in (rows, columns)]  # fmt: skip
+    return grown[0], grown[1]
+
+
 def _candidates(frame: Photograph, field: NDArray[np.bool_], whole_field: bool) -> list[_Candidate]:
     """Find up to three discs with enough evidence, best first, none within another."""
     extent = [np.ptp(np.flatnonzero(field.any(axis=axis))) + 1 for axis in (0, 1)]
+    eye = field & ~reflections(frame, field)
+    if not whole_field:
+        return _of_sizes(frame, eye, SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
+    smallest, largest = SMALLEST * max(extent), LARGEST * max(extent)
+    wide = SMALLEST_IN_WIDE_FIELD * max(extent)
+    usual = _of_sizes(frame, eye, smallest, largest)
+    if usual and usual[0].score >= CLEAR:
+        return usual
+    smaller = [c for c in _of_sizes(frame, eye, wide, smallest) if c.score >= CLEAR]
+    return _best([*usual, *smaller])
+
+
+def _of_sizes(
+    frame: Photograph, field: NDArray[np.bool_], diameter: float, largest: float
+) -> list[_Candidate]:
+    """Find such discs of a diameter, and of larger ones up to the largest."""
     found: list[_Candidate] = []
-    diameter, largest = (
-        (SMALLEST * max(extent), LARGEST * max(extent))
-        if whole_field
-        else (SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
-    )
     while diameter <= largest:
         scale = DISC / diameter
         size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
@@ -111,6 +156,11 @@ def _candidates(frame: Photograph, field: NDArray[np.bool_], whole_field: bool) 
             centre = (float(row + 0.5) / scale, float(column + 0.5) / scale)
             found.append(_Candidate(float(score[row, column]), centre, diameter))
         diameter *= SIZE_STEP
+    return _best(found)
+
+
+def _best(found: list[_Candidate]) -> list[_Candidate]:
+    """Return the three best candidates, none within another."""
     best: list[_Candidate] = []
     for candidate in sorted(found, key=lambda candidate: -candidate.score):
         if len(best) < 3 and all(_apart(candidate, other) for other in best):

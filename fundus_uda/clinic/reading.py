@@ -33,7 +33,7 @@ from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality
-from fundus_uda.output import is_formula, note_passed_over
+from fundus_uda.output import is_formula, note, note_passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 EYE_IN_NAME = re.compile(
@@ -130,6 +130,7 @@ def list_photographs(
     if ids == "path":
         files = _named_by_path(files, paths)
     note_passed_over(passed_over, named=key is None)
+    _note_not_looked_into([] if recursive else passed_over)
     if not files:
         below = [listed_folders(path) for path in paths if path.is_dir()]
         hint = f" Look in the folders below{below[0]} with --recursive." if any(below) else ""
@@ -148,6 +149,15 @@ def list_photographs(
             f"with the columns id and path."
         )
     return sources
+
+
+def _note_not_looked_into(files: list[Path]) -> None:
+    """Print a line about the folders that hold photographs; their names may name a patient."""
+    folders = [f for f in files if f.is_dir() and not f.name.startswith(".")]
+    count = sum(any(_is_image(file) for file in folder.iterdir()) for folder in folders)
+    if count:
+        where = "a folder that holds" if count == 1 else f"{count} folders that hold"
+        note(f"Not looked into: {where} photographs. Add --recursive to take these, too.")
 
 
 def read_key(path: Path) -> bytes:

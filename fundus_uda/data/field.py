@@ -11,6 +11,14 @@ NEAR, PLAIN = 25, 0.9
 """Largest difference from a plain colour in grey values, and least share of a plain corner."""
 RED_OVER_BLUE, RED_OVER_GREEN = 1.2, 1.02
 """Least ratios of colours of a retina."""
+LEAST_FIELD = 0.03
+"""Least share of a frame that the field takes, as of a lens held before a telephone."""
+TINTED = 0.75
+"""Share of these ratios that is enough where a round field says that this is an eye."""
+LAMP, LAMP_AROUND, LAMP_OVER_EYE, GLARE = 235, 190, 2.5, 1.5
+"""Least grey value of all colours somewhere in a reflection, and in all of its middle; least ratio
+of that middle to the eye's own; reach of the glare beyond it, over its radius. A disc is yellowish,
+so that its darkest colour is far from white, or as bright as the whole eye allows."""
 
 
 def field_of_view(photograph: Photograph) -> NDArray[np.bool_]:
@@ -80,6 +88,41 @@ def _border_colour(photograph: Photograph) -> NDArray[np.int16] | None:
     return None
 
 
+def reflections(photograph: Photograph, field: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the white reflections of a lamp, with their glare.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+        field: (H, W), from `field_of_view`.
+
+    Returns:
+        (H, W) bool; all false in a picture without colour, by which they cannot be told.
+    """
+    white = photograph.min(axis=2)
+    none = np.zeros(field.shape, np.bool_)
+    if not field.any() or _lacks_colour(photograph[field].astype(np.float64)):
+        return none
+    usual = float(np.median(white[field])) + 1
+    bright = field & (white >= max(LAMP_AROUND, LAMP_OVER_EYE * usual))
+    middle = ndimage.binary_propagation(bright & (white >= LAMP), mask=bright)
+    if not middle.any():
+        return none
+    parts, _ = ndimage.label(middle)
+    radii = np.sqrt(np.bincount(parts.ravel()) / np.pi)
+    distance, (row, column) = ndimage.distance_transform_edt(~middle, return_indices=True)
+    glare: NDArray[np.bool_] = distance <= GLARE * radii[parts[row, column]]
+    return glare
+
+
+def box_of_field(field: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return rows and columns of the largest part of a field (H, W), without specks of noise."""
+    part = largest_part(ndimage.binary_opening(field, iterations=2), connectivity=1)
+    (box,) = ndimage.find_objects((part if part.any() else field).astype(np.int8)) or [None]
+    if box is None:
+        return slice(0, field.shape[0]), slice(0, field.shape[1])
+    return box[0], box[1]
+
+
 def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
     """Find the one round field that may be retina.
 
@@ -108,19 +151,24 @@ def round_field(photograph: Photograph) -> NDArray[np.bool_] | None:
 def may_be_retina(frame: Photograph, field: NDArray[np.bool_]) -> bool:
     """Check whether the field has the colour of a retina, redder than blue.
 
-    A picture without colour must show a round field instead.
+    A round field may have a tint, or no colour.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
         field: (H, W), from `field_of_view`.
     """
     pixels = frame[field].astype(np.float64) + 1
-    if pixels.shape[0] < 0.1 * field.size:
+    if pixels.shape[0] < LEAST_FIELD * field.size:
         return False
+    is_round = shows_round_field(field)
     if _lacks_colour(pixels):
-        return shows_round_field(field)
+        return is_round
+    enough = TINTED if is_round else 1.0
     red, green, blue = pixels.T
-    return bool(np.median(red / blue) > RED_OVER_BLUE and np.median(red / green) > RED_OVER_GREEN)
+    return bool(
+        np.median(red / blue) > enough * RED_OVER_BLUE
+        and np.median(red / green) > enough * RED_OVER_GREEN
+    )
 
 
 def is_grey(photograph: Photograph) -> bool:

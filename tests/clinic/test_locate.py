@@ -10,6 +10,8 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.synthetic import render
 from fundus_uda.masks.region import DiscRegion
+from tests.disc_search.cameras import CAMERAS
+from tests.disc_search.measure import count
 from tests.fixtures.fields import retina, whole_field
 
 PLACES = [(190, 400), (230, 160), (110, 290), (200, 280)]
@@ -43,8 +45,21 @@ def test_a_disc_is_found_anywhere_in_a_field(seed):
         lambda image: gaussian_filter(image.astype(float), (2, 2, 0)),
         lambda image: np.asarray(Image.fromarray(image).resize((1680, 1200))),
         lambda image: np.repeat(image[..., 1:2], 3, axis=2),
+        lambda image: image * [0.5, 1.05, 0.9],
+        lambda image: np.pad(image, ((450, 350), (500, 620), (0, 0))),
     ],
-    ids=["mirrored", "flipped", "turned", "dim", "hazy", "blurred", "large", "red-free"],
+    ids=[
+        "mirrored",
+        "flipped",
+        "turned",
+        "dim",
+        "hazy",
+        "blurred",
+        "large",
+        "red-free",
+        "tinted",
+        "small in the frame",
+    ],
 )
 def test_other_photographs_of_the_eye(change):
     image, centre, diameter = whole_field(2, (190, 400), 66)
@@ -55,7 +70,28 @@ def test_other_photographs_of_the_eye(change):
     centre = tuple(float(index.mean()) for index in np.nonzero(brightest))
     found = locate_disc(changed)
     assert found is not None
-    assert error(found, centre, diameter * max(changed.shape) / 560) < 0.3
+    scale = np.sqrt((marked.max(axis=2) >= 0.5 * marked.max()).sum() / 9)
+    assert error(found, centre, diameter * scale) < 0.3
+
+
+def test_reflections_of_a_lamp_are_no_disc():
+    image, centre, diameter = whole_field(2, (190, 400), 66)
+    y, x = np.mgrid[:400, :560]
+    shining = image.astype(np.float64)
+    for row, column, radius in ((120, 200, 14), (250, 260, 20), (300, 330, 9)):
+        light = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * radius**2))[..., None]
+        shining = shining * (1 - light) + 255 * light
+    found = locate_disc(shining.astype(np.uint8))
+    assert found is not None
+    assert error(found, centre, diameter) < 0.3
+
+
+def test_the_small_disc_of_a_wide_field_is_found():
+    image, centre, diameter = whole_field(2, (190, 330), 30)  # a sixteenth of the field
+    found = locate_disc(image)
+    assert found is not None
+    assert error(found, centre, diameter) < 0.3
+    assert 0.6 < found.diameter / diameter < 1.8
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,6 +281,15 @@ def test_real_streets_show_no_disc(real_data):
     streets = sorted(real_data.glob("camvid_*/leftImg8bit/*/*/*.png"))[::10]
     assert streets
     assert not [p.name for p in streets if locate_disc(np.asarray(Image.open(p).convert("RGB")))]
+
+
+@pytest.mark.slow
+def test_the_disc_is_found_in_photographs_of_other_cameras(real_data):
+    table = count(real_data / "idrid_disc", list(CAMERAS), every=5)
+    found, missed, wrong = table.sum()
+    assert found + missed + wrong == 4 * len(CAMERAS)
+    assert missed <= (found + missed) / 20
+    assert wrong == 0  # under 1 in 100
 
 
 FAINT = [

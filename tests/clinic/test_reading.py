@@ -675,3 +675,14 @@ def test_a_dataset_stands_where_paths_go(cameras, tmp_path):
     assert read(found[0]).status == "ok"
     Image.new("RGB", (240, 100)).save(tmp_path / "pair.png")
     assert read(PhotographFile("a", tmp_path / "pair.png", stereo=True)).pixels.shape[1] == 120
+
+
+def test_folders_below_that_hold_photographs_are_told_of(tmp_path, capsys):
+    for name in ("a.png", "p1/b.png", "p2/c.png", "notes/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert len(list_photographs([tmp_path])) == 1
+    told = "Not looked into: 2 folders that hold photographs. Add --recursive to take these, too."
+    assert told in capsys.readouterr().err
+    assert len(list_photographs([tmp_path], recursive=True)) == 3
+    assert "Not looked into" not in capsys.readouterr().err

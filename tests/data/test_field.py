@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.data.field import field_of_view, on_black
+from fundus_uda.data.field import box_of_field, field_of_view, on_black, reflections
 from fundus_uda.data.synthetic import render
 from fundus_uda.data.transforms import read_photograph
 from tests.fixtures.fields import retina, whole_field
@@ -64,3 +64,25 @@ def test_the_field_of_view_is_all_but_black_at_the_edge():
     found = field_of_view(photograph)
     assert np.array_equal(found[2:-2], expected[2:-2])  # the border's corners are rounded
     assert found[:, 10:].all()
+
+
+def test_a_reflection_is_white_and_a_bright_disc_is_not():
+    image = whole_field(2, (190, 400), 66)[0]
+    field = field_of_view(image)
+    assert image[field].min(axis=1).max() > 190  # a pale disc
+    assert not reflections(image, field).any()
+    y, x = np.mgrid[:400, :560]
+    lamp = np.hypot(y - 150, x - 200) < 12
+    found = reflections(np.where(lamp[..., None], np.uint8(250), image), field)
+    assert found[lamp].all()
+    assert not found[np.hypot(y - 150, x - 200) > 32].any()
+    grey = np.repeat(image[..., 1:2], 3, axis=2)
+    assert not reflections(np.where(lamp[..., None], np.uint8(250), grey), field).any()
+
+
+def test_the_box_of_a_field_leaves_out_specks():
+    field = np.zeros((60, 80), bool)
+    field[20:40, 30:60] = True
+    field[5, 70] = field[50, 3] = True
+    rows, columns = box_of_field(field)
+    assert (rows.start, rows.stop, columns.start, columns.stop) == (20, 40, 30, 60)

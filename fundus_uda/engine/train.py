@@ -15,6 +15,7 @@ from fundus_uda.engine.checkpoint import (
     resume,
     save_checkpoint,
 )
+from fundus_uda.engine.following import follow, require_installed
 from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder
@@ -104,6 +105,7 @@ def train(
     """
     folder = RunFolder(out)
     folder.require_ready(continue_run)
+    require_installed(settings.follow)
     with locked(out):
         run = prepare(settings, device)
         if folder.is_begun:
@@ -147,6 +149,7 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
                 save_checkpoint(folder.selected, state, settings, run.data, classes)
         matched = state.step < settings.steps and _match_labels(run, settings, folder)
         save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
+        follow(folder, settings.follow)
         return matched
 
     def save() -> bool:

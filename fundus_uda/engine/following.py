@@ -56,8 +56,10 @@ def follow(folder: RunFolder, ways: Sequence[FollowedBy]) -> None:
 
     Args:
         folder: folder of the run.
-        ways: "progress" for `progress.png`, curves in one picture; "tensorboard" for events in
-            `tensorboard/`; "mlflow" for a run in `mlruns` beside the folder, MLflow's local store.
+        ways: "progress" for `progress.png`, curves in one picture; "panels", which the run itself
+            writes (see `write_panel`); "tensorboard" for events in `tensorboard/`, with the panels,
+            if there are any; "mlflow" for a run in `mlruns` beside the folder, MLflow's local
+            store.
     """
     writers: dict[FollowedBy, Callable[[RunFolder, Curves], None]] = {
         "progress": _draw,
@@ -66,7 +68,16 @@ def follow(folder: RunFolder, ways: Sequence[FollowedBy]) -> None:
     }
     curves = curves_of(folder.path) if ways else {}
     for way in ways:
-        writers[way](folder, curves)
+        if way in writers:
+            writers[way](folder, curves)
+
+
+def write_panel(folder: RunFolder, step: int, picture: Any) -> None:
+    """Write the picture (H, W, 3) uint8 of a snapshot as `panels/step_000050.png`."""
+    from PIL import Image  # the core does without it otherwise
+
+    (folder.path / "panels").mkdir(exist_ok=True)
+    Image.fromarray(picture).save(folder.path / "panels" / f"step_{step:06d}.png")
 
 
 def curves_of(run: Path) -> Curves:
@@ -124,6 +135,8 @@ def _is_named(key: str, name: str) -> bool:
 
 def _write_events(folder: RunFolder, curves: Curves) -> None:
     """Write the curves as events of TensorBoard, in place of those so far."""
+    import numpy as np
+    from PIL import Image
     from torch.utils.tensorboard import SummaryWriter
 
     shutil.rmtree(folder.path / "tensorboard", ignore_errors=True)
@@ -131,6 +144,10 @@ def _write_events(folder: RunFolder, curves: Curves) -> None:
         for name, points in curves.items():
             for step, value in points:
                 writer.add_scalar(name, value, step)
+        for file in sorted((folder.path / "panels").glob("step_*.png")):
+            with Image.open(file) as picture:
+                step = int(file.stem.removeprefix("step_"))
+                writer.add_image("panels", np.asarray(picture), step, dataformats="HWC")
 
 
 def _write_mlflow(folder: RunFolder, curves: Curves) -> None:

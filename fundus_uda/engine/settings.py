@@ -125,7 +125,7 @@ class RunSettings(Settings):
     """Number of processes that load the batches of each domain; it does not change the batches."""
 
 
-FollowedBy = Literal["progress", "tensorboard", "mlflow"]
+FollowedBy = Literal["progress", "panels", "tensorboard", "mlflow"]
 CheckpointName = Literal["last", "selected"]
 
 

@@ -3,12 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from fundus_uda.engine import following
-from fundus_uda.engine.following import curves_of, follow, require_installed
+from fundus_uda.engine.following import curves_of, follow, require_installed, write_panel
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
 
@@ -56,11 +57,14 @@ def test_tensorboard_reads_the_curves_once(folder):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    write_panel(folder, 3, np.zeros((4, 8, 3), np.uint8))
     follow(folder, ["tensorboard"])
-    follow(folder, ["tensorboard"])
+    follow(folder, ["panels", "tensorboard"])
     events = EventAccumulator(str(folder.path / "tensorboard")).Reload()
     values = [(event.step, event.value) for event in events.Scalars("metrics/segmentation")]
     assert values == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
+    (picture,) = events.Images("panels")
+    assert (picture.step, picture.width, picture.height) == (3, 8, 4)
 
 
 def test_mlflow_keeps_one_run_with_curves_and_settings(folder, tmp_path):

@@ -7,6 +7,7 @@ import typer
 
 from .applications import Load
 from .options import Overwrite
+from .tables import print_table
 
 
 def command(load: Load) -> Callable[..., None]:
@@ -28,6 +29,6 @@ def command(load: Load) -> Callable[..., None]:
         markdown = application.as_markdown(table)
         if out is not None:
             write_comparison(table, markdown, out)
-        typer.echo(markdown)
+        print_table(table, markdown)
 
     return compare

@@ -7,6 +7,7 @@ import typer
 
 from .applications import Load
 from .options import Device, OutFolder
+from .tables import print_table
 
 
 def command(load: Load, folder: str) -> Callable[..., None]:
@@ -21,7 +22,7 @@ def command(load: Load, folder: str) -> Callable[..., None]:
 
         application = load()
         table = application.demo(out, pick_device(device))
-        typer.echo(application.as_markdown(table))
+        print_table(table, application.as_markdown(table))
         page = out / "report.html"
         if page.is_file():
             typer.echo(f"Open {page} to look through the photographs.")

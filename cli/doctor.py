@@ -1,6 +1,5 @@
 """The command `fundus-uda doctor`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from .tables import print_table
 
 def command(
     out: Path = typer.Option(Path(), "--out", help="Folder where runs will be written."),
-    as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON."),
 ) -> None:
     """Check the installation, the machine and the data, and say what to do about each fault.
 
@@ -23,9 +21,6 @@ def command(
     from fundus_uda.doctor import diagnose, has_fault
 
     findings = diagnose(out)
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
-    else:
-        print_table(pd.DataFrame([asdict(finding) for finding in findings]))
+    print_table(pd.DataFrame([asdict(finding) for finding in findings]))
     if has_fault(findings):
         raise typer.Exit(1)

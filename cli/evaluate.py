@@ -6,6 +6,7 @@ import typer
 
 from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder, Overwrite
 from .published import Published, PublishedOverrides, published_settings
+from .tables import print_table
 
 
 def fundus(
@@ -27,7 +28,8 @@ def fundus(
 
     where = pick_device(device)
     summary = evaluate_model(model, uri, annotation, out, where, checkpoint, overwrite)
-    typer.echo(as_markdown(compare([out])))
+    table = compare([out])
+    print_table(table, as_markdown(table))
     measured, refuge = summary["vertical_cdr_images"], summary["vertical_cdr_refuge_error"]
     if measured:
         typer.echo(
@@ -82,5 +84,6 @@ def roadscene(
     where = pick_device(device)
     if report := evaluate_model(model, uri, out, where, settings, checkpoint, overwrite):
         typer.echo(report)
-    typer.echo(as_markdown(compare([out])))
+    table = compare([out])
+    print_table(table, as_markdown(table))
     typer.echo(f"Wrote iou.csv, summary.json, colour and export to {out}.")

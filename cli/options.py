@@ -31,7 +31,11 @@ Device = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", help="Print no progress and no notes, only results and errors.")
+    bool,
+    typer.Option("--quiet", "-q", help="Print no progress and no notes, only results and errors."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the table as JSON, and all else on stderr.")
 ]
 Checkpoint = Annotated[
     Literal["last", "selected"],

@@ -4,13 +4,15 @@ import functools
 import inspect
 import signal
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import typer
 
 from fundus_uda.stops import reacting, stop
 
-from .options import Quiet
+from .options import Json, Quiet
+from .tables import as_json
 
 RESUMES = "Go on with the same command and --resume."
 GOES_ON = "Go on with the same command."
@@ -27,7 +29,13 @@ AFTER_A_STOP = {
     "render": STARTS_ANEW,
 }
 """Ways to go on after a stop, of the commands that leave something."""
-SHOWING_PROGRESS = {*AFTER_A_STOP, "dicom"}
+SHOWING_PROGRESS = {*AFTER_A_STOP, "dicom", "outlines", "suggest"}
+
+PRINTING_TABLES = {
+    "adapt", "columns", "compare", "configs", "demo", "doctor", "evaluate", "reproduce", "suggest",
+    "train",
+}  # fmt: skip
+"""Commands that print a table, which `--json` prints for other programs."""
 
 Command = Callable[..., None]
 
@@ -42,29 +50,39 @@ def register(app: typer.Typer, commands: dict[str, tuple[Command, str]]) -> None
     for name, (command, example) in commands.items():
         epilog = f"Example:\n\n\b\n{app.info.name} {name} {example}"
         sentence = " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
-        told = _silenceable(command) if name in SHOWING_PROGRESS else command
+        told = command
+        if name in SHOWING_PROGRESS:
+            told = _with_switch(told, "quiet", Quiet, _quietly)
+        if name in PRINTING_TABLES:
+            told = _with_switch(told, "json", Json, as_json)
         app.command(name=name, epilog=epilog, short_help=sentence)(
             _stoppable(told, AFTER_A_STOP.get(name, ""))
         )
 
 
-def _silenceable(command: Command) -> Command:
-    """Add the option `--quiet` to a command that shows progress."""
+def _with_switch(
+    command: Command, name: str, annotation: Any, inside: Callable[[], AbstractContextManager[None]]
+) -> Command:
+    """Add a switch to a command, with which it runs inside a context."""
 
     @functools.wraps(command)
-    def silenceable(*arguments: object, quiet: bool = False, **options: object) -> None:
-        from fundus_uda.output import quietly
-
-        with quietly() if quiet else nullcontext():
+    def switched(*arguments: object, **options: object) -> None:
+        with inside() if options.pop(name) else nullcontext():
             command(*arguments, **options)
 
     signature = inspect.signature(command)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    quiet = inspect.Parameter("quiet", keyword, default=False, annotation=Quiet)
-    parameters = [*signature.parameters.values(), quiet]
-    silenceable.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    silenceable.__annotations__ = {**command.__annotations__, "quiet": Quiet}
-    return silenceable
+    switch = inspect.Parameter(name, keyword, default=False, annotation=annotation)
+    parameters = [*signature.parameters.values(), switch]
+    switched.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    switched.__annotations__ = {**command.__annotations__, name: annotation}
+    return switched
+
+
+def _quietly() -> AbstractContextManager[None]:
+    from fundus_uda.output import quietly
+
+    return quietly()
 
 
 def _stoppable(command: Command, how: str) -> Command:

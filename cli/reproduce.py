@@ -65,7 +65,7 @@ def command(load: Load, tables: str) -> Callable[..., None]:
             return
         written = run(application, table, out, where, seeds, profile, given, only=only)
         rows = rows_of(application, table, profile, given, only)
-        typer.echo(as_markdown(application, rows, written))
+        print_table(written, as_markdown(application, rows, written))
         typer.echo(f"Wrote {out / table}.csv, .md and .png.")
 
     return reproduce

@@ -7,6 +7,7 @@ import typer
 
 from .applications import Load
 from .options import Device, Overrides, Profile, experiments_of
+from .tables import print_table
 
 
 def command(load: Load, group: str) -> Callable[..., None]:
@@ -37,7 +38,8 @@ def command(load: Load, group: str) -> Callable[..., None]:
         from fundus_uda.engine.device import pick_device
 
         if application.train(settings, out, pick_device(device), resume):
-            typer.echo(application.as_markdown(application.compare([out])))
+            table = application.compare([out])
+            print_table(table, application.as_markdown(table))
         typer.echo(f"Wrote {out}.")
 
     return train

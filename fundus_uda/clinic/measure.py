@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import Sample, first_duplicates, images_in
+from fundus_uda.data.samples import Sample, first_duplicates, is_nifti, masks_in, stem_of
 from fundus_uda.errors import InputError
 from fundus_uda.masks.measurements import (
     DISC_MM,
@@ -57,16 +57,16 @@ def measure_files(
         files += _masks_in(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"Expected masks in {', '.join(map(str, paths))}. Got: none.")
-    if pair := first_duplicates((_name_of(file), file) for file in files):
+    if pair := first_duplicates((stem_of(file), file) for file in files):
         raise InputError(
             f"Expected masks of different names, since rows are named after them. "
             f"Got: {pair[0]} and {pair[1]}. Measure them into tables of their own."
         )
     rows = []
     for file in files:
-        row: dict[str, object] = {"image": _name_of(file), "status": "ok", "reason": ""}
+        row: dict[str, object] = {"image": stem_of(file), "status": "ok", "reason": ""}
         try:
-            if _is_nifti(file):
+            if is_nifti(file):
                 mask, stated = read_mask_nifti(file)
             else:
                 stated = None
@@ -85,18 +85,8 @@ def measure_files(
 
 
 def _masks_in(folder: Path) -> list[Path]:
-    """List the masks of a folder. `predict` writes each as image and NIfTI; the image counts."""
-    images = images_in(folder)
-    others = [file for file in folder.iterdir() if _is_nifti(file)]
-    note_passed_over(sorted({*folder.iterdir()} - {*images, *others}))
-    names = {_name_of(file) for file in images}
-    nifti = [file for file in others if _name_of(file) not in names]
-    return images + sorted(nifti)
-
-
-def _is_nifti(file: Path) -> bool:
-    return file.name.endswith((".nii", ".nii.gz"))
-
-
-def _name_of(file: Path) -> str:
-    return file.name.removesuffix(".gz").removesuffix(".nii") if _is_nifti(file) else file.stem
+    """List the masks of a folder, and tell which files are passed over."""
+    masks = masks_in(folder)
+    passed_over = {path for path in folder.iterdir() if not is_nifti(path)} - {*masks}
+    note_passed_over(sorted(passed_over))
+    return masks

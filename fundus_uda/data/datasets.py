@@ -19,6 +19,7 @@ from fundus_uda.data.public_sets import (
     chaksu,
     drishti_gs,
     g1020,
+    grape,
     origa,
     papila,
     refuge,
@@ -32,6 +33,8 @@ from fundus_uda.data.samples import (
     Sample,
     images_in,
     listed_folders,
+    masks_in,
+    stem_of,
 )
 from fundus_uda.errors import InputError
 from fundus_uda.rendering.dataset import cached_photographs
@@ -160,8 +163,8 @@ def _own_folder(root: Path, _: str, __: str) -> Sequence[Found]:
         )
     masks: dict[str, list[Path]] = {}
     if folder != root and (root / "masks").is_dir():
-        for path in images_in(root / "masks"):
-            masks.setdefault(path.stem, []).append(path)
+        for path in masks_in(root / "masks"):
+            masks.setdefault(stem_of(path), []).append(path)
     found: list[Found] = []
     for image in images:
         paths = tuple(masks.get(image.stem, ()))
@@ -216,6 +219,7 @@ LAYOUTS: dict[str, Layout] = {
     "beal": Layout(beal, ("train", "test"), terms="those of the set that was cropped"),
     "origa": Layout(origa, ("all",), terms=_RESEARCH),
     "g1020": Layout(g1020, ("all",), terms=_RESEARCH),
+    "grape": Layout(grape, ("all",), terms="CC BY 4.0"),
     "papila": Layout(
         papila, ("all",), annotations=_EXPERTS[:2], readers=_EXPERTS[:2], terms="CC BY 4.0"
     ),

@@ -9,11 +9,12 @@ import numpy as np
 from fundus_uda.data.datasets import list_samples
 from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, images_in
+from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, images_in, is_nifti, masks_in
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.masks.nifti import NIFTI_SUFFIXES
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 from fundus_uda.output import group_alike, note, note_passed_over
 from fundus_uda.paths import user_path
@@ -86,18 +87,19 @@ def _faults_of_masks(uri: str, samples: list[Sample]) -> list[tuple[str, tuple[P
             f"remove the mask.",
             (mask,),
         )
-        for mask in images_in(masks)
+        for mask in masks_in(masks)
         if mask not in used
     ]
-    read = set(images_in(masks))
+    read = {*images_in(masks), *filter(is_nifti, masks.iterdir())}
     others = sorted(
         path.name for path in masks.iterdir() if path not in read and not path.name.startswith(".")
     )
     if not others:
         return without_image
     named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+    known = ", ".join((*IMAGE_SUFFIXES, *NIFTI_SUFFIXES))
     not_read = (
-        f"Expected files {', '.join(IMAGE_SUFFIXES)} alone, and no folders, in {masks}. Got: "
+        f"Expected files {known} alone, and no folders, in {masks}. Got: "
         f"{len(others)} that are not read: {named}. Convert or move them."
     )
     return [(not_read, ()), *without_image]

@@ -35,8 +35,8 @@ def read_mask(sample: Sample) -> tuple[Mask, int]:
     """
     if sample.encoding == "labels":
         return _from_labels(sample.masks[0]), 0
-    if sample.encoding == "labelme":
-        return read_mask_labelme(sample.masks[0])
+    if sample.encoding in ("labelme", "grape"):
+        return read_mask_labelme(sample.masks[0], skips_others=sample.encoding == "grape")
     if sample.encoding == "matlab":
         return _from_matlab(sample.masks[0]), 0
     if sample.encoding == "contours":

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from fundus_uda.data.public_sets import MissingError
 from fundus_uda.data.samples import Found, Sample, images_in
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
@@ -29,7 +30,8 @@ def outlined(root: Path, _: str, __: str) -> Sequence[Found]:
     """List the photographs whose outlines count, and the faults of the others.
 
     Raises:
-        InputError: a folder of another form, or one in which nothing is outlined yet.
+        MissingError: a folder of another form.
+        InputError: one in which nothing is outlined yet.
     """
     require_whole(root)
     folder = root / "images"
@@ -60,12 +62,15 @@ def outlined(root: Path, _: str, __: str) -> Sequence[Found]:
             f"{', '.join(untouched[:5])}{', ...' if untouched[5:] else ''}. Correct them, or write "
             f"yes into the column `accepted` of {SUGGESTED}."
         )
+    if not found and not untouched:
+        raise MissingError(
+            f"No photographs in {root / 'images'} with masks of their names in `masks`, or JSON of "
+            f"LabelMe beside them."
+        )
     if not found:
         raise InputError(
-            f"Expected outlines in {root}: photographs in `images`, and masks of their names in "
-            f"`masks` or JSON of LabelMe beside them. Got: none"
-            + (" that was changed or accepted." if untouched else ".")
-            + " Draw some first."
+            f"Expected outlines in {root} that somebody has drawn. Got: none that was changed or "
+            f"accepted. Correct some first, or accept them in {SUGGESTED}."
         )
     return found
 

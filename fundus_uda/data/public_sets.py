@@ -227,3 +227,15 @@ def chaksu(root: Path, split: str, annotation: str) -> list[Sample]:
             masks.append(mask_of_stem(folder, image.stem))
         samples.append(Sample(f"{camera}-{image.stem}", image, tuple(masks), "soft_majority"))
     return samples
+
+
+# --- GRAPE (Huang et al., Scientific Data 2023) ------------------------------------------------
+
+
+def grape(root: Path, _: str, __: str) -> list[Sample]:
+    """List `ROI images/1_OD_1.jpg`, the crops, with `json/1_OD_1.json`, the outlines of LabelMe."""
+    inner = [path.name for path in sorted(root.glob("GRAPE*")) if path.is_dir()]
+    images = folder_of(root, "ROI images", *(f"{name}/ROI images" for name in inner))
+    outlines = folder_of(images.parent, "json")
+    return [Sample(image.stem, image, (outlines / f"{image.stem}.json",), "grape")
+            for image in images_below(images)]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from fundus_uda.errors import InputError
+from fundus_uda.masks.nifti import NIFTI_SUFFIXES
 from fundus_uda.paths import is_file
 
 IMAGE_SUFFIXES = (
@@ -77,6 +78,27 @@ def without_masks(samples: list[Sample]) -> list[Sample]:
 def images_in(folder: Path) -> list[Path]:
     """List the image files directly in a folder, sorted, without hidden files."""
     return images_among(folder.iterdir())
+
+
+def masks_in(folder: Path) -> list[Path]:
+    """List the masks directly in a folder, sorted, without hidden files.
+
+    They are images, and NIfTI files whose name no image has: `predict` writes each mask as both.
+    """
+    images = images_in(folder)
+    named = {path.stem for path in images}
+    slices = [path for path in folder.iterdir() if is_nifti(path) and stem_of(path) not in named]
+    return sorted([*images, *slices])
+
+
+def is_nifti(path: Path) -> bool:
+    """Check whether a file is a NIfTI by its name, and not hidden."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its suffix, or without both of `.nii.gz`."""
+    return Path(path.stem).stem if path.name.lower().endswith(".nii.gz") else path.stem
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:

@@ -20,7 +20,7 @@ from fundus_uda.output import note, temporary_of
 from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 FORMAT = 3
-NOT_BINDING = {"workers"}
+NOT_BINDING = {"workers", "follow"}
 """Settings that may change on resume, since no result depends on them."""
 ADDRESSES = {
     "data.source": "source",

@@ -125,6 +125,7 @@ class RunSettings(Settings):
     """Number of processes that load the batches of each domain; it does not change the batches."""
 
 
+FollowedBy = Literal["progress", "panels", "tensorboard", "mlflow"]
 CheckpointName = Literal["last", "selected"]
 
 
@@ -147,6 +148,9 @@ class EngineSettings(RunSettings):
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Autocast of all networks; what follows their last layer always computes in float32."""
     ignore_label: Literal[255] = 255
+    follow: tuple[FollowedBy, ...] = ()
+    """Ways to look at the run while it trains, made of its logs at each snapshot (see
+    `engine.following`). They change no result."""
 
     @model_validator(mode="after")
     def _keeps_a_fraction(self) -> "EngineSettings":

@@ -15,6 +15,7 @@ from fundus_uda.engine.checkpoint import (
     resume,
     save_checkpoint,
 )
+from fundus_uda.engine.following import follow, require_installed, write_panel
 from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.run_folder import RunFolder
@@ -23,7 +24,7 @@ from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, require_finite_weights, trained_network
 from fundus_uda.engine.step import adaptation_step
 from fundus_uda.engine.teacher import class_thresholds
-from fundus_uda.errors import RunError
+from fundus_uda.errors import InputError, RunError
 from fundus_uda.unfinished import locked
 
 SettingsT = TypeVar("SettingsT", bound=EngineSettings)
@@ -61,6 +62,8 @@ class Prepared(Generic[TestT]):
         test: data that `evaluate` scores on; None for none.
         match: match of the source's labels to the target's; None for a source as it is.
         report: report on the weight file that was loaded; "" for none.
+        panel: function that draws a network's predictions for a few target images, (H, W, 3)
+            uint8; None for a run that has no such picture.
     """
 
     state: TrainState
@@ -71,6 +74,7 @@ class Prepared(Generic[TestT]):
     test: TestT | None
     match: LabelMatch | None = None
     report: str = ""
+    panel: Callable[[nn.Module], Any] | None = None
 
 
 def train(
@@ -104,8 +108,14 @@ def train(
     """
     folder = RunFolder(out)
     folder.require_ready(continue_run)
+    require_installed(settings.follow)
     with locked(out):
         run = prepare(settings, device)
+        if "panels" in settings.follow and run.panel is None:
+            raise InputError(
+                "Expected a run that can draw target images, for follow=panels. Got: one without "
+                "a target, or of streets. Leave panels out."
+            )
         if folder.is_begun:
             resume(folder.last, run.state, settings, run.data)
             folder.note_other_environment(device)
@@ -147,6 +157,9 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
                 save_checkpoint(folder.selected, state, settings, run.data, classes)
         matched = state.step < settings.steps and _match_labels(run, settings, folder)
         save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
+        if "panels" in settings.follow and run.panel is not None:
+            write_panel(folder, state.step, run.panel(trained_network(state, settings)))
+        follow(folder, settings.follow)
         return matched
 
     def save() -> bool:

@@ -52,18 +52,22 @@ def labelled_in(folder: str) -> list[Item]:
 
 
 class ReadPhotograph(Transform):
-    """Step that reads `image` to (3, H, W) uint8: a path, or a sample with its `label`."""
+    """Step that reads `image` to (3, H, W) uint8: a path, or a sample with its `label`.
+
+    What else an item has is kept: MONAI Label finds its own options in it.
+    """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         """Return the items; see the class."""
         found = data["image"]
         if isinstance(found, Sample):
             sample = read_sample(found)
-            return {"image": sample["image"], "label": sample["label"]}
+            return {**data, "image": sample["image"], "label": sample["label"]}
         path = Path(found)
         photograph = read_photograph(path)
         height, width = photograph.shape[1:]
-        return {"image": photograph, "name": path.stem, "height": height, "width": width}
+        told = {"name": path.stem, "height": height, "width": width}
+        return {**data, "image": photograph, **told}
 
 
 class ViewsInferer(Inferer):

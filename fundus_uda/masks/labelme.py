@@ -18,7 +18,10 @@ from fundus_uda.masks.outlines import smooth_outlines
 from fundus_uda.paths import require_no_stream
 
 DISC_LABEL, CUP_LABEL = "optic disc", "optic cup"
-LABELS = {"disc": DISC_LABEL, "cup": CUP_LABEL, DISC_LABEL: DISC_LABEL, CUP_LABEL: CUP_LABEL}
+LABELS = {
+    DISC_LABEL: DISC_LABEL, "disc": DISC_LABEL, "od": DISC_LABEL,
+    CUP_LABEL: CUP_LABEL, "cup": CUP_LABEL, "oc": CUP_LABEL,
+}  # fmt: skip
 """Labels that are read, in small letters, and the structure that each means."""
 TOLERANCE = 0.25
 """Largest distance in pixels between a written polygon and the smooth outline."""
@@ -61,8 +64,12 @@ def labelme_text(mask: Mask, image: str) -> str:
     return json.dumps(contents, indent=2) + "\n"
 
 
-def read_mask_labelme(path: Path) -> tuple[Mask, int]:
-    """Read polygons labelled "optic disc" (or "disc") and "optic cup" (or "cup").
+def read_mask_labelme(path: Path, skips_others: bool = False) -> tuple[Mask, int]:
+    """Read polygons labelled "optic disc" ("disc", "OD") and "optic cup" ("cup", "OC").
+
+    Args:
+        path: file of LabelMe.
+        skips_others: whether shapes with other labels are skipped, and not refused.
 
     Returns:
         (H, W) uint8 in {0, 1, 2}, of the size that the file states; the count of cup pixels that
@@ -89,6 +96,8 @@ def read_mask_labelme(path: Path) -> tuple[Mask, int]:
     filled = {label: np.zeros(size, dtype=bool) for label in (DISC_LABEL, CUP_LABEL)}
     for label, kind, points in shapes:
         structure = LABELS.get(label.strip().lower())
+        if structure is None and skips_others:
+            continue
         if structure is None or kind != "polygon":
             raise InputError(
                 f"Expected polygons with the label {DISC_LABEL!r} or {CUP_LABEL!r} in {path}. Got: "

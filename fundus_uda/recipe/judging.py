@@ -60,6 +60,8 @@ def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
     for structure in ("disc", "cup"):
         share, old = row[f"{structure}_share"], before[f"{structure}_share"]
         towards_source = (share - old) * (before[f"source_{structure}_share"] - old) > 0
+        if not old:  # what was not there cannot have moved
+            continue
         if row["sizes_not_matched"] and towards_source and abs(share - old) > LARGEST_MOVE * old:
             change = 100 * (share / old - 1)
             return (

@@ -38,7 +38,8 @@ from fundus_uda.experiments.cost import (
     forward_gmacs,
     seconds_of_step,
 )
-from fundus_uda.masks.classes import CLASSES
+from fundus_uda.masks.classes import CLASSES, Photograph
+from fundus_uda.masks.outlines import overlay
 from fundus_uda.networks import input_statistics
 from fundus_uda.output import note
 from fundus_uda.paths import user_path
@@ -46,6 +47,9 @@ from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
 from fundus_uda.segmentation.model import Model, build_network, load_model
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import SizeMatch
+
+PANEL_IMAGES = 4
+"""Largest number of target images in the picture of a snapshot."""
 
 
 def train(
@@ -113,7 +117,23 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
         data=_fingerprints(settings, source, target, test or [], outlined),
         test=test,
         match=match,
+        panel=partial(_panel, targets, plain, settings, device) if targets else None,
     )
+
+
+def _panel(
+    images: FundusImages,
+    plain: Compose,
+    settings: FundusSettings,
+    device: torch.device,
+    network: nn.Module,
+) -> Photograph:
+    """Draw the outlines in the first target images beside each other, (h, n * h, 3)."""
+    batch = next(_eval_batches(images, plain, settings, device))[:PANEL_IMAGES]
+    with torch.no_grad():
+        masks = network.eval()(batch).max(dim=1).indices.to(torch.uint8).cpu().numpy()
+    photographs = [np.asarray(item["image"]).transpose(1, 2, 0) for item in images.cached]
+    return np.hstack([overlay(*pair) for pair in zip(photographs, masks, strict=False)])
 
 
 def _labelled(uri: str, annotation: str | None) -> list[Sample]:

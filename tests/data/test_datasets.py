@@ -12,6 +12,7 @@ from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import require_masks, without_masks
 from fundus_uda.errors import InputError
+from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.unfinished import unfinished
 
 DISC = np.zeros((12, 10), dtype=bool)
@@ -389,3 +390,21 @@ def test_a_set_whose_writing_was_cut_off_is_refused(cameras, tmp_path):
     with unfinished(tmp_path / "set"):
         pass
     assert len(load_samples(f"folder:{tmp_path / 'set'}")) == 8
+
+
+def test_masks_of_a_folder_may_be_nifti(tmp_path):
+    for name in ("eye", "other", "third"):
+        photograph(tmp_path / "images" / f"{name}.jpg")
+    (tmp_path / "masks").mkdir()
+    write_mask_nifti(CLASSES, tmp_path / "masks" / "eye.nii.gz")
+    write_mask_nifti(CLASSES, tmp_path / "masks" / "other.nii")
+    save(tmp_path / "masks" / "third.png", CLASSES)
+    samples = require_masks(load_samples(f"folder:{tmp_path}"), "")
+    assert all(np.array_equal(read_mask(sample)[0], CLASSES) for sample in samples)
+    save(tmp_path / "masks" / "eye.png", CLASSES)  # as `predict` writes both: the image counts
+    assert load_samples(f"folder:{tmp_path}")[0].masks[0].name == "eye.png"
+    write_mask_nifti(CLASSES, tmp_path / "masks" / "third.nii")
+    (tmp_path / "masks" / "third.png").unlink()
+    write_mask_nifti(CLASSES, tmp_path / "masks" / "third.nii.gz")
+    with pytest.raises(InputError, match="one mask for .*third.jpg. Got: .*third.nii and .*third"):
+        load_samples(f"folder:{tmp_path}")

@@ -78,7 +78,7 @@ def test_all_count_in_a_folder_of_ones_own(folder):
 
 def test_a_folder_of_another_form_is_refused(tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "eye.png")
-    with pytest.raises(InputError, match="photographs in `images`, and masks of their names"):
+    with pytest.raises(InputError, match="No photographs in .*images with masks of their names"):
         load_samples(f"outlined:{tmp_path}")
 
 

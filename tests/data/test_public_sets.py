@@ -1,5 +1,7 @@
 """Public sets that several copies know, from small files as they unpack."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -123,3 +125,22 @@ def test_chaksu_has_fusions_and_five_experts(tmp_path):
     require_classes(f"chaksu:{tmp_path}#train", 1, "expert3")
     with pytest.raises(InputError, match="none for 1, .*Expert 4"):
         require_masks(load_samples(f"chaksu:{tmp_path}#test", "expert4"), "chaksu")
+
+
+@pytest.mark.parametrize("inner", ["GRAPE Dataset", "."])
+def test_grape(inner, tmp_path):
+    root = tmp_path / inner
+    photograph(root / "ROI images" / "1_OD_1.jpg")
+    photograph(root / "CFPs" / "1_OD_1.jpg", 40, 50)
+    shapes = [
+        {"label": label, "shape_type": kind, "points": points}
+        for label, kind, points in (
+            ("OD", "polygon", [[2, 2], [8, 2], [8, 10], [2, 10]]),
+            ("OC", "polygon", [[4, 4], [6, 4], [6, 8], [4, 8]]),
+            ("location", "rectangle", [[1, 1], [9, 11]]),
+        )
+    ]
+    (root / "json").mkdir()
+    told = json.dumps({"shapes": shapes, "imageHeight": 12, "imageWidth": 10})
+    (root / "json" / "1_OD_1.json").write_text(told)
+    assert ids(require_classes(f"grape:{tmp_path}", 1)) == ["1_OD_1"]

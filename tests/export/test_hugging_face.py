@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
+import jsonschema
 import pytest
 import segmentation_models_pytorch as smp
 import torch
+import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -22,6 +25,19 @@ def test_the_hubs_own_reader_takes_the_card(folder, seeing_run):
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
     assert results["dice_disc"] == scores["dice_disc"]["mean"]
     assert card.data.eval_results[0].dataset_type == "folder"
+
+
+def test_the_header_of_the_card_keeps_to_the_schema(folder):
+    schema = json.loads((Path(__file__).parent / "card_schema.json").read_text())
+    header = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    jsonschema.validate(header, schema)
+    for broken in (
+        {"license": None},
+        {"place": "/home"},
+        {"model-index": [{"name": "fundus-uda", "results": []}]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(header | broken, schema)
 
 
 def test_the_code_of_the_card_loads_the_network(folder, seeing_run):

@@ -141,3 +141,10 @@ def test_the_card_names_commands_on_files_that_are_there(bundle):
 def test_a_folder_without_photographs_is_named(tmp_path):
     with pytest.raises(InputError, match="folder of crops around the disc at .*none"):
         bundle_steps.photographs_in(str(tmp_path / "none"))
+
+
+def test_what_another_program_put_into_an_item_is_kept(cameras):
+    photograph = str(cameras / "a" / "images" / "a0000.png")
+    read = bundle_steps.ReadPhotograph()({"image": photograph, "device": "cpu", "labels": {}})
+    assert (read["device"], read["labels"], read["name"]) == ("cpu", {}, "a0000")
+    assert read["image"].shape == (3, 64, 64)

@@ -41,6 +41,7 @@ def test_the_estimate_of_one_photograph_must_rise():
         ((0.4, 0.2), (0.45, 0.23), ""),  # away from the source
         ((0.4, 0.2), (0.4, 0.17), "Its cups are -15 %"),
         ((0.2, 0.05), (0.2, 0.06), r"Its cups are \+20 %"),
+        ((0.0, 0.0), (0.2, 0.05), ""),  # the network before found nothing
     ],
 )
 def test_sizes_that_were_not_matched_must_not_move_to_the_sources(before, after, reason):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from fundus_uda.engine import train as engine
 from fundus_uda.engine.checkpoint import load_checkpoint
@@ -259,3 +260,21 @@ def test_a_start_of_another_network_is_refused(start, cameras, tmp_path):
     other = ["network.output_stride=8", f"start={start}"]
     with pytest.raises(InputError, match=r"Got:\n  network.output_stride: 8 here, 16 there\n"):
         train(small_settings(cameras, "method=source", *other), tmp_path / "run", CPU)
+
+
+def test_following_a_run_changes_nothing_but_its_pictures(cameras, tmp_path):
+    steps = ["steps=2", "snapshot_every=1"]
+    for name, follow in (("plain", "follow=[]"), ("followed", "follow=[progress,panels]")):
+        settings = small_settings(cameras, "method=asa", *steps, follow)
+        train(settings, tmp_path / name, CPU)
+    states = [load_checkpoint(tmp_path / run / "last.pt").state for run in ("plain", "followed")]
+    assert_identical(*states)
+    assert (tmp_path / "followed" / "progress.png").is_file()
+    pictures = sorted((tmp_path / "followed" / "panels").iterdir())
+    assert [path.name for path in pictures] == ["step_000001.png", "step_000002.png"]
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (2 * 64, 64)  # a batch of two
+    settings = small_settings(cameras, "method=source", "follow=[panels]")
+    with pytest.raises(InputError, match="for follow=panels. Got: one without a target"):
+        train(settings, tmp_path / "source", CPU)
+    assert not (tmp_path / "source").exists()

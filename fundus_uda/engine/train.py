@@ -171,11 +171,12 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
 
     if state.target_labels is not None and run.match is not None:  # a resumed run's
         run.match.show(state.target_labels)
-    if state.step == 0 and METHODS[settings.method].class_balanced:
+    begins = not folder.is_begun  # the checkpoint of step 0 holds what is estimated here
+    if begins and METHODS[settings.method].class_balanced:
         state.class_thresholds = _class_thresholds(run, settings)
-    if state.step == 0 and settings.start is not None:
+    if begins and settings.start is not None:
         _match_labels(run, settings, folder)
-    if state.step == 0:
+    if begins:
         save_checkpoint(folder.last, state, settings, run.data, classes)
     title = settings.method
     train_loop(state, run.source, run.target, settings, folder, title, update, snapshot, save)

@@ -1,11 +1,13 @@
 """Masks as NIfTI files, for research pipelines."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageglobals import logger
 from numpy.typing import NDArray
 
 from fundus_uda.errors import InputError
@@ -60,7 +62,7 @@ def read_mask_nifti(path: Path) -> tuple[Mask, tuple[float, float] | None]:
     """
     try:
         require_no_stream(path)
-        with LoggingOutputSuppressor():  # what it says of odd headers is not for users
+        with _silent_reader():
             stored = nibabel.Nifti1Image.from_filename(path)
         shape = (*stored.shape, 1, 1)[: max(3, stored.ndim)]
         axes = [axis for axis, length in enumerate(shape) if length != 1]
@@ -93,6 +95,20 @@ def read_mask_nifti(path: Path) -> tuple[Mask, tuple[float, float] | None]:
     zooms = (*(float(size) for size in stored.header.get_zooms()), 1.0, 1.0)
     in_mm = stored.header.get_xyzt_units()[0] == "mm"
     return values.astype(np.uint8), (zooms[rows], zooms[columns]) if in_mm else None
+
+
+@contextmanager
+def _silent_reader() -> Iterator[None]:
+    """Keep from the terminal what nibabel says of odd headers, which is not for users."""
+    logger.addFilter(_no_record)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_no_record)
+
+
+def _no_record(_: object) -> bool:
+    return False
 
 
 def _columns_and_rows(

@@ -409,3 +409,32 @@ def test_a_teacher_that_labelled_nothing_yet_is_saved_by_no_stop(at, tmp_path, m
     with pytest.raises(Stopped):
         run(trained, of, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == (0 if at == 1 else 4)
+
+
+def test_a_run_that_is_resumed_from_step_0_estimates_nothing_twice(tmp_path):
+    """Its table of labels would tell of the first estimate twice."""
+    of = settings(start="runs/a", steps=3, snapshot_every=3)
+
+    class Match:
+        def estimate(self, network):
+            return torch.ones(2)
+
+        def show(self, target_labels):
+            return {"share": float(target_labels.sum())}
+
+    def begin_or_go_on(goes_on):
+        train_state = state(of)
+        with growing_score(train_state):
+            train.train(
+                of,
+                tmp_path / "run",
+                CPU,
+                lambda *_: replace(prepared(train_state, of), match=Match()),
+                None,
+                continue_run=goes_on,
+            )
+
+    with power_failure(train, "adaptation_step", at=0):
+        begin_or_go_on(goes_on=False)
+    begin_or_go_on(goes_on=True)
+    assert (tmp_path / "run" / "label_match.csv").read_text() == "step,share\n0,2.0\n"

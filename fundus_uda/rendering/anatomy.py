@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from fundus_uda.rendering.noise import FloatImage, ramp
 
@@ -31,12 +32,12 @@ def draw_disc_and_cup(rng: np.random.Generator, ratios: tuple[float, float]) -> 
 
     Args:
         rng: generator.
-        ratios: range of the vertical cup-to-disc ratio, which is uniform in it.
+        ratios: range of the vertical cup-to-disc ratio.
     """
     height = float(np.clip(rng.normal(1.92, 0.29), 1.2, 2.7))
     width = height / rng.uniform(0.95, 1.25)
     disc = Outline(0.0, 0.0, rough_ellipse(rng, height, width, rng.normal(0, 0.25), 0.02))
-    ratio = rng.uniform(*ratios)
+    ratio = _draw_ratio(rng, *ratios)
     wide = float(np.exp(rng.normal(0.02, 0.14)))
     shape = rough_ellipse(rng, 1.0, wide, rng.normal(0, 0.4), 0.035)
     if rng.random() < 0.35:
@@ -50,6 +51,19 @@ def draw_disc_and_cup(rng: np.random.Generator, ratios: tuple[float, float]) -> 
     uneven = rng.normal(0, 0.25) * np.cos(2 * angles() + rng.uniform(0, 2 * np.pi))
     wall = (slope * np.exp(towards + uneven)).clip(0.08, 1.3).astype(np.float32)
     return disc, cup, wall
+
+
+def _draw_ratio(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a vertical cup-to-disc ratio in a range: of all sizes alike, or as in a population.
+
+    The mean of the population is 0.43 (Crowston et al., Br. J. Ophthalmol. 2004); ratios of all
+    sizes are there so that those of any other are, too.
+    """
+    if rng.random() < 0.5:
+        return rng.uniform(low, high)
+    mean, deviation = 0.43, 0.13
+    below, above = (float(ndtr((end - mean) / deviation)) for end in (low, high))
+    return float(np.clip(mean + deviation * ndtri(rng.uniform(below, above)), low, high))
 
 
 def draw_fovea(rng: np.random.Generator) -> tuple[float, float]:
@@ -73,14 +87,14 @@ class Outline:
 
     def level(self, x: FloatImage, y: FloatImage) -> FloatImage:
         """Measure the distance from the middle in radii of the outline: below 1 inside."""
-        turn, distance = self.polar(x, y)
-        return distance / at_turn(self.radii, turn)
+        return self.polar(x, y)[0]
 
     def polar(self, x: FloatImage, y: FloatImage) -> tuple[FloatImage, FloatImage]:
-        """Return the angle in turns, in [0, 1), and the distance from the middle."""
+        """Return the level, and the angle in turns, in [0, 1)."""
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         turn = np.arctan2(down, right) * np.float32(0.5 / np.pi)
-        return turn - np.floor(turn), np.hypot(right, down)
+        turn -= np.floor(turn)
+        return np.sqrt(right * right + down * down) / at_turn(self.radii, turn), turn
 
     def points(self) -> NDArray[np.float64]:
         """Return the outline as points (ANGLES, 2) of x and y."""
@@ -178,21 +192,18 @@ def fit_cup(
     return cup
 
 
-def cup_depth(cup: Outline, x: FloatImage, y: FloatImage, wall: NDArray[np.float32]) -> FloatImage:
+def cup_depth(level: FloatImage, turn: FloatImage, wall: NDArray[np.float32]) -> FloatImage:
     """Compute how deep the cup is.
 
-    The labelled border lies where the surface begins to fall: a fifth of the depth.
+    The labelled border lies half-way down the wall, as that of any edge.
 
     Args:
-        cup: outline of the cup.
-        x: place of each pixel.
-        y: place of each pixel.
+        level: level of the cup at each pixel (see `Outline.level`).
+        turn: angle at the cup's middle in turns.
         wall: width of the wall as a share of the cup's radius, at each of the outline's angles:
             small for a steep one.
 
     Returns:
-        Depth in [0, 1], of the shape of x.
+        Depth in [0, 1], of the shape of level.
     """
-    turn, distance = cup.polar(x, y)
-    level = distance / at_turn(cup.radii, turn)
-    return ramp((1 - level) / at_turn(wall, turn), -0.29, 0.71)
+    return ramp((1 - level) / at_turn(wall, turn), -0.5, 0.5)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_uda.rendering.anatomy import Outline
 from fundus_uda.rendering.noise import FloatImage, fractal_noise, ramp, smooth_noise
 
 BLOOD = np.array([0.42, 1.15, 1.05], np.float32)
@@ -74,7 +73,7 @@ def draw_background(rng: np.random.Generator, dark: float, textured: bool) -> Ba
     """
     meshed = rng.random() < 0.45
     return Background(
-        melanin=(dark + rng.uniform(0.3, 1.9)) / float(MELANIN[0]),
+        melanin=(dark + rng.uniform(0.4, 2.1)) / float(MELANIN[0]),
         blood=rng.uniform(0.05, 0.6),
         mottling=rng.uniform(0.03, 0.22) * textured,
         tessellation=rng.uniform(0.05, 0.55) * meshed * textured,
@@ -143,25 +142,27 @@ def retina(
 
 def _choroid(rng: np.random.Generator, size: int, side: float) -> FloatImage:
     """Draw the mesh of choroidal vessels: below 0 on a vessel, above 0 between them."""
-    noise = smooth_noise(rng, size, side * 2.4) + 0.5 * smooth_noise(rng, size, side * 5)
+    noise = smooth_noise(rng, size, side * 3.2) + 0.5 * smooth_noise(rng, size, side * 6.5)
     where = ramp(smooth_noise(rng, size, side * 0.5), -0.8, 1.0)
     lines = np.abs(noise)
     return (ramp(lines, 0.1, 0.7) - 0.6) * where
 
 
-def fibre_streaks(
-    rng: np.random.Generator, disc: Outline, x: FloatImage, y: FloatImage
-) -> FloatImage:
-    """Draw the striations of nerve fibres: about standard normal values (H, W) along arcs."""
-    radius = float(disc.radii.mean())
-    turn, distance = disc.polar(x, y)
-    bend = (distance - radius) * np.float32(0.05)  # towards the macula, over and below it
+def fibre_streaks(rng: np.random.Generator, level: FloatImage, turn: FloatImage) -> FloatImage:
+    """Draw the striations of nerve fibres: about standard normal values (H, W) along arcs.
+
+    Args:
+        rng: generator.
+        level: level of the disc (H, W).
+        turn: angle at the disc in turns (H, W).
+    """
+    bend = (level - 1) * np.float32(0.05)  # towards the macula, over and below it
     turn = turn + bend * np.where(turn > 0.5, 1, -1) * np.abs(np.sin(2 * np.pi * turn))
     count, rings = 256, 6
     table = rng.standard_normal((rings, count), np.float32)
     table += 0.8 * np.repeat(rng.standard_normal((rings, count // 4), np.float32), 4, axis=1)
     table = np.concatenate([table, table[:, :1]], axis=1)
-    along = np.log2(np.maximum(distance / radius, 0.25)) * np.float32(1.2) + 2
+    along = np.log2(np.maximum(level, 0.25)) * np.float32(1.2) + 2
     return _bilinear(table, along.clip(0, rings - 1.001), (turn - np.floor(turn)) * count)
 
 
@@ -207,7 +208,7 @@ def add_atrophy(
     size = len(level)
     off = np.abs((turn - zone.at / (2 * np.pi) + 0.5) % 1 - 0.5) * np.float32(2 * np.pi)
     width = np.exp(-((off / zone.span) ** 2))
-    uneven = fractal_noise(rng, size, 8, 3) * zone.roughness
+    uneven = fractal_noise(rng, size, 10, 3) * zone.roughness
     beyond = level - 1
     pale = ramp(width * zone.beta * (1 + uneven) - beyond, -zone.soft, zone.soft) * (zone.beta > 0)
     outer = width * (zone.beta + zone.alpha) * (1 + 1.4 * uneven[::-1])

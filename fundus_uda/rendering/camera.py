@@ -43,6 +43,8 @@ class Camera:
     """Standard deviation in pixels."""
     zone: float
     """Additional blur in pixels in a part of the photograph that is out of focus."""
+    bloom: float
+    """Share of the light that optics and ocular media spread widely."""
     fringe: tuple[float, float]
     """Shift of blue against red in pixels, right and down."""
     sharpening: float
@@ -57,7 +59,7 @@ class Camera:
         """Return this camera without what sets cameras apart, but for cast and exposure."""
         return replace(
             self, mixing=0.0, gamma=2.2, contrast=0.0, vignette=0.0, slope=(0.0, 0.0),
-            unevenness=0.0, haze=0.0, glare=0.0, blur=0.0, zone=0.0, fringe=(0.0, 0.0),
+            unevenness=0.0, haze=0.0, glare=0.0, blur=0.0, zone=0.0, bloom=0.0, fringe=(0.0, 0.0),
             sharpening=0.0, noise=0.0, quality=95, coarse=1.0,
         )  # fmt: skip
 
@@ -81,6 +83,7 @@ def draw_camera(
     tint = rng.uniform(0.5, 1.0, 3)
     scale = view.size / (512 if whole else 256)
     fringe = rng.normal(0, 0.5, 2) * scale
+    side = 1 if view.left else -1
     return Camera(
         cast=cast,
         gain=float(np.exp(gain) * inside.sum() / (light[0] * inside).sum()),
@@ -90,7 +93,7 @@ def draw_camera(
         contrast=rng.normal(0, 0.25),
         vignette=rng.uniform(0, 1.2),
         light_at=(rng.normal(0, 0.25), rng.normal(0, 0.2)),
-        slope=(rng.normal(0, 0.6), rng.normal(0, 0.3)),
+        slope=(side * rng.normal(0.25, 0.6), rng.normal(0, 0.3)),  # brighter to the macula
         unevenness=rng.uniform(0, 0.12),
         haze=float(haze),
         haze_colour=(0.35 * tint[0], 0.4 * tint[1], 0.4 * tint[2]),
@@ -98,6 +101,7 @@ def draw_camera(
         field=_draw_field(rng, view, whole),
         blur=scale * float(np.exp(rng.uniform(np.log(0.3), np.log(2.2)))),
         zone=scale * rng.uniform(0, 4) * (rng.random() < 0.25),
+        bloom=rng.uniform(0, 0.25),
         fringe=(float(fringe[0]), float(fringe[1])),
         sharpening=rng.uniform(0, 1.2) * (rng.random() < 0.4),
         noise=float(np.exp(rng.uniform(np.log(0.003), np.log(0.035)))),
@@ -192,6 +196,10 @@ def _focus(rng: np.random.Generator, image: FloatImage, camera: Camera) -> Float
     if camera.zone > 0.3:
         share = ramp(smooth_noise(rng, size, 1.2), -0.3, 1.2)
         image = image + share * (_blurred(image, camera.zone) - image)
+    if camera.bloom > 0:
+        coarse = _resized(image, max(8, size // 8))
+        spread = np.stack([gaussian_filter(plane, 0.06 * len(plane)) for plane in coarse])
+        image = image + np.float32(camera.bloom) * (_resized(spread, size) - image)
     if max(map(abs, camera.fringe)) > 0.05:
         image = np.stack([image[0], image[1], _shifted(image[2], *camera.fringe)])
     return image

@@ -2,8 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+DEVIATION = (151 / 315) ** 0.5
+"""Standard deviation of a sum of cubic B-splines with standard normal coefficients."""
 FloatImage = NDArray[np.float32]
 """Values (H, W), or planes (C, H, W)."""
 
@@ -19,12 +20,21 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: float) -> FloatImag
     Returns:
         (size, size).
     """
-    count = int(np.ceil(cells)) + 2
-    coarse = rng.standard_normal((count, count), np.float32)
-    start = rng.uniform(0, 1, 2)
-    box = (*start, *(start + min(cells, count - 1)))
-    fine = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC, box)
-    return np.asarray(fine, np.float32) * np.float32(1.3)
+    count = int(np.ceil(cells)) + 3
+    rows, columns = (
+        _cubic(1 + start + (np.arange(size) + 0.5) * (cells / size), count)
+        for start in rng.uniform(0, 1, 2)
+    )
+    coefficients: FloatImage = rng.standard_normal((count, count), np.float32)
+    return np.asarray(rows @ coefficients @ columns.T, np.float32)
+
+
+def _cubic(at: NDArray[np.float64], count: int) -> FloatImage:
+    """Return the values (len(at), count) of cubic B-splines at 0, 1, ..., which vary as noise."""
+    off: FloatImage = np.abs(at[:, None] - np.arange(count)).astype(np.float32)
+    near, far = 4 - 6 * off**2 + 3 * off**3, np.maximum(2 - off, 0) ** 3
+    splines = np.where(off < 1, near, far) / np.float32(6 * DEVIATION)
+    return np.asarray(splines, np.float32)
 
 
 def fractal_noise(

@@ -50,9 +50,9 @@ class Scene:
     whole: bool = False
     """Whether it is a whole field with the macula, and no crop around the disc."""
     ratio: tuple[float, float] = (NARROWEST_CUP, 0.95)
-    """Range of the vertical cup-to-disc ratio, which is uniform in it: photographs for training
-    must show the ratios that a target shows, whichever these are. In eyes it is 0 to 0.87 (Jonas
-    et al., 1988), and more with glaucoma."""
+    """Range of the vertical cup-to-disc ratio. Photographs for training must show the ratios that a
+    target shows, whichever these are: in healthy eyes 0 to 0.87 (Jonas et al., Invest. Ophthalmol.
+    Vis. Sci. 1988), and more with glaucoma."""
     without: frozenset[Part] = frozenset()
     """Parts that are left out."""
 
@@ -106,15 +106,16 @@ def render(scene: Scene, seed: int, index: int) -> Rendered:
     fovea = draw_fovea(rng("fovea"))
     view = draw_view(rng("view"), scene.size, disc, fovea, scene.whole)
     x, y = view.grid()
-    level, (turn, _) = disc.level(x, y), disc.polar(x, y)
-    mask, _ = disc_and_cup_to_classes(level < 1, cup.level(x, y) < 1)
+    level, turn = disc.polar(x, y)
+    cup_level, cup_turn = cup.polar(x, y)
+    mask, _ = disc_and_cup_to_classes(level < 1, cup_level < 1)
 
-    depth = cup_depth(cup, x, y, wall)
+    depth = cup_depth(cup_level, cup_turn, wall)
     inside, surface = disc_surface(rng("surface"), cup, level, turn, depth, (x, y), textured)
     dark = float((surface[0] * inside).sum() / inside.sum())  # of the disc, to red light
     look = draw_background(rng("background"), dark, textured)
     density = retina(rng("retina"), look, x, y, view.side, fovea)
-    streaks = fibre_streaks(rng("fibres"), disc, x, y)
+    streaks = fibre_streaks(rng("fibres"), level, turn)
     if "atrophy" not in scene.without and (zone := draw_atrophy(rng("atrophy"))):
         density = add_atrophy(rng("zones"), density, zone, level, turn)
     if "lesions" not in scene.without:

@@ -26,10 +26,11 @@ def disc_surface(
         Where the disc is (H, W), in [0, 1]; the density of its surface (3, H, W).
     """
     temporal = np.cos(np.float32(2 * np.pi) * turn)
-    soft = float(np.exp(rng.uniform(np.log(0.02), np.log(0.16))))
-    softness = soft * (1 - 0.5 * temporal * rng.uniform(0, 1)) + 0.004
+    soft = float(np.exp(rng.uniform(np.log(0.02), np.log(0.14))))
+    softness = soft * (1 + rng.uniform(0, 1.5) * ramp(-temporal, -0.5, 1.0)) + 0.004
     jitter = 0.25 * soft * fractal_noise(rng, len(level), 16, 2)
-    inside = ramp((1 - level + jitter) / softness, -1, 1)
+    # Readers draw the outline around all of a soft border: it ends, and does not begin, there.
+    inside = ramp((1 - level + jitter) / softness, -0.4, 1.6)
     pallor = _pallor(rng, cup, depth, *places)
     blood = _rim_blood(rng, temporal, textured) * (1 - pallor) + rng.uniform(0, 0.12) * pallor
     grey = 0.6 * rng.uniform(0.2, 1.0) * (1 - pallor)
@@ -51,8 +52,8 @@ def _pallor(
 
     Cup and pallor differ in size and place, so that readers look at the bend of vessels, too.
     """
-    share = rng.uniform(0.55, 1.0)
-    away = (1 - share) * float(cup.radii.mean()) * rng.uniform(0.2, 1.0)
+    share = rng.uniform(0.6, 1.05)
+    away = max(1 - share, 0.0) * float(cup.radii.mean()) * rng.uniform(0.2, 1.0)
     core = Outline(cup.x + away, cup.y + rng.normal(0, 0.2) * away, cup.radii * np.float32(share))
     bright = ramp((1 - core.level(x, y)) / rng.uniform(0.25, 1.0), -0.4, 0.6)
     mix = rng.uniform(0.1, 0.85)
@@ -64,6 +65,8 @@ def _rim_blood(rng: np.random.Generator, temporal: FloatImage, textured: bool) -
     pale = rng.uniform(0, 0.35) * (rng.random() < 0.4)
     blood = rng.uniform(0.7, 2.0) * (1 - pale)
     amount = blood * (1 - rng.uniform(0, 0.45) * ramp(temporal, -0.3, 1.0))
+    if rng.random() < 0.5:  # the thin rim beside the macula may be as pale as the cup
+        amount = amount * (1 - rng.uniform(0.2, 0.9) * ramp(temporal, rng.uniform(0, 0.8), 1.0))
     amount = amount * (1 + rng.uniform(0, 0.35) * ramp(-temporal, -0.2, 1.0))
     if textured:
         uneven = rng.uniform(0.02, 0.14) * fractal_noise(rng, len(temporal), 8, 3)

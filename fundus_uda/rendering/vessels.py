@@ -32,6 +32,10 @@ CANVAS = 1024
 """Side of that canvas in pixels, above which it is no finer than the photograph."""
 RISING = 4
 """Number of steps in which a vessel comes into sight out of the depth of the cup."""
+ROUND = 2.0
+"""Half the width, in pixels of the canvas, of the thinnest vessel that is drawn as round."""
+FLAT = ((0.9, 0.8),)
+"""Profile of a thinner one, as of `PROFILE`."""
 PROFILE = ((1.0, 0.4), (0.82, 0.72), (0.55, 1.0))
 """Parts of a vessel's width, and how much of its blood the light crosses there."""
 
@@ -128,7 +132,7 @@ def grow_trees(
     )
     often = min(1.0, growth.reach / 6)  # few branches are near the disc
     main = _grow(rng, growth, _main_course(rng, growth))
-    main, course = _branch(rng, main, 0.8 + 1.6 * often)
+    main, course = _branch(rng, main, 1.1 + 1.3 * often)
     branches, further = _branch(rng, _grow(rng, growth, course), 0.4 + 1.2 * often)
     shift = radius * rng.uniform(0, 0.25) * np.array([-1, rng.normal(0, 0.4)])
     return [main, branches, _grow(rng, growth, further)], shift
@@ -159,7 +163,7 @@ def _main_course(rng: np.random.Generator, growth: Growth) -> Course:
                 rows.append((x, y, heading, heading + 0.3 * spread, share * width, spread,
                              temporal, artery))  # fmt: skip
     for nasal in (False, True):
-        for _ in range(rng.integers(1, 4 if nasal else 6)):
+        for _ in range(rng.integers(2, 5 if nasal else 7)):
             angle = rng.uniform(-1.0, 1.0) + np.pi * nasal
             x, y = rng.normal(growth.trunk, (0.05, 0.12))
             if not nasal and rng.random() < 0.5:
@@ -185,15 +189,16 @@ def _branch(
     at = rng.integers(STEPS // 6, STEPS * 9 // 10, number)
     turn = rng.choice([-1.0, 1.0], number) * rng.uniform(0.35, 1.1, number)
     share = rng.uniform(*SHARES, number)
-    widths = parents.widths.copy()
-    for branch in range(number):
+    widths, width = parents.widths.copy(), np.empty(number)
+    for branch in np.argsort(at):
+        width[branch] = widths[at[branch], parent[branch]] * share[branch]
         widths[at[branch] :, parent[branch]] *= (1 - share[branch] ** 3) ** (1 / 3)
     heading = parents.headings[at, parent] + turn
     course = Course(
         start=parents.points[at, parent],
         heading=heading,
         outward=heading,
-        width=parents.widths[at, parent] * share,
+        width=width,
         spread=parents.course.spread[parent] + turn * rng.uniform(0.5, 1.2, number),
         temporal=parents.course.temporal[parent],
         artery=parents.course.artery[parent],
@@ -230,7 +235,8 @@ def _grow(rng: np.random.Generator, growth: Growth, course: Course) -> Vessels:
         if inside.any():
             was, inside = inside, inside & (_level(growth.cup, point) < 1)
             bend = bend + np.where(was & ~inside, kink, 0)
-    widths = course.width * np.linspace(1, 0.75, STEPS)[:, None]
+    taper = np.linspace(1, 0.75, STEPS) * np.minimum(1, np.linspace(5, 0.1, STEPS))
+    widths = course.width * taper[:, None]
     return Vessels(course, points, widths, headings)
 
 
@@ -282,7 +288,8 @@ def draw_vessels(trees: list[Vessels], view: View, shift: Array, depth: FloatIma
             for step in range(rising):
                 piece = slice(step, step + 2)
                 _ribbon(pen, middle[piece], half[piece] * 0.9, 0.8 * blood * (step + 1) / rising)
-            for share, level in PROFILE:
+            thick = float(np.abs(half).max()) > ROUND
+            for share, level in PROFILE if thick else FLAT:
                 _ribbon(pen, middle[rising:], half[rising:] * share, blood * level)
             if artery[number] or number % 2:
                 _ribbon(reflexes, middle, half * 0.3, 1.0 if artery[number] else 0.5)

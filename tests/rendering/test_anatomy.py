@@ -47,14 +47,14 @@ def test_the_cup_falls_from_its_edge_to_its_floor():
     cup = Outline(0.0, 0.0, CIRCLE)
     x = np.linspace(0, 2, 201).astype(np.float32)
     steep, sloping = (
-        cup_depth(cup, x, np.zeros_like(x), np.full(ANGLES, wall, np.float32))
+        cup_depth(*cup.polar(x, np.zeros_like(x)), np.full(ANGLES, wall, np.float32))
         for wall in (0.1, 0.9)
     )
     for depth in (steep, sloping):
         assert depth[0] == 1
         assert depth[-1] == 0
         assert (np.diff(depth) <= 1e-6).all()
-        assert depth[100] == pytest.approx(0.2, abs=0.01)
+        assert depth[100] == pytest.approx(0.5, abs=0.01)
     assert np.ptp(x[(steep > 0.05) & (steep < 0.95)]) < 0.1
     assert np.ptp(x[(sloping > 0.05) & (sloping < 0.95)]) > 0.5
 

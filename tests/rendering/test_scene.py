@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -96,14 +94,3 @@ def test_vessels_are_darker_than_what_they_cross():
 def test_impossible_scenes_are_refused(arguments, told):
     with pytest.raises(InputError, match=told):
         Scene(**arguments)
-
-
-@pytest.mark.slow
-def test_at_least_twenty_photographs_a_second():
-    render(Scene(), 0, 0)
-    seconds = []
-    for index in range(20):
-        started = time.thread_time()
-        render(Scene(), 0, index)
-        seconds.append(time.thread_time() - started)
-    assert np.median(seconds) < 1 / 20

@@ -66,7 +66,7 @@ class ReadPhotograph(Transform):
         path = Path(found)
         photograph = read_photograph(path)
         height, width = photograph.shape[1:]
-        told = {"name": path.stem, "height": height, "width": width}
+        told: Item = {"name": path.stem, "height": height, "width": width}
         return {**data, "image": photograph, **told}
 
 

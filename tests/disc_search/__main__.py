@@ -26,7 +26,9 @@ def main() -> None:
     data = Path(os.environ["FUNDUS_UDA_DATA"])
     table = count(data / "idrid_disc", cameras)
     table.loc["all"] = table.sum()
-    print(table.to_markdown())
+    print("| camera | found | missed | elsewhere |\n|---|---|---|---|")
+    for camera, counts in zip(table.index, table.to_numpy(), strict=True):
+        print(f"| {camera} | " + " | ".join(map(str, counts)) + " |")
     streets = sorted(data.glob("camvid_*/leftImg8bit/*/*/*.png"))
     found = [p for p in streets if locate_disc(np.asarray(Image.open(p).convert("RGB")))]
     print(f"\nstreets: {len(found)} of {len(streets)} with a disc")

@@ -35,11 +35,17 @@ def command(load: Load, group: str) -> Callable[..., None]:
         application = load()
         name = application.full_name(config, profile)
         settings = application.read_settings(name, overrides or [])
+        from fundus_uda.engine import distributed
         from fundus_uda.engine.device import pick_device
 
-        if application.train(settings, out, pick_device(device), resume):
-            table = application.compare([out])
-            print_table(table, application.as_markdown(table))
-        typer.echo(f"Wrote {out}.")
+        picked = pick_device(device)
+        with distributed.joined(picked):
+            # torchrun begins a restarted process with the command line of the first.
+            resume = resume or (distributed.is_restarted() and out.exists())
+            if application.train(settings, out, picked, resume):
+                table = application.compare([out])
+                print_table(table, application.as_markdown(table))
+            if distributed.rank() == 0:
+                typer.echo(f"Wrote {out}.")
 
     return train

@@ -14,6 +14,9 @@ from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
 from roadscene.data import Frame, read_image, read_label
 
+MOST_CACHED = 2e9
+"""Bytes of frames at network size up to which all of them are kept in memory."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -26,7 +29,9 @@ class Normalisation:
 
 
 class RoadImages:
-    """Frames as an `engine.batches.SeededDataset`; nothing is cached.
+    """Frames as an `engine.batches.SeededDataset`, kept at network size once they are read.
+
+    A dataset of more than `MOST_CACHED` bytes is read anew each time.
 
     Nothing is random but, after `draw_by`, which frame a key has.
 
@@ -42,6 +47,8 @@ class RoadImages:
     ) -> None:
         self.frames, self.size, self.classes = frames, size, classes
         self.normalisation = normalisation
+        self.keeps = 4 * len(frames) * size[0] * size[1] <= MOST_CACHED
+        self.cached: dict[int, tuple[Image.Image, NDArray[np.uint8] | None]] = {}
         self.cumulative: NDArray[np.float64] | None = None
         """Cumulative probabilities by which keys draw frames; None for frames as they are."""
 
@@ -54,12 +61,11 @@ class RoadImages:
 
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
         """Return {"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
-        frame = self.frames[self._index(key)]
-        image, label = read_frame(frame, self.classes)
+        index = self._index(key)
+        image, label = self.cached.get(index) or self._read(index)
         sample = {"image": network_input(image, self.size, self.normalisation)}
         if label is not None:
-            resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
-            sample["label"] = torch.from_numpy(np.array(resized)).long()
+            sample["label"] = torch.from_numpy(label).long()
         return sample
 
     def name(self, key: SampleKey) -> str:
@@ -71,6 +77,17 @@ class RoadImages:
             return key.sample
         drawn = np.random.default_rng(key.seed).random()
         return int(self.cumulative.searchsorted(drawn, side="right"))
+
+    def _read(self, index: int) -> tuple[Image.Image, NDArray[np.uint8] | None]:
+        """Read a frame at network size, and keep it if there is room."""
+        image, label = read_frame(self.frames[index], self.classes)
+        image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
+        if label is not None:
+            resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
+            label = np.array(resized)
+        if self.keeps:
+            self.cached[index] = image, label
+        return image, label
 
 
 def read_frame(frame: Frame, classes: int) -> tuple[Image.Image, NDArray[np.uint8] | None]:

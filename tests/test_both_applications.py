@@ -23,6 +23,7 @@ import fundus_uda.segmentation.evaluation
 import roadscene.evaluation
 import roadscene.prediction
 from fundus_uda.application import FUNDUS
+from fundus_uda.engine import distributed
 from fundus_uda.engine import train as engine
 from fundus_uda.engine.checkpoint import checksum, load_checkpoint
 from fundus_uda.engine.run_folder import RunFolder
@@ -34,6 +35,7 @@ from fundus_uda.unfinished import Unfinished
 from roadscene.application import ROADSCENE
 from roadscene.model import Model
 from tests.fixtures import tiny_streets
+from tests.fixtures.ranks import in_processes
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.seeing import brightness_model
 from tests.fixtures.small_run import small_settings
@@ -204,6 +206,39 @@ def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):
 
     label.save(rendered.label, compress_level=0)  # as it was: the run goes on
     assert rendered.train(tmp_path / "run", continue_run=True)["last"]["step"] == 1
+
+
+def test_two_processes_train_as_one(rendered, tmp_path, monkeypatch):
+    """But for dropout, whose draws differ; the first process alone writes and scores."""
+    monkeypatch.setattr(nn.Dropout, "forward", lambda _, x: x)
+    alone = rendered.train(tmp_path / "one")["last"]
+
+    def work():
+        with distributed.joined(CPU):
+            scored = rendered.train(tmp_path / "two")
+            assert bool(scored) == (distributed.rank() == 0)
+
+    assert in_processes(work) == [(0, ""), (0, "")]
+    losses = [pd.read_csv(tmp_path / name / "metrics.csv") for name in ("one", "two")]
+    pd.testing.assert_frame_equal(*losses, rtol=1e-3)
+    one, two = (load_checkpoint(RunFolder(tmp_path / name).last) for name in ("one", "two"))
+    for name, weight in one.weights.items():  # a random network amplifies the order of sums
+        torch.testing.assert_close(two.weights[name], weight, rtol=1e-3, atol=2e-2, msg=name)
+    environment = json.loads((tmp_path / "two" / "environment.json").read_text())
+    assert environment["processes"] == 2
+    summary = json.loads((tmp_path / "two" / "evaluation" / "last" / "summary.json").read_text())
+    assert summary["images"] == alone["images"]
+
+
+def test_a_restarted_process_goes_on_without_being_told(rendered, tmp_path, monkeypatch):
+    """As torchrun begins it anew, with the command line of the first."""
+    rendered.train(tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    command = [*("train", str(file)), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    refused = CliRunner().invoke(rendered.app, command)
+    assert "new or empty output folder" in str(refused.exception)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert CliRunner().invoke(rendered.app, command).exit_code == 0
 
 
 def test_a_run_goes_on_with_its_data_elsewhere(rendered, tmp_path):

@@ -185,7 +185,7 @@ def affinity_space(
         raise ValueError(f"Expected `eps` in (0, 0.5). Got: {eps}.")
     if measure == "bernoulli_kl":
         # A channels-last map would be read with a stride, at twice the time.
-        affinity_BNCHW = BernoulliKL.apply(prob.clamp(eps, 1 - eps).contiguous(), offsets)
+        affinity_BNCHW = BernoulliKL.apply(prob.contiguous(), offsets, eps)
     elif measure == "released":
         affinity_BNCHW = _released_measure(prob, offsets, eps)
     else:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fundus_uda.engine import distributed
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.errors import InputError
 from fundus_uda.stops import follow_parent
@@ -79,11 +80,12 @@ class _StepSampler(Sampler[list[SampleKey]]):
     ) -> None:
         self.arguments = (length, batch_size, seed, domain)
         self.start, self.shuffle = start, shuffle
+        self.slice = slice(distributed.rank(), None, distributed.processes())
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         step = self.start
         while True:
-            yield batch_keys(*self.arguments, step, self.shuffle)
+            yield batch_keys(*self.arguments, step, self.shuffle)[self.slice]
             step += 1
 
 
@@ -99,6 +101,8 @@ def batch_stream(
     shuffle: bool = True,
 ) -> Generator[Batch, None, None]:
     """Yield batches from step `start` on, without end; closed, it ends its processes.
+
+    In a run of several processes (see `distributed`), they are this one's slices of the batches.
 
     Raises:
         InputError: the domain has no images, or one that the dataset refuses.

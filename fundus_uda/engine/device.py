@@ -1,6 +1,7 @@
 """Device to compute on, and how the C library treats its memory."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -13,13 +14,16 @@ def pick_device(name: str | torch.device) -> torch.device:
 
     The GPU of a Mac, "mps", is taken only if it is named, since nothing here is tested on one.
 
+    Of the processes that torchrun begins on a machine, each takes a GPU of its own, unless the name
+    has a number.
+
     Raises:
         InputError: unknown name, or a GPU that is not there.
     """
     if isinstance(name, torch.device):
         return name
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return torch.device("cpu")
     if name == "mps":
@@ -32,13 +36,33 @@ def pick_device(name: str | torch.device) -> torch.device:
     if name.split(":")[0] != "cuda":
         raise InputError(f"Expected the device auto, cpu, cuda or mps. Got: {name!r}.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = name.partition(":")[2] or "0"
+    local = os.environ.get("LOCAL_RANK")
+    index = name.partition(":")[2] or local or "0"
     if not index.isdigit() or int(index) >= count:
         raise InputError(
             f"Expected a CUDA device for {name!r}. Got: {count} on this machine. "
             f"Use --device cpu, or install a CUDA build of torch and a driver."
         )
-    return torch.device(name)
+    return torch.device(name) if local is None else torch.device("cuda", int(index))
+
+
+def configure(device: torch.device) -> None:
+    """Set what torch leaves to its versions: on a GPU, TF32 for products and convolutions.
+
+    Images of a run have one size, for which cuDNN's fastest algorithms are found by trial.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+def configuration(device: torch.device) -> dict[str, bool]:
+    """Return what `configure` has set, for the record of a run; empty on a CPU."""
+    if device.type != "cuda":
+        return {}
+    tf32 = torch.get_float32_matmul_precision() != "highest" and torch.backends.cudnn.allow_tf32
+    return {"tf32": tf32, "cudnn_benchmark": torch.backends.cudnn.benchmark}
 
 
 def retain_freed_memory() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 
+from fundus_uda.engine import distributed
 from fundus_uda.engine.batches import Batch, SeededDataset, batch_keys, batch_stream
 from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.run_folder import RunFolder
@@ -84,18 +85,21 @@ def train_loop(
                 except RunError:
                     _tell_images({"source": source, "target": target}, settings, state.step)
                     raise
-                folder.log("metrics", {"step": state.step, **losses})
+                if distributed.rank() == 0:
+                    folder.log("metrics", {"step": state.step, **losses})
                 text = "  ".join(f"{name[:3]} {loss:.3f}" for name, loss in losses.items())
                 progress.update(state.step, text)
+                # Processes end after the same step, whichever of them has got the signal.
+                stopped_by = distributed.largest(signals[0] if signals else 0)
                 if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
                     if snapshot():
                         close()
                         batches = streams()
                     saved = state.step
-                elif signals and save():
+                elif stopped_by and save():
                     saved = state.step
-                if signals:
-                    raise Stopped(signals[0])
+                if stopped_by:
+                    raise Stopped(stopped_by)
         except KeyboardInterrupt:
             note(
                 f"Stopped at step {state.step} of {settings.steps} of {folder.path}. Its last "

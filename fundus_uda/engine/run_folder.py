@@ -40,7 +40,7 @@ WRITTEN_BEFORE_TRAINING = {
 """Files that a run killed before its first checkpoint may leave."""
 LOGS = ("metrics.csv", "snapshots.csv", "label_match.csv")
 """Tables that a run adds to, by step."""
-CHANGES_DIGITS = ("device", "threads", "torch")
+CHANGES_DIGITS = ("device", "threads", "processes", "affinity", "torch")
 """Entries of `environment.json` on which the last digits of results depend."""
 KEPT = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
@@ -193,7 +193,18 @@ def _step_of(row: str) -> float:
 def _environment(device: "torch.device") -> dict[str, Any]:
     import torch
 
-    return {"device": _device_name(device), "threads": torch.get_num_threads(), **_versions()}
+    from fundus_uda.affinity import fused
+    from fundus_uda.engine.device import configuration
+    from fundus_uda.engine.distributed import processes
+
+    return {
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "processes": processes(),
+        "affinity": fused.which() if device.type == "cpu" else "torch",
+        **configuration(device),
+        **_versions(),
+    }
 
 
 def _device_name(device: "torch.device") -> str:

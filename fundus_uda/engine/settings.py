@@ -142,6 +142,9 @@ class EngineSettings(RunSettings):
     discriminator: DiscriminatorOptimizer = DiscriminatorOptimizer()
     affinity: AffinitySettings = AffinitySettings()
     adaptation: AdaptationSettings = AdaptationSettings()
+    batch_norm: Literal["synchronised", "local"] = "synchronised"
+    """Images by whose statistics a run of several processes normalises in training: those of all
+    processes, as one process would, or each one's own."""
     class_balance: float = Field(0, ge=0, le=1)
     """Degree to which pixels of rare classes weigh more in the losses on labels and pseudo-labels
     (see `affinity.class_weights`); 0 for not at all."""

@@ -1,6 +1,5 @@
 """One adaptation step in the order of the paper's Section III: three phases, then the update."""
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -16,18 +15,20 @@ from fundus_uda.affinity import (
     segmentation_loss,
 )
 from fundus_uda.affinity.equations import Domain
+from fundus_uda.engine import distributed
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.methods import METHODS, Method
 from fundus_uda.engine.randomness import seed_torch
-from fundus_uda.engine.schedules import adversarial_weight, poly_lr
+from fundus_uda.engine.schedules import adversarial_weight
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, memory_format
 from fundus_uda.engine.teacher import pseudo_labels, update_ema
-from fundus_uda.errors import RunError
-
-NO_UPDATE = (
-    "No weight was updated by this step. In a new run, lower segmenter.lr, or try "
-    "precision=float32."
+from fundus_uda.engine.update import (
+    average,
+    batch_norms,
+    read_finite,
+    schedule_lr,
+    update,
 )
 
 
@@ -38,9 +39,12 @@ def adaptation_step(
 
     With a teacher, the segmenter also learns the teacher's pseudo-labels of the target.
 
+    The device is waited for once, when losses and norms of gradients are read, before the update.
+
     Args:
         state: state to update in place; its step grows by one.
-        source: labelled batch; None if the method uses none or there are no source images.
+        source: labelled batch; None if the method uses none or there are no source images. In a run
+            of several processes, batches are this one's slices.
         target: unlabelled batch; None for a method that does not adapt.
         settings: settings of the run.
 
@@ -49,17 +53,19 @@ def adaptation_step(
         target's pixels that it labels; in float16, `skipped_updates`: 1 if a gradient overflowed.
 
     Raises:
-        RunError: a loss is not finite; no weight was updated (batch-norm statistics may be).
+        RunError: a loss or a gradient is not finite; no weight was updated (batch-norm statistics
+            may be).
     """
     step = _Step(state, settings, METHODS[settings.method])
-    seed_torch(settings.seed, "step", state.step)
+    of_process = (rank,) if (rank := distributed.rank()) else ()  # dropout of its own
+    seed_torch(settings.seed, "step", state.step, *of_process)
     for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
-        _schedule_lr(optimizer, state.step, settings)
+        schedule_lr(optimizer, state.step, settings)
     losses: dict[str, Tensor] = {}
 
     state.segmenter.train()
     if settings.adaptation.batch_norm_statistics == "frozen":
-        for layer in _batch_norms(state.segmenter):
+        for layer in batch_norms(state.segmenter):
             layer.eval()
     # One backward pass per domain halves the activations in memory.
     probs_s = [] if source is None else _segmenter_on_source(step, source, losses)
@@ -76,15 +82,17 @@ def adaptation_step(
         del domain_logits_t  # and with them the segmenter's graph, before D sees the source
         _discriminators(step, _discriminated_source(step, probs_s), "source", losses)
 
+    average(state, settings)
+    told = read_finite(state, losses)
     if not step.method.statistics_only:
         scale = state.scaler.get_scale()
-        _update(state)
+        update(state)
         if state.scaler.is_enabled():  # it scales less after an update that it skipped
-            losses["skipped_updates"] = torch.tensor(float(state.scaler.get_scale() < scale))
+            told["skipped_updates"] = float(state.scaler.get_scale() < scale)
     if state.teacher is not None and step.method.teacher == "mean":
         update_ema(state.teacher, state.segmenter, settings.adaptation.teacher.decay)
     state.step += 1
-    return {name: float(loss.detach()) for name, loss in losses.items()}
+    return told
 
 
 class _Level(NamedTuple):
@@ -113,7 +121,7 @@ class _Step:
 
     def segment(self, image: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Return the logits of each level and their probabilities in float32, (B, C, H, W)."""
-        with self.autocast:
+        with self.autocast, distributed.batch_norm(self.settings.batch_norm):
             output = self.state.segmenter(image)
         logits = output if isinstance(output, tuple) else (output,)
         return logits, [level.float().softmax(dim=1) for level in logits]
@@ -133,8 +141,17 @@ class _Step:
         return logits.float()
 
     def cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Compute Eq. 2 with the run's class weights."""
-        return segmentation_loss(logits, label, self.settings.ignore_label, self.class_weights)
+        """Compute Eq. 2 with the run's class weights.
+
+        The mean over the processes of a run is that over all of their labelled pixels.
+        """
+        ignored = self.settings.ignore_label
+        loss = segmentation_loss(logits, label, ignored, self.class_weights)
+        if distributed.processes() > 1:
+            labelled = (label != ignored).sum()
+            all_labelled = distributed.summed(labelled).clamp(min=1)
+            loss = loss * (distributed.processes() * labelled / all_labelled)
+        return loss
 
     def backward(
         self,
@@ -145,10 +162,8 @@ class _Step:
     ) -> None:
         """Add the gradients of an objective to the parameters of one network alone.
 
-        Raises:
-            RunError: a loss so far is not finite.
+        The losses lose their graphs.
         """
-        require_finite(losses, f"step {self.state.step}", NO_UPDATE)
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         scaled = self.state.scaler.scale(objective)
         scaled.backward(inputs=parameters, retain_graph=retain_graph)
@@ -199,7 +214,9 @@ def _segmenter_on_target(
             prob_teacher = step.state.teacher(target.image).float().softmax(dim=1)
         ignored = step.settings.ignore_label
         thresholds = step.state.class_thresholds
-        label = pseudo_labels(prob_teacher, weights.teacher, ignored, thresholds)
+        # Those that keep a fraction of the batch's pixels keep it of the global batch's.
+        prob_batch = distributed.gathered(prob_teacher)
+        label = distributed.own(pseudo_labels(prob_batch, weights.teacher, ignored, thresholds))
         losses["pseudo_label_fraction"] = (label != ignored).float().mean()
         losses["teacher"] = step.cross_entropy(logits_t[0], label)
         objective = objective + weights.teacher.weight * losses["teacher"]
@@ -217,8 +234,8 @@ def _segmenter_on_target(
 
 def _statistics_of_target(step: _Step, target: Batch) -> None:
     """Update the running statistics of batch normalisation with the target's batch (AdaBN)."""
-    with torch.no_grad(), step.autocast:
-        step.state.segmenter(target.image)
+    with torch.no_grad():
+        step.segment(target.image)
 
 
 def _discriminated_source(step: _Step, probs_s: list[Tensor]) -> Iterator[Tensor]:
@@ -238,20 +255,6 @@ def _discriminators(
         loss = discriminator_loss(logits, domain) / 2
         losses[name] = losses.get(name, 0) + loss
         step.backward(loss, losses, D)
-
-
-def _update(state: TrainState) -> None:
-    """Update the weights, unless a gradient is not finite.
-
-    With float16, the scaler skips such an update by itself, and scales less.
-    """
-    for optimizer in (state.segmenter_optimizer, state.discriminator_optimizer):
-        if optimizer is not None:
-            if not state.scaler.is_enabled():
-                _require_finite_gradients(optimizer, state.step)
-            state.scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-    state.scaler.update()
 
 
 def _levels(state: TrainState, settings: EngineSettings) -> list[_Level]:
@@ -275,17 +278,10 @@ def _levels(state: TrainState, settings: EngineSettings) -> list[_Level]:
     return levels
 
 
-def _schedule_lr(
-    optimizer: torch.optim.Optimizer | None, step: int, settings: EngineSettings
-) -> None:
-    for group in optimizer.param_groups if optimizer is not None else ():
-        group["lr"] = poly_lr(group["base_lr"], step, settings.steps, settings.poly_power)
-
-
 @contextmanager
 def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     """Keep the running statistics of batch normalisation unchanged, if `keeps`."""
-    layers = _batch_norms(segmenter) if keeps else []
+    layers = batch_norms(segmenter) if keeps else []
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -294,30 +290,3 @@ def _kept_statistics(segmenter: nn.Module, keeps: bool) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-
-
-def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """List the layers of batch normalisation."""
-    kind = nn.modules.batchnorm._BatchNorm
-    return [layer for layer in network.modules() if isinstance(layer, kind)]
-
-
-def _require_finite_gradients(optimizer: torch.optim.Optimizer, step: int) -> None:
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    norm = float(torch.nn.utils.get_total_norm(gradients))
-    if not math.isfinite(norm):
-        raise RunError(
-            f"Expected finite gradients. Got: a norm of {norm} at step {step}. {NO_UPDATE}"
-        )
-
-
-def require_finite(losses: dict[str, Tensor], when: str, advice: str) -> None:
-    """Raise a RunError that names the first loss that is not finite and gives `advice`."""
-    for name, loss in losses.items():
-        if not math.isfinite(value := float(loss.detach())):
-            raise RunError(f"Expected finite losses. Got: {name} = {value} at {when}. {advice}")

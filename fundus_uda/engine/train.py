@@ -1,13 +1,17 @@
 """A run, written once for every application: refuse, prepare, begin or resume, train, score."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from fundus_uda.affinity import fused
+from fundus_uda.engine import distributed
 from fundus_uda.engine.batches import Batch, SeededDataset
 from fundus_uda.engine.checkpoint import (
     load_checkpoint,
@@ -15,6 +19,7 @@ from fundus_uda.engine.checkpoint import (
     resume,
     save_checkpoint,
 )
+from fundus_uda.engine.device import configure
 from fundus_uda.engine.following import follow, require_installed, write_panel
 from fundus_uda.engine.loop import train_loop
 from fundus_uda.engine.methods import METHODS
@@ -25,6 +30,7 @@ from fundus_uda.engine.state import TrainState, require_finite_weights, trained_
 from fundus_uda.engine.step import adaptation_step
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.output import note
 from fundus_uda.unfinished import locked
 
 SettingsT = TypeVar("SettingsT", bound=EngineSettings)
@@ -87,6 +93,8 @@ def train(
 ) -> dict[str, Summary]:
     """Train one run into a folder, then score its kept checkpoints on the test data, if any.
 
+    In a run of several processes (see `distributed`), the first one writes and scores.
+
     Args:
         settings: settings of the run.
         out: new or empty folder, or that of the run to continue.
@@ -99,35 +107,64 @@ def train(
             run's.
 
     Returns:
-        Summaries of "last" and, if a snapshot was selected, of "selected"; empty without test data.
+        Summaries of "last" and, if a snapshot was selected, of "selected"; empty without test data
+        and in all processes but the first.
 
     Raises:
         InputError: wrong data, settings or folder.
         RunError: a loss is not finite; a teacher is confident of no pixel.
         Stopped: by a signal, between two steps.
     """
-    folder = RunFolder(out)
-    folder.require_ready(continue_run)
-    require_installed(settings.follow)
-    with locked(out):
-        run = prepare(settings, device)
-        if "panels" in settings.follow and run.panel is None:
-            raise InputError(
-                "Expected a run that can draw target images, for follow=panels. Got: one without "
-                "a target, or of streets. Leave panels out."
-            )
-        if folder.is_begun:
-            resume(folder.last, run.state, settings, run.data)
-            folder.note_other_environment(device)
-            folder.write_settings(settings)
-            folder.rewind(run.state.step)
-        else:
-            require_same_settings(settings, folder)
-            folder.begin(settings, device, run.report)  # only once all input has been read
+    folder, is_first = RunFolder(out), distributed.rank() == 0
+    with ExitStack() as stack:
+        with distributed.together():
+            if is_first:
+                folder.require_ready(continue_run)
+                require_installed(settings.follow)
+                stack.enter_context(locked(out))
+            _require_equal_slices(settings)
+            configure(device)
+            run = prepare(settings, device)
+            if "panels" in settings.follow and run.panel is None:
+                raise InputError(
+                    "Expected a run that can draw target images, for follow=panels. Got: one "
+                    "without a target, or of streets. Leave panels out."
+                )
+            if is_first:
+                _begin(run, settings, device, folder)
+        if distributed.processes() > 1:
+            run.state.load_state_dict(distributed.from_first(run.state.state_dict))
         _train(run, settings, folder)
-        summaries = _score_kept(run, evaluate, folder)
-        folder.finish()
+        summaries: dict[str, Summary] = {}
+        if is_first:
+            summaries = _score_kept(run, evaluate, folder)
+            folder.finish()
     return summaries
+
+
+def _require_equal_slices(settings: EngineSettings) -> None:
+    """Check that the processes of this run can share its batches."""
+    if settings.batch_size % (processes := distributed.processes()):
+        raise InputError(
+            f"Expected a batch_size that the {processes} processes of this run can share evenly. "
+            f"Got: {settings.batch_size}. Set batch_size to a multiple of {processes}."
+        )
+
+
+def _begin(
+    run: Prepared[TestT], settings: EngineSettings, device: torch.device, folder: RunFolder
+) -> None:
+    """Begin the run, or go on from its last checkpoint, once all input has been read."""
+    if folder.is_begun:
+        resume(folder.last, run.state, settings, run.data)
+        folder.note_other_environment(device)
+        folder.write_settings(settings)
+        folder.rewind(run.state.step)
+    else:
+        require_same_settings(settings, folder)
+        folder.begin(settings, device, run.report)
+    if device.type == "cpu" and METHODS[settings.method].discriminator_input is not None:
+        note(f"The affinity space is computed by {fused.which()}.")
 
 
 def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) -> None:
@@ -143,6 +180,10 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
         has_labelled = has_labelled or losses.get("pseudo_label_fraction", 0) > 0
         return losses
 
+    def save_to(path: Path, keeps_previous: bool = False) -> None:
+        if distributed.rank() == 0:
+            save_checkpoint(path, state, settings, run.data, classes, keeps_previous)
+
     def snapshot() -> bool:
         if has_teacher and not has_labelled:
             raise RunError(
@@ -152,32 +193,35 @@ def _train(run: Prepared[TestT], settings: EngineSettings, folder: RunFolder) ->
             )
         require_finite_weights(state)
         if run.selection_images is not None:
-            _select(state, run.selection_images(), settings, folder)
+            select = partial(_select, state, run.selection_images, settings, folder)
+            state.selected_step, state.selected_score = distributed.from_first(select)
             if state.selected_step == state.step:
-                save_checkpoint(folder.selected, state, settings, run.data, classes)
+                save_to(folder.selected)
         matched = state.step < settings.steps and _match_labels(run, settings, folder)
-        save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
-        if "panels" in settings.follow and run.panel is not None:
-            write_panel(folder, state.step, run.panel(trained_network(state, settings)))
-        follow(folder, settings.follow)
+        save_to(folder.last, keeps_previous=True)
+        if distributed.rank() == 0:
+            if "panels" in settings.follow and run.panel is not None:
+                write_panel(folder, state.step, run.panel(trained_network(state, settings)))
+            follow(folder, settings.follow)
         return matched
 
     def save() -> bool:
         if has_teacher and not has_labelled:  # the first snapshot of an unbroken run says so
             return False
         require_finite_weights(state)
-        save_checkpoint(folder.last, state, settings, run.data, classes, keeps_previous=True)
+        save_to(folder.last, keeps_previous=True)
         return True
 
     if state.target_labels is not None and run.match is not None:  # a resumed run's
         run.match.show(state.target_labels)
-    begins = not folder.is_begun  # the checkpoint of step 0 holds what is estimated here
+    # The checkpoint of step 0 holds what is estimated here.
+    begins = distributed.from_first(lambda: not folder.is_begun)
     if begins and METHODS[settings.method].class_balanced:
-        state.class_thresholds = _class_thresholds(run, settings)
+        state.class_thresholds = distributed.from_first(partial(_class_thresholds, run, settings))
     if begins and settings.start is not None:
         _match_labels(run, settings, folder)
     if begins:
-        save_checkpoint(folder.last, state, settings, run.data, classes)
+        save_to(folder.last)
     title = settings.method
     train_loop(state, run.source, run.target, settings, folder, title, update, snapshot, save)
 
@@ -186,9 +230,11 @@ def _match_labels(run: Prepared[TestT], settings: EngineSettings, folder: RunFol
     """Estimate the target's labels and make the source follow; return whether it does."""
     if run.match is None:
         return False
-    run.state.target_labels = run.match.estimate(trained_network(run.state, settings))
+    estimate = partial(run.match.estimate, trained_network(run.state, settings))
+    run.state.target_labels = distributed.from_first(estimate)
     row = run.match.show(run.state.target_labels)
-    folder.log("label_match", {"step": run.state.step, **row})
+    if distributed.rank() == 0:
+        folder.log("label_match", {"step": run.state.step, **row})
     return True
 
 
@@ -203,14 +249,18 @@ def _class_thresholds(run: Prepared[TestT], settings: EngineSettings) -> Tensor:
 
 
 def _select(
-    state: TrainState, images: Iterable[Tensor], settings: EngineSettings, folder: RunFolder
-) -> None:
-    """Score the network on the target images; record the step if its score is the best so far."""
+    state: TrainState,
+    images: Callable[[], Iterable[Tensor]],
+    settings: EngineSettings,
+    folder: RunFolder,
+) -> tuple[int | None, float]:
+    """Score the network on the target images; return the step of the best score so far, and it."""
     network = trained_network(state, settings)
-    score = selection_score(network, images, state.label_shares, settings.affinity.neighbors)
+    score = selection_score(network, images(), state.label_shares, settings.affinity.neighbors)
     folder.log("snapshots", {"step": state.step, **asdict(score)})
     if competes(score, state.step, settings.steps) and score.mean_affinity > state.selected_score:
-        state.selected_step, state.selected_score = state.step, score.mean_affinity
+        return state.step, score.mean_affinity
+    return state.selected_step, state.selected_score
 
 
 def _score_kept(

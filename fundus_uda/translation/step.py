@@ -4,7 +4,7 @@ from torch import nn
 
 from fundus_uda.engine.batches import Batch
 from fundus_uda.engine.randomness import derive_seed
-from fundus_uda.engine.step import require_finite
+from fundus_uda.engine.update import read, require_finite
 from fundus_uda.translation.equations import (
     cycle_loss,
     discriminator_loss,
@@ -61,7 +61,7 @@ def translation_step(
             segmenter, fake_T, x_S
         ) + semantic_consistency_loss(segmenter, fake_S, x_T)
         objective = objective + settings.semantic_weight * losses["semantic"]
-    require_finite(losses, when, "In a new run, lower lr.")
+    require_finite(read(losses), when, "In a new run, lower lr.")
     state.generator_optimizer.zero_grad(set_to_none=True)
     objective.backward(inputs=list(state.generators.parameters()))
     state.generator_optimizer.step()
@@ -75,12 +75,12 @@ def translation_step(
     losses["discriminator"] = discriminator_loss(D_S(x_S), D_S(older_S)) + discriminator_loss(
         D_T(x_T), D_T(older_T)
     )
-    require_finite(losses, when, "In a new run, lower lr.")
+    require_finite(read(losses), when, "In a new run, lower lr.")
     state.discriminator_optimizer.zero_grad(set_to_none=True)
     losses["discriminator"].backward()
     state.discriminator_optimizer.step()
     state.step += 1
-    return {name: float(loss.detach()) for name, loss in losses.items()}
+    return read(losses)
 
 
 def linear_decay(lr: float, step: int, steps: int) -> float:

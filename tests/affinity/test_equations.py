@@ -14,6 +14,7 @@ from fundus_uda.affinity import (
     affinity_map,
     affinity_space,
     discriminator_loss,
+    fused,
     mean_affinity,
     segmentation_loss,
 )
@@ -21,6 +22,13 @@ from fundus_uda.affinity import (
 EIGHT = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 FOUR = [(-1, 0), (0, -1), (0, 1), (1, 0)]
 OFFSETS = {4: FOUR, 8: EIGHT}
+
+
+@pytest.fixture(params=["C++", "torch"])
+def each_core(request, monkeypatch):
+    """Both ways to compute the affinity space."""
+    if request.param == "torch":
+        monkeypatch.setattr(fused, "computes", lambda *_: False)
 
 
 def random_logits(*shape: int) -> Tensor:
@@ -71,6 +79,7 @@ def assert_same(ours, reference, logits: Tensor) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.usefixtures("each_core")
 @pytest.mark.parametrize("neighbors", [4, 8])
 def test_affinity_space_is_the_papers_formula(neighbors):
     assert_same(
@@ -140,6 +149,7 @@ def test_released_cleaning_loss_has_the_numbers_of_the_authors_code():
         assert loss == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.usefixtures("each_core")
 @pytest.mark.parametrize("measure", ["bernoulli_kl", "released"])
 @pytest.mark.parametrize("neighbors", [4, 8])
 def test_affinity_space_gradcheck(measure, neighbors):
@@ -179,6 +189,7 @@ def test_a_channels_last_prediction_has_the_same_values_and_gradients(function):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.usefixtures("each_core")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_affinity_space_has_second_derivatives(layout):
     logits = random_logits(1, 3, 3, 3).contiguous(memory_format=layout).requires_grad_()

@@ -1,6 +1,7 @@
 """The command: one Markdown table of ratios within one run, in a few minutes on an idle machine.
 
-`python -m tests.benchmarks core growth` measures these parts alone.
+`python -m tests.benchmarks core growth` measures these parts alone. OMP_NUM_THREADS is the number
+of threads, 1 by default; seconds are those of all threads together.
 """
 
 import os
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from fundus_uda.affinity import fused
 from fundus_uda.engine.device import retain_freed_memory
 from tests.benchmarks import core, program
 from tests.benchmarks.measure import as_markdown
@@ -29,12 +31,17 @@ def main() -> None:
     if unknown := set(parts) - PARTS.keys():
         sys.exit(f"Expected parts among {', '.join(PARTS)}. Got: {', '.join(unknown)}.")
     os.environ.setdefault("FUNDUS_UDA_DATA", "/data")  # named in settings, and not read
-    torch.set_num_threads(1)
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    torch.set_num_threads(threads)
     retain_freed_memory()
     processor = platform.processor() or platform.machine()
-    print(f"{datetime.now(UTC):%Y-%m-%d}, torch {torch.__version__}, one thread of {processor}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, torch {torch.__version__}, {threads} threads of {processor}"
+    )
+    print(f"affinity space by {fused.which()}")
     print(f"other work on the machine: a load of {os.getloadavg()[0]:.1f}\n")
-    print(as_markdown([row for part in parts for row in PARTS[part]()]))
+    for line in as_markdown(row for part in parts for row in PARTS[part]()):
+        print(line, flush=True)
 
 
 main()

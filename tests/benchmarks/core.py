@@ -1,12 +1,13 @@
 """The affinity core: against other formulations, and its growth."""
 
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fundus_uda.affinity import affinity_cleaning_loss, affinity_map, affinity_space
+from fundus_uda.affinity import affinity_cleaning_loss, affinity_map, affinity_space, fused
 from fundus_uda.affinity.neighbors import at_neighbor, neighbor_offsets, pad_edges
 from tests.benchmarks.measure import Row, Work, compare
 
@@ -31,6 +32,16 @@ def by_normalize(prob: Tensor) -> Tensor:
     normal = F.normalize(prob, dim=1)
     padded = pad_edges(normal)
     return sum((normal * at_neighbor(padded, o)).sum(dim=1) for o in neighbor_offsets(8)) / 8
+
+
+def without_compiler(work: Work) -> Work:
+    """The same work, with the affinity space computed by torch's operations."""
+
+    def patched() -> None:
+        with patch.object(fused, "computes", lambda *_: False):
+            work()
+
+    return patched
 
 
 def prediction(shape: Shape, layout: torch.memory_format = torch.contiguous_format) -> Tensor:
@@ -64,6 +75,13 @@ def rows(shapes: tuple[Shape, ...] = SHAPES, pairs: int = 7) -> Iterator[Row]:
             ("a copy of its output", out.clone),
         ):
             yield compare(f"affinity_space and its gradient, {size}", ours, name, other, pairs)
+        yield compare(
+            f"the same without a compiler, {size}",
+            without_compiler(ours),
+            "the formula per pair",
+            forward_and_backward(per_pair, prob),
+            pairs,
+        )
         last = forward_and_backward(affinity_space, prediction(shape, torch.channels_last))
         yield compare(f"the same, channels-last, {size}", last, "contiguous", ours, pairs)
         yield compare(

@@ -1,7 +1,7 @@
 """Ratios of CPU seconds within one run, and their table."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -33,8 +33,8 @@ def compare(what: str, work: Work, of: str, other: Work, pairs: int = 7) -> Row:
     return Row(what, median(a for a, _ in measured), median(a / b for a, b in measured), of)
 
 
-def as_markdown(rows: list[Row]) -> str:
-    """Format the rows as a Markdown table."""
-    lines = ["| what | CPU seconds | ratio | of |", "|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.seconds:.4f} | {row.ratio:.2f} | {row.of} |" for row in rows]
-    return "\n".join(lines)
+def as_markdown(rows: Iterable[Row]) -> Iterator[str]:
+    """Format the rows as the lines of a Markdown table, as they come."""
+    yield from ("| what | CPU seconds | ratio | of |", "|---|---|---|---|")
+    for row in rows:
+        yield f"| {row.what} | {row.seconds:.4f} | {row.ratio:.2f} | {row.of} |"

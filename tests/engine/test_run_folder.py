@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from fundus_uda.affinity import fused
 from fundus_uda.engine import run_folder
 from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file
 from fundus_uda.errors import InputError, WriteError
@@ -23,7 +24,8 @@ def test_a_run_says_what_was_asked_and_where_it_ran(tmp_path):
     config = yaml.safe_load((folder.path / "config.yaml").read_text())
     assert config == settings().model_dump(mode="json")
     environment = json.loads((folder.path / "environment.json").read_text())
-    assert environment["device"] == "cpu"
+    assert (environment["device"], environment["processes"]) == ("cpu", 1)
+    assert environment["affinity"] == fused.which()
     assert environment["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
@@ -157,7 +159,8 @@ def test_the_environment_names_versions_and_what_is_not_installed(tmp_path, monk
     monkeypatch.setattr(run_folder.metadata, "version", version)
     text = (begun(tmp_path).path / "environment.json").read_text()
     environment = json.loads(text)
-    assert list(environment) == ["device", "threads", "python", "platform", *LIBRARIES]
+    where = ["device", "threads", "processes", "affinity", "python", "platform"]
+    assert list(environment) == [*where, *LIBRARIES]
     assert environment["timm"] == "not installed"
     assert environment["fundus-uda"] == "version of fundus-uda"
     assert environment["python"] == platform.python_version()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fundus_uda.affinity import (
     adversarial_loss,
@@ -15,6 +16,7 @@ from fundus_uda.affinity import (
     discriminator_loss,
     segmentation_loss,
 )
+from fundus_uda.engine import step
 from fundus_uda.engine.batches import Batch, batch_stream
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.methods import METHODS
@@ -422,6 +424,27 @@ def test_maps_have_the_layout_of_the_discriminator():
     )
     adaptation_step(trained, *batches(), of)
     assert layouts == [True] * 2
+
+
+@pytest.mark.parametrize("method", ["asa_asc", "mean_teacher"])
+def test_a_step_reads_its_device_once_and_only_scalars(method, monkeypatch):
+    """On a GPU, each other read would wait for all that is computed so far."""
+    of = settings(method=method, adaptation={"auxiliary": None})
+    trained = state(of)
+    read = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten._local_scalar_dense.default:
+                read.append(args[0])
+            return func(*args, **(kwargs or {}))
+
+    monkeypatch.setattr(step, "update", lambda _: None)  # Adam counts its steps on the CPU
+    source, target = batches()
+    with Reads():
+        losses = adaptation_step(trained, source, target, of)
+    assert len(read) in (len(losses) + 1, len(losses) + 2)  # and a norm for each optimiser
+    assert len({scalar.untyped_storage().data_ptr() for scalar in read}) == 1
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update():

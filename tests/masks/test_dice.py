@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from monai.metrics import compute_dice
 
 from fundus_uda.masks.dice import dice_cup_disc, summarise
 
@@ -37,6 +39,13 @@ def test_dice_is_equation_8_and_symmetric(one, other):
         expected = 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() or b.any() else 1
         assert cup_or_disc == pytest.approx(expected)
         assert swapped == pytest.approx(cup_or_disc)
+
+
+def test_dice_is_that_of_monai():
+    masks = np.random.default_rng(0).integers(0, 3, (2, 50, 60)).astype(np.uint8)
+    onehot = [torch.from_numpy(np.stack([m == 2, m != 0])).float()[None] for m in masks]
+    expected = compute_dice(*onehot, include_background=True, ignore_empty=False)[0].tolist()
+    assert dice_cup_disc(*masks) == pytest.approx(expected)
 
 
 def test_summary_by_hand():

@@ -5,6 +5,7 @@ from PIL import Image
 
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
+from roadscene import images
 from roadscene.data import Frame
 from roadscene.images import Normalisation, RoadImages, network_input
 from roadscene.model import NORMALISATIONS
@@ -57,6 +58,23 @@ def test_sample_has_the_network_size_and_its_own_ids(tmp_path):
     assert sample["label"].tolist() == [[0] * 10] * 2 + [[1] * 10] * 2
     assert dataset[SampleKey(1, 0)].keys() == {"image"}
     assert torch.equal(dataset[SampleKey(0, 5)]["image"], sample["image"])  # nothing is random
+
+
+@pytest.mark.parametrize("room", [1e9, 0])
+def test_a_frame_is_read_once_if_all_of_them_fit_into_memory(room, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MOST_CACHED", room)
+    image, label = tmp_path / "image.png", tmp_path / "label.png"
+    write_image(image)
+    write_ids(label, ids_of([7, 8, 11]))
+    dataset = RoadImages([Frame("x", image, label, "cityscapes")], (4, 10), 19, PLAIN)
+    read, whole = [], images.read_frame
+    monkeypatch.setattr(images, "read_frame", lambda *a: (read.append(1), whole(*a))[1])
+    first, second = (dataset[SampleKey(0, seed)] for seed in (0, 1))
+    assert len(read) == (1 if room else 2)
+    for name, value in first.items():
+        assert torch.equal(second[name], value)
+    expected = network_input(Image.open(image), (4, 10), PLAIN)
+    assert torch.equal(first["image"], expected)
 
 
 def test_label_of_another_size_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """The affinity space in C++: built once, by the compiler that is there, into the user's cache.
 
 `fused.cpp` needs a compiler of C++17 alone, no headers of torch or Python, and a second. (An
-extension by `torch.utils.cpp_extension` would need both, and ninja, and most of a minute.)
+extension by `torch.utils.cpp_extension` would need both, and ninja.)
 """
 
 import ctypes

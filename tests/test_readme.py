@@ -27,6 +27,11 @@ def test_the_readme_leads_to_every_page():
     assert len(README.splitlines()) < 150
 
 
+def test_ci_finds_the_test_command():
+    """A line of its own, which `.ci/run` takes from the page."""
+    assert len(re.findall(r"^pip install .*\[test\].* && pytest$", README, re.MULTILINE)) == 1
+
+
 def test_the_table_from_paper_to_code_names_real_functions_and_tests():
     code = "\n".join(
         path.read_text()

@@ -6,7 +6,6 @@ import torch
 
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
-from fundus_uda.output import UNFINISHED
 from fundus_uda.translation import stage
 from fundus_uda.translation.images import as_image
 from fundus_uda.translation.settings import FourierSettings, HistogramSettings
@@ -16,6 +15,7 @@ from fundus_uda.translation.stage import (
     translate_by_generator,
     translated,
 )
+from fundus_uda.unfinished import UNFINISHED
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_translation import domain, segmenter, settings
 

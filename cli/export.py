@@ -11,7 +11,7 @@ from .options import Checkpoint, Model, Overwrite
 def command(
     model: Model,
     format_name: Annotated[
-        Literal["safetensors", "onnx", "huggingface", "monai-bundle"],
+        Literal["safetensors", "safetensors-half", "onnx", "huggingface", "monai-bundle"],
         typer.Option("--format", help="Form of the network."),
     ],
     out: Path = typer.Option(

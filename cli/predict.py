@@ -10,12 +10,12 @@ from .published import Published, PublishedOverrides, published_settings
 
 
 def fundus(
-    model: Model,
     paths: list[Path] = typer.Argument(
-        metavar="PATHS...",
-        help="Whole photographs or crops around the disc: images, DICOM files, folders of them, "
-        "a CSV with the columns id and path, and laterality (OD or OS) if you like, or "
-        "KIND:PATH[#SPLIT].",
+        metavar="[MODEL] PATHS...",
+        help="Run folder, folder that `adapt` wrote, checkpoint, or file that `export` wrote; "
+        "without one, the network that comes with the program. Then whole photographs or crops "
+        "around the disc: images, DICOM files, folders of them, a CSV with the columns id and "
+        "path, and laterality (OD or OS) if you like, or KIND:PATH[#SPLIT].",
     ),
     out: OutFolder = Path("predictions"),
     key_file: Path | None = typer.Option(
@@ -41,14 +41,17 @@ def fundus(
     A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
     gets a row with the reason, and the command ends with exit code 3.
     """
-    from fundus_uda.engine.run_folder import require_model
+    from fundus_uda.engine.run_folder import names_a_model, require_model
 
-    require_model(model, paths, checkpoint)
+    model, photographs = None, paths
+    if names_a_model(paths):
+        model, *photographs = paths
+        require_model(model, photographs, checkpoint)
     from fundus_uda.api import predict
     from fundus_uda.clinic.report.summary import measured
 
     table = predict(
-        paths,
+        photographs,
         model=model,
         out=out,
         key_file=key_file,

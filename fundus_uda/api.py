@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fundus_uda import weights
 from fundus_uda.clinic.parts import parse_part
 from fundus_uda.clinic.predict import outline_photograph
 from fundus_uda.clinic.predict import predict as predict_files
@@ -24,6 +25,7 @@ from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Mask, Photograph
+from fundus_uda.output import note
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.adapt import adapt as adapt_to
 from fundus_uda.segmentation import model as segmentation
@@ -92,7 +94,7 @@ def load_model(
 def predict(
     photos: Paths,
     *,
-    model: str | Path | segmentation.Model,
+    model: str | Path | segmentation.Model | None = None,
     out: str | Path,
     key_file: str | Path | None = None,
     before: str | Path | None = None,
@@ -106,7 +108,8 @@ def predict(
 
     Args:
         photos: images, DICOM files, folders of them, CSV files or `KIND:PATH[#SPLIT]`.
-        model: a MODEL, or what `load_model` returns, which stays on its device.
+        model: a MODEL, or what `load_model` returns, which stays on its device; None for the
+            network that comes with the program, which learnt from rendered eyes alone.
         out: new or empty folder for masks, pictures, tables and `report.html`; or one in which the
             same was stopped, which goes on.
         key_file: file whose bytes key the hashes by which results are named, in place of ids.
@@ -133,7 +136,12 @@ def predict(
     ['a0000.nii.gz', 'a0000.png']
     """
     key = read_key(Path(key_file)) if key_file is not None else None
-    loaded = model
+    if model is None:
+        note(
+            "No model is named: the network that comes with the program is taken. It learnt from "
+            "rendered eyes alone; `fundus-uda adapt` fits it to a camera."
+        )
+    loaded = weights.RENDERED if model is None else model
     if not isinstance(loaded, segmentation.Model):
         loaded = segmentation.load_model(loaded, pick_device(device), checkpoint)
     return predict_files(

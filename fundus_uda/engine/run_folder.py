@@ -324,6 +324,20 @@ def require_model(model: Path, rest: list[Path], which: CheckpointName) -> None:
     require_file(checkpoint_file(model, which))
 
 
+def names_a_model(arguments: list[Path]) -> bool:
+    """Check whether the first of a command's arguments is a MODEL, and not a photograph already.
+
+    A single argument is a photograph, or a folder of some, unless it is known as a MODEL. The first
+    of several is a MODEL unless it is a file of another kind, or a folder with files and no run.
+    """
+    first = arguments[0]
+    if _is_model(first):
+        return True
+    if len(arguments) == 1 or first.is_file():
+        return False
+    return not first.is_dir() or RunFolder(first).settings() is not None or not any(first.iterdir())
+
+
 def _is_model(path: Path) -> bool:
     names = ("last.pt", "model.json", "adaptation.json")
     files = (".pt", ".pth", ".safetensors", ".onnx")

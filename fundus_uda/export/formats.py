@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from fundus_uda.output import require_new, require_room
 from fundus_uda.segmentation.exported import OnnxNetwork
 from fundus_uda.segmentation.model import Model, load_model
 
-FormatName = Literal["safetensors", "onnx", "huggingface", "monai-bundle"]
+FormatName = Literal["safetensors", "safetensors-half", "onnx", "huggingface", "monai-bundle"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Format:
 
 FORMATS: dict[FormatName, Format] = {
     "safetensors": Format(safetensors_file.write, ".safetensors"),
+    "safetensors-half": Format(partial(safetensors_file.write, half=True), ".safetensors"),
     "onnx": Format(onnx_file.write, ".onnx"),
     "huggingface": Format(hugging_face.write, written=hugging_face.WRITTEN),
     "monai-bundle": Format(monai_bundle.write, written=monai_bundle.WRITTEN),

@@ -25,15 +25,27 @@ mask = fundus_uda.load_model("model.safetensors").outline(photograph)  # (H, W, 
 """
 
 
-def write(model: Model, about: Provenance, out: Path) -> str:
-    """Write the file; its metadata hold a `Description`, the card and the format "pt"."""
-    write_weights(model, about, out, model_card(about, USE))
+def write(model: Model, about: Provenance, out: Path, half: bool = False) -> str:
+    """Write the file; its metadata hold a `Description`, the card and the format "pt".
+
+    Args:
+        model: model to write.
+        about: its origin.
+        out: new file.
+        half: whether to write the kernels of convolutions in half precision, for a file of half
+            the size. Batch-norm statistics, whose range is wider, stay as they are.
+    """
+    write_weights(model, about, out, model_card(about, USE), half)
     return "Its metadata hold settings and card; it is a MODEL for every command."
 
 
-def write_weights(model: Model, about: Provenance, out: Path, card: str) -> None:
+def write_weights(
+    model: Model, about: Provenance, out: Path, card: str, half: bool = False
+) -> None:
     """Write the weights of a network, with a description and a card."""
     weights = plain_weights(model)
+    if half:
+        weights = {name: w.half() if w.ndim > 1 else w for name, w in weights.items()}
     description = described(model, about, checksum(weights)).model_dump_json()
     metadata = {"format": "pt", DESCRIPTION: description, "card": card}
     save_file(weights, out, metadata)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fundus_uda import weights
 from fundus_uda.clinic.crops import is_whole
 from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import Ids, list_photographs
@@ -136,7 +137,7 @@ def adapt(
         write_table(out / "stages.csv", table)
         name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
         write_next_steps(out)
-        first = model or plan[0].run
+        first = task.model or plan[0].run
         reference = None
         if plan[0].settings.data.test is not None:
             reference = [sample for sample in dataset if sample.id not in drawn]
@@ -188,7 +189,9 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
     kept = task.model
     if task.model is not None:
         of_model = scored(load_model(task.model, task.device), plan[0].settings, "")
-        rows.append({"stage": "model", "title": "The given model", **KEPT, **of_model})
+        comes_along = task.model == weights.RENDERED
+        title = "The network that comes with the program" if comes_along else "The given model"
+        rows.append({"stage": "model", "title": title, **KEPT, **of_model})
     further = _tell_cost([planned.settings for planned in plan])
     for number, (stage, run, settings) in enumerate(plan, start=1):
         row: dict[str, Any] = {"stage": stage.method, "title": stage.title, **KEPT}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from fundus_uda import weights
 from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile, override
 from fundus_uda.data.datasets import load_samples
@@ -77,12 +78,18 @@ class Planned(NamedTuple):
 
 
 def with_source(task: Task) -> Task:
-    """Return the task with rendered eyes as its source, if it has neither source nor model."""
+    """Return the task with rendered eyes as its source, if it has neither source nor model.
+
+    It then starts from the network that comes with the program, unless it wants another one.
+    """
     if task.source is not None or task.model is not None:
         return task
+    names = {text.partition("=")[0] for text in task.overrides}
+    shipped = task.profile == "cpu" and names.isdisjoint(OF_THE_MODEL)
     given = [("data.source", "rendered:1"), ("data.target", "folder:"), ("data.test", None)]
     size = _read_settings(STAGES[0], task, [override(*each) for each in given]).data.size
-    return replace(task, source=f"rendered:{RENDERED}@{max(size, SMALLEST)}")
+    source = f"rendered:{RENDERED}@{max(size, SMALLEST)}"
+    return replace(task, source=source, model=weights.RENDERED if shipped else None)
 
 
 def require_consistent(task: Task) -> None:

@@ -109,7 +109,7 @@ def load_settings(
         raise InputError(format_validation_error(error, model, str(path), overridden)) from None
 
 
-def override(key: str, value: str | int | None) -> str:
+def override(key: str, value: str | int | list[int] | None) -> str:
     """Format `key=value` for `load_settings`, whatever the value: paths may look like YAML."""
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 

@@ -30,7 +30,8 @@ OPTIONS = {
 """Options that give the settings which overrides may not change."""
 RENDERED = 2000
 """Number of rendered eyes that stand in for a source."""
-OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.weights", "data.size")
+OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.atrous_rates",
+                "network.weights", "data.size")  # fmt: skip
 """Settings that `--model` gives."""
 
 
@@ -86,9 +87,12 @@ def with_source(task: Task) -> Task:
         return task
     names = {text.partition("=")[0] for text in task.overrides}
     shipped = task.profile == "cpu" and names.isdisjoint(OF_THE_MODEL)
-    given = [("data.source", "rendered:1"), ("data.target", "folder:"), ("data.test", None)]
-    size = _read_settings(STAGES[0], task, [override(*each) for each in given]).data.size
-    source = f"rendered:{RENDERED}@{max(size, SMALLEST)}"
+    if shipped:
+        settings = load_model(weights.RENDERED, task.device).settings
+    else:
+        given = [("data.source", "rendered:1"), ("data.target", "folder:"), ("data.test", None)]
+        settings = _read_settings(STAGES[0], task, [override(*each) for each in given])
+    source = f"rendered:{RENDERED}@{max(settings.data.size, SMALLEST)}"
     return replace(task, source=source, model=weights.RENDERED if shipped else None)
 
 
@@ -158,8 +162,10 @@ def whole_source(task: Task) -> list[Sample]:
 def _network_of(settings: FundusSettings) -> list[str]:
     """Return the overrides that give a run the network and size of these settings."""
     network = settings.network
+    rates = network.atrous_rates
     return [
         f"network.encoder={network.encoder}",
         f"network.output_stride={network.output_stride}",
+        override("network.atrous_rates", None if rates is None else list(rates)),
         f"data.size={settings.data.size}",
     ]

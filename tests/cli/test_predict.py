@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app, run
+from fundus_uda import weights
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import whole_field
@@ -37,6 +38,19 @@ def test_a_dicom_becomes_measurements_in_millimetres(cameras, tmp_path, monkeypa
     assert volume.header.get_zooms()[:2] == pytest.approx((0.02, 0.025))
     (record,) = json.loads((out / "measurements.json").read_text())
     assert record["disc_height_mm"] == pytest.approx(row["disc_height_mm"])
+
+
+def test_without_a_model_the_network_that_comes_along_outlines(
+    seeing_run, cameras, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(weights, "RENDERED", seeing_run / "last.pt")
+    photograph = sorted((cameras / "a" / "images").iterdir())[0]
+    command = ["predict", str(photograph), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code in (0, 3), result.output
+    assert "learnt from rendered eyes alone" in " ".join(result.output.split())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["model"]["method"] == "source"
 
 
 @pytest.mark.parametrize(

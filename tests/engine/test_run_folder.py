@@ -8,7 +8,7 @@ import yaml
 
 from fundus_uda.affinity import fused
 from fundus_uda.engine import run_folder
-from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file, names_a_model
 from fundus_uda.errors import InputError, WriteError
 from tests.fixtures.tiny_engine import settings
 
@@ -217,6 +217,22 @@ def test_the_selected_checkpoint_is_one_of_a_folder(tmp_path):
     assert checkpoint_file(tmp_path / "selected.pt", "selected") == tmp_path / "selected.pt"
     with pytest.raises(InputError, match="Expected a run folder, of which the selected"):
         checkpoint_file(tmp_path / "last.pt", "selected")
+
+
+def test_the_first_argument_is_a_model_unless_it_is_photographs(tmp_path):
+    run, photographs, empty = (tmp_path / name for name in ("run", "photographs", "empty"))
+    RunFolder(run).begin(settings(), torch.device("cpu"))  # without a checkpoint yet
+    for folder in (photographs, empty):
+        folder.mkdir()
+    (photographs / "a.jpg").touch()
+    (tmp_path / "model.onnx").touch()
+    for first in (run, empty, tmp_path / "nowhere", tmp_path / "model.onnx"):
+        assert names_a_model([first, photographs])
+    assert names_a_model([tmp_path / "model.onnx"])
+    for alone in ([photographs], [photographs / "a.jpg"], [tmp_path / "nowhere"]):
+        assert not names_a_model(alone)
+    assert not names_a_model([photographs, photographs])
+    assert not names_a_model([photographs / "a.jpg", photographs])
 
 
 def test_a_row_whose_step_was_cut_off_is_dropped(tmp_path):

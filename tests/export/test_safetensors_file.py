@@ -37,6 +37,20 @@ def test_it_is_the_same_model_without_pickle(file, seeing_run, monkeypatch):
     assert torch.equal(theirs.label_shares, ours.label_shares.double())
 
 
+def test_half_precision_halves_the_file_and_hardly_moves_the_probabilities(
+    file, exported, seeing_run
+):
+    half = exported("safetensors-half")[0]
+    assert half.stat().st_size < 0.55 * file.stat().st_size
+    photograph, _ = render("a", 3, 80)
+    ours, theirs = (load_model(path, "cpu") for path in (seeing_run, half))
+    difference = ours.probabilities(photograph[None]) - theirs.probabilities(photograph[None])
+    assert difference.abs().max() < 0.02
+    weights = load_file(half)
+    assert {w.dtype for w in weights.values() if w.ndim > 1} == {torch.float16}
+    assert all(w.dtype != torch.float16 for n, w in weights.items() if "running" in n)
+
+
 def test_the_card_is_inside(file):
     assert "## Intended use and limits" in metadata_of(file)["card"]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fundus_uda import weights
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
@@ -343,6 +344,18 @@ def test_rendered_eyes_take_the_place_of_a_source(cameras, tmp_path, monkeypatch
     settings = load_checkpoint(out / "stages" / "1_source" / "last.pt").settings
     assert settings["data"]["source"] == "rendered:6@64"
     assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 6
+
+
+def test_they_go_with_the_network_that_comes_along(seeing_run, cameras, tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plan, "RENDERED", 6)
+    monkeypatch.setattr(weights, "RENDERED", seeing_run / "last.pt")
+    out = tmp_path / "out"
+    stages = adapt([str(cameras / "b" / "images")], out, CPU, overrides=TINY[1:])
+    assert stages["title"].tolist()[0] == "The network that comes with the program"
+    assert stages["stage"].tolist()[:2] == ["model", "asa"]
+    settings = load_checkpoint(out / "stages" / "2_asa" / "last.pt").settings
+    assert settings["data"]["source"] == "rendered:6@64"
 
 
 def test_photographs_without_a_disc(cameras, tmp_path):

@@ -38,6 +38,7 @@ print(*(f"{group}/{name}" for group in groups for name in shipped_experiments(gr
 from importlib.resources import files
 parts = ("page.html.j2", "page.css", "page.js")
 print(all((files("fundus_uda.clinic.report") / part).is_file() for part in parts))
+print((files("fundus_uda.weights") / "rendered.safetensors").is_file())
 """
     environment = {**os.environ, "PYTHONPATH": str(site), "FUNDUS_UDA_DATA": "/data"}
     printed = subprocess.run(
@@ -55,7 +56,7 @@ print(all((files("fundus_uda.clinic.report") / part).is_file() for part in parts
     groups = ("fundus", "roadscene", "translation")
     shipped = {f"{group}/{name}" for group in groups for name in shipped_experiments(group)}
     assert set(printed[3].split()) == shipped
-    assert printed[4] == "True"
+    assert printed[4:6] == ["True", "True"]
     top = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert top == {"bin", "fundus_uda", "roadscene"}
     for module in ("fundus_uda", "roadscene"):

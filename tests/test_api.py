@@ -65,12 +65,12 @@ def test_another_array_is_named(array, found, seeing):
 
 
 @pytest.mark.parametrize(
-    ("command", "function", "renamed"),
+    ("command", "function", "arguments"),
     [
-        (predict.fundus, api.predict, {"paths": "photos"}),
+        (predict.fundus, api.predict, {"paths": {"model", "photos"}}),
         (adapt.command, api.adapt, {}),
     ],
 )
-def test_the_functions_have_the_options_of_the_commands(command, function, renamed):
-    options = {renamed.get(name, name) for name in inspect.signature(command).parameters}
-    assert options == set(inspect.signature(function).parameters)
+def test_the_functions_have_the_options_of_the_commands(command, function, arguments):
+    names = [arguments.get(name, {name}) for name in inspect.signature(command).parameters]
+    assert set.union(*names) == set(inspect.signature(function).parameters)

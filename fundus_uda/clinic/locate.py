@@ -127,9 +127,9 @@ def _box_of_small_field(field: NDArray[np.bool_], scale: float) -> tuple[slice, 
 def _candidates(frame: Photograph, field: NDArray[np.bool_], whole_field: bool) -> list[_Candidate]:
     """Find up to three discs with enough evidence, best first, none within another."""
     extent = [np.ptp(np.flatnonzero(field.any(axis=axis))) + 1 for axis in (0, 1)]
+    if not whole_field:  # in a crop, what is white may be the cup
+        return _of_sizes(frame, field, SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
     eye = field & ~reflections(frame, field)
-    if not whole_field:
-        return _of_sizes(frame, eye, SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
     smallest, largest = SMALLEST * max(extent), LARGEST * max(extent)
     wide = SMALLEST_IN_WIDE_FIELD * max(extent)
     usual = _of_sizes(frame, eye, smallest, largest)

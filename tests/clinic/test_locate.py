@@ -289,7 +289,7 @@ def test_the_disc_is_found_in_photographs_of_other_cameras(real_data):
     found, missed, wrong = table.sum()
     assert found + missed + wrong == 4 * len(CAMERAS)
     assert missed <= (found + missed) / 20
-    assert wrong <= 1  # of all 460, 3 (see RESULTS.md); one of them is among these 92
+    assert wrong <= 1  # of all 460, 7 (see RESULTS.md); one of them is among these 92
 
 
 FAINT = [

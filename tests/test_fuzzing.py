@@ -4,6 +4,7 @@ A few examples, the same each time, run always. `FUNDUS_UDA_FUZZ=5000 pytest tes
 tries as many of each kind, and others each time.
 """
 
+import copy
 import io
 import os
 import resource
@@ -332,7 +333,7 @@ def test_checkpoints_with_wrong_parts(root, checkpoint, data):
         if isinstance(part, dict) and data.draw(st.booleans()):
             del part[key]
         else:
-            part[key] = data.draw(VALUES)
+            part[key] = copy.deepcopy(data.draw(VALUES))  # a list could come to hold itself
     if "checksum" not in contents:
         try:
             contents["checksum"] = checksum(contents)

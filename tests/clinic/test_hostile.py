@@ -35,19 +35,8 @@ from fundus_uda.masks.nifti import read_mask_nifti
 from fundus_uda.segmentation.settings import read_settings
 from roadscene.data import read_image
 from roadscene.weights import read_tensors
-from tests.fixtures.dicom import HEIGHT, WIDTH, eye, write_dicom
+from tests.fixtures.dicom import HEIGHT, WIDTH, eye, write_dicom, write_stream
 from tests.fixtures.seeing import brightness_model
-
-
-def with_stream(path, stream, syntax, **tags):
-    """A DICOM file around one encapsulated stream."""
-    data = pydicom.dcmread(write_dicom(path, eye(), **tags))
-    data.file_meta.TransferSyntaxUID = syntax
-    data.PixelData = pydicom.encaps.encapsulate([stream])
-    data["PixelData"].VR = "OB"
-    data["PixelData"].is_undefined_length = True
-    data.save_as(path, enforce_file_format=True)
-    return path
 
 
 def header(marker, rows, columns):
@@ -78,7 +67,7 @@ def test_no_decoder_sees_a_stream_of_another_size_than_its_tags_say(
     for decoder in ("_jpeg_pixels", "pixel_array", "sitk.ReadImage"):
         monkeypatch.setattr(f"fundus_uda.clinic.dicom_pixels.{decoder}", decode)
     for stream, error in ((right, ReachedADecoder), (wrong, ValueError)):
-        path = with_stream(tmp_path / "a.dcm", stream, syntax)
+        path = write_stream(tmp_path / "a.dcm", stream, syntax)
         with pytest.raises(error):
             frame_pixels(path, 0, pydicom.dcmread(path))
 
@@ -91,7 +80,7 @@ def test_pixels_are_counted_before_they_are_decoded(tmp_path):
     ):  # fmt: skip
         tags = {"Rows": 65_000, "Columns": 65_000}
         (found,) = map(
-            read, list_photographs([with_stream(tmp_path / name, stream, syntax, **tags)])
+            read, list_photographs([write_stream(tmp_path / name, stream, syntax, **tags)])
         )
         assert found.reason.startswith("Expected at most 178 megapixels. Got: 65000x65000.")
 

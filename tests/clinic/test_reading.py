@@ -21,7 +21,7 @@ from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
-from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
+from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom, write_stream
 
 
 def read_one(path, **kwargs) -> LoadedPhotograph:
@@ -160,15 +160,10 @@ def test_a_data_set_without_preamble_is_read(tmp_path, implicit, name):
     assert np.array_equal(found.pixels, eye())
 
 
-def write_jpeg(path, stream, colours, bits=8, syntax=JPEGBaseline8Bit, size=(160, 240)):
+def write_jpeg(path, stream, colours):
     """A DICOM file around a stream that another program made."""
-    data = pydicom.dcmread(write_dicom(path, eye(), colours, bits, Rows=size[0], Columns=size[1]))
-    data.file_meta.TransferSyntaxUID = syntax
-    data.PixelData = pydicom.encaps.encapsulate([stream])
-    data["PixelData"].VR = "OB"
-    data["PixelData"].is_undefined_length = True
-    data.save_as(path, enforce_file_format=True)
-    return path
+    size = {"Rows": 160, "Columns": 240}
+    return write_stream(path, stream, JPEGBaseline8Bit, colours=colours, **size)
 
 
 def jpeg(pixels, **options) -> bytes:

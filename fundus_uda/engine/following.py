@@ -18,7 +18,7 @@ from typing import Any
 from fundus_uda.engine.run_folder import LOGS, RunFolder
 from fundus_uda.engine.settings import FollowedBy
 from fundus_uda.errors import InputError
-from fundus_uda.output import read_json, write_whole
+from fundus_uda.output import read_json, replacing, write_whole
 
 Curves = dict[str, list[tuple[int, float]]]
 """Step and value by name, such as "metrics/segmentation"."""
@@ -123,9 +123,8 @@ def _draw(folder: RunFolder, curves: Curves) -> None:
         axes.grid(alpha=0.3)
     if panels:
         axes.set_xlabel("step")
-    temporary = folder.path / ".progress.png"
-    figure.savefig(temporary, dpi=100, format="png")
-    temporary.replace(folder.path / "progress.png")
+    with replacing(folder.path / "progress.png") as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def _is_named(key: str, name: str) -> bool:

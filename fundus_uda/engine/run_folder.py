@@ -329,9 +329,10 @@ def names_a_model(arguments: list[Path]) -> bool:
 
     A single argument is a photograph, or a folder of some, unless it is known as a MODEL. The first
     of several is a MODEL unless it is a file of another kind, or a folder with files and no run.
+    Where the second is one, the first stands in its place (see `require_model`).
     """
     first = arguments[0]
-    if _is_model(first):
+    if any(_is_model(path) for path in arguments[:2]):
         return True
     if len(arguments) == 1 or first.is_file():
         return False

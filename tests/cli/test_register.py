@@ -171,3 +171,13 @@ def test_swapped_arguments_are_recognised(application, name, what, tmp_path):
     (tmp_path / "last.pt").write_bytes(b"")
     error = CliRunner().invoke(application, [name, what, str(tmp_path)]).exception
     assert f"Got: {what} first, and the model {tmp_path} after it. Swap them." in str(error)
+
+
+def test_photographs_that_are_there_are_not_taken_for_a_model(tmp_path):
+    model, photographs = tmp_path / "model", tmp_path / "photographs"
+    for folder in (model, photographs):
+        folder.mkdir()
+    (model / "last.pt").touch()
+    (photographs / "a.jpg").touch()
+    error = CliRunner().invoke(app, ["predict", str(photographs), str(model)]).exception
+    assert f"Got: {photographs} first, and the model {model} after it." in str(error)

@@ -229,6 +229,7 @@ def test_the_first_argument_is_a_model_unless_it_is_photographs(tmp_path):
     for first in (run, empty, tmp_path / "nowhere", tmp_path / "model.onnx"):
         assert names_a_model([first, photographs])
     assert names_a_model([tmp_path / "model.onnx"])
+    assert names_a_model([photographs, tmp_path / "model.onnx"])  # swapped
     for alone in ([photographs], [photographs / "a.jpg"], [tmp_path / "nowhere"]):
         assert not names_a_model(alone)
     assert not names_a_model([photographs, photographs])

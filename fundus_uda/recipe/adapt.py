@@ -124,14 +124,16 @@ def adapt(
     )  # fmt: skip
     require_consistent(task)
     task = with_source(task)
-    dataset = _dataset(target, key)
-    drawn = _require_of_target(task, dataset)
-    whole = whole_source(task)
-    plan = plan_stages(task, dataset, crops_source=bool(whole))
     if not continue_run:
         require_empty(out)
+    dataset = _dataset(target, key)
+    whole = whole_source(task)
+    named = _named_target(task, dataset)
+    drawn = _require_of_target(task, named)
+    plan = plan_stages(task, dataset, crops_source=bool(whole))
     with locked(out):
-        photographs = _write_data(task, dataset, whole, continue_run)
+        _require_same_target(out, named)
+        photographs = _write_data(task, dataset, whole)
         rows, kept = _run_stages(task, plan)
         table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
         write_table(out / "stages.csv", table)
@@ -166,11 +168,8 @@ def first_network(folder: Path) -> Path | None:
     return runs[0] if runs and kept_run(folder) != runs[0] else None
 
 
-def _write_data(
-    task: Task, dataset: list[Sample], whole: list[Sample], continue_run: bool
-) -> list[Path]:
+def _write_data(task: Task, dataset: list[Sample], whole: list[Sample]) -> list[Path]:
     """Write the crops of target and source; return the photographs to outline."""
-    _require_same_target(task, dataset, continue_run)
     try:
         photographs = write_target(task, dataset)
         write_source(whole, task.out)
@@ -279,14 +278,13 @@ def _note(table: pd.DataFrame) -> str:
     return " ".join(told)
 
 
-def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) -> None:
+def _require_same_target(out: Path, named: list[tuple[str, Path]]) -> None:
     """Record the target in a new folder, or check that `out` is an adaptation to the same target.
 
     `adapt` deletes files in no other folder. The target is what is there, wherever it is: ids,
     which the key hashes, and bytes of files.
     """
-    out, file = task.out, task.out / "adaptation.json"
-    named = _named_target(task, dataset)
+    file = out / "adaptation.json"
     ours = fingerprint([(id_, fingerprint_file(path)) for id_, path in named])
     # Where an adaptation was killed as it wrote its first file, there may be a part of that.
     begun = {path.name for path in out.iterdir()} - LEFT_BY_LOCK - {temporary_of(file).name}
@@ -299,7 +297,7 @@ def _require_same_target(task: Task, dataset: list[Sample], continue_run: bool) 
         )
 
 
-def _require_of_target(task: Task, dataset: list[Sample]) -> set[str]:
+def _require_of_target(task: Task, named: list[tuple[str, Path]]) -> set[str]:
     """Return the ids of the outlined photographs, all of which must be the target's.
 
     Raises:
@@ -309,7 +307,7 @@ def _require_of_target(task: Task, dataset: list[Sample]) -> set[str]:
     if task.outlined is None:
         return set()
     samples = require_masks(load_samples(task.outlined), task.outlined)
-    known = {id_ for id_, _ in _named_target(task, dataset)}
+    known = {id_ for id_, _ in named}
     for sample in samples:
         if sample.id not in known:
             raise InputError(

@@ -148,8 +148,11 @@ def _read_settings(stage: Stage, task: Task, given: list[str]) -> FundusSettings
 
 
 def whole_source(task: Task) -> list[Sample]:
-    """Load the samples of a source of whole photographs, to be cropped; none for crops."""
-    if task.source is None:
+    """Load the samples of a source of whole photographs, to be cropped; none for crops.
+
+    Rendered eyes are crops, which the first stage renders: a target may be found wrong before.
+    """
+    if task.source is None or task.source.startswith("rendered:"):
         return []
     target = f"folder:{task.out / 'target'}"  # which is not written yet, nor read
     data = [("data.source", task.source), ("data.target", target), ("data.test", None)]

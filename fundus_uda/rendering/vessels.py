@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 ARTERY_WIDTH, VEIN_WIDTH = (0.075, 0.115), (0.105, 0.16)
 """Widths in millimetres of the largest vessels at the disc. Six of each that merge by the formulas
 of Knudtson et al. (Curr. Eye Res. 2003) give the usual equivalents of 0.15 and 0.23 mm."""
-SHARES = (0.4, 0.85)
+SHARES = (0.35, 0.75)
 """Width of a branch over that of its parent, of which Murray's law (J. Gen. Physiol. 1926) leaves
 the cube root of 1 - share ** 3."""
 STEPS = 44

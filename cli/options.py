@@ -34,6 +34,12 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print no progress and no notes, only results and errors."),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Print versions, every step and what became of each photograph."
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the table as JSON, and all else on stderr.")
 ]

@@ -2,16 +2,18 @@
 
 import functools
 import inspect
+import platform
 import signal
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import metadata
 from typing import Any
 
 import typer
 
 from fundus_uda.stops import reacting, stop
 
-from .options import Json, Quiet
+from .options import Json, Quiet, Verbose
 from .tables import as_json
 
 RESUMES = "Go on with the same command and --resume."
@@ -53,6 +55,7 @@ def register(app: typer.Typer, commands: dict[str, tuple[Command, str]]) -> None
         told = command
         if name in SHOWING_PROGRESS:
             told = _with_switch(told, "quiet", Quiet, _quietly)
+            told = _with_switch(told, "verbose", Verbose, _verbosely)
         if name in PRINTING_TABLES:
             told = _with_switch(told, "json", Json, as_json)
         app.command(name=name, epilog=epilog, short_help=sentence)(
@@ -80,9 +83,21 @@ def _with_switch(
 
 
 def _quietly() -> AbstractContextManager[None]:
-    from fundus_uda.output import quietly
+    from fundus_uda.output import quietly, tells_details
 
+    if tells_details():
+        raise typer.BadParameter("Expected --quiet or --verbose. Got: both.")
     return quietly()
+
+
+@contextmanager
+def _verbosely() -> Iterator[None]:
+    from fundus_uda.output import detail, verbosely
+
+    with verbosely():
+        versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("fundus-uda", "torch"))
+        detail(f"{versions}, Python {platform.python_version()}, {platform.platform()}.")
+        yield
 
 
 def _stoppable(command: Command, how: str) -> Command:

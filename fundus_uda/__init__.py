@@ -1,25 +1,24 @@
 """Adapt optic disc and cup segmentation to another camera, without target labels.
 
-From Python: `fundus_uda.adapt`, `load_model`, `predict` (see `fundus_uda.api`), `load_samples` and
-`evaluate`. They are loaded when first asked for, since they import torch and MONAI.
+From Python: `fundus_uda.adapt`, `evaluate`, `load_model`, `predict` (see `fundus_uda.api`) and
+`load_samples`. They are loaded when first asked for, since they import torch and MONAI.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fundus_uda.api import adapt, load_model, predict
+    from fundus_uda.api import adapt, evaluate, load_model, predict
     from fundus_uda.data.datasets import load_samples
-    from fundus_uda.segmentation.evaluation import evaluate
 
 __all__ = ["__version__", "adapt", "evaluate", "load_model", "load_samples", "predict"]
 __version__ = "0.1.0"
 
 _FUNCTIONS = {
     "adapt": "fundus_uda.api",
+    "evaluate": "fundus_uda.api",
     "load_model": "fundus_uda.api",
     "load_samples": "fundus_uda.data.datasets",
-    "evaluate": "fundus_uda.segmentation.evaluation",
     "predict": "fundus_uda.api",
 }
 """Functions of the package, and the module of each."""

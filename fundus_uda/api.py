@@ -5,6 +5,8 @@ of its name does, with the same options and the same errors (`fundus_uda.errors`
 
 The examples below run in a folder that holds `photos/`, a few photographs around the disc;
 `source/`, a labelled set of another camera (`folder:`); and `adapted/`, the folder of a run.
+
+Progress and notes are printed to stderr; inside `with fundus_uda.output.quietly():` they are not.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,9 @@ from fundus_uda.clinic.predict import outline_photograph
 from fundus_uda.clinic.predict import predict as predict_files
 from fundus_uda.clinic.reading import Ids, read_key
 from fundus_uda.config.read import Profile
+from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.inspection import cropped_if_whole
+from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
@@ -29,6 +34,7 @@ from fundus_uda.output import note
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.adapt import adapt as adapt_to
 from fundus_uda.segmentation import model as segmentation
+from fundus_uda.segmentation.evaluation import evaluate as evaluate_samples
 
 Paths = str | Path | Sequence[str | Path]
 """One path or several."""
@@ -154,6 +160,44 @@ def predict(
         ids=ids,
         part=parse_part(part) if part is not None else None,
     )
+
+
+def evaluate(
+    model: str | Path | segmentation.Model,
+    data: str | Sequence[Sample],
+    *,
+    annotation: str | None = None,
+    checkpoint: CheckpointName = "last",
+    device: str | torch.device = "auto",
+) -> pd.DataFrame:
+    """Score a model on labelled photographs, as `fundus-uda evaluate` does, but write nothing.
+
+    Args:
+        model: a MODEL, or what `load_model` returns, which stays on its device.
+        data: data URI `KIND:PATH[#SPLIT]`, or samples that `load_samples` returns. Whole
+            photographs are cropped around the disc by their masks.
+        annotation: annotation whose masks a data URI stands for; None for its default.
+        checkpoint: checkpoint of a run folder, "last" or "selected".
+        device: where to put the network.
+
+    Returns:
+        The table `dice.csv`, a row per photograph: `dice_cup`, `dice_disc` and `dice_mean` in
+        [0, 1], vertical ratios and more (see `segmentation.evaluation.evaluate`).
+
+    Raises:
+        InputError: wrong model or data, photographs without masks, or unreadable ones.
+
+    >>> import fundus_uda
+    >>> scores = fundus_uda.evaluate("adapted", "folder:source", device="cpu")
+    >>> len(scores), bool(scores["dice_disc"].between(0, 1).all())
+    (8, True)
+    """
+    samples = load_samples(data, annotation) if isinstance(data, str) else list(data)
+    named = data if isinstance(data, str) else "the samples"
+    samples = cropped_if_whole(require_masks(samples, named), named)
+    if not isinstance(model, segmentation.Model):
+        model = segmentation.load_model(model, pick_device(device), checkpoint)
+    return evaluate_samples(model, samples)
 
 
 def adapt(

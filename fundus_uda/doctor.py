@@ -15,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from packaging.requirements import Requirement
 from segmentation_models_pytorch.encoders import encoders
 
+from fundus_uda import weights
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.data.datasets import LAYOUTS, list_samples
 from fundus_uda.errors import InputError
@@ -162,6 +163,11 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
+    if weights.RENDERED.is_file():
+        yield Finding("network that comes along", "ok", "offline, in the package")
+    else:
+        advice = "Install fundus-uda again, or name a MODEL in `predict` and `adapt`."
+        yield Finding("network that comes along", "fault", "the package lacks its file", advice)
     name = "weights, profile cpu"
     try:
         file = package_file(LITE0_PACKAGE)

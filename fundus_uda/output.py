@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -34,7 +34,7 @@ steps between two of them."""
 Item = TypeVar("Item")
 _part: ContextVar[str] = ContextVar("part", default="")
 _further: ContextVar[float] = ContextVar("further", default=0.0)
-_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+_told: ContextVar[Literal["nothing", "notes", "details"]] = ContextVar("told", default="notes")
 
 
 def require_empty(folder: Path) -> None:
@@ -100,18 +100,33 @@ def part(title: str, further: float = 0.0) -> Iterator[None]:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Show no progress and no notes inside."""
-    token = _quiet.set(True)
+    token = _told.set("nothing")
     try:
         yield
     finally:
-        _quiet.reset(token)
+        _told.reset(token)
+
+
+@contextmanager
+def verbosely() -> Iterator[None]:
+    """Show details inside, and a line for each step, on a terminal too."""
+    token = _told.set("details")
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def tells_details() -> bool:
+    """Check whether this is inside `verbosely`."""
+    return _told.get() == "details"
 
 
 class Progress:
     """Progress of a loop on stderr: a bar on a terminal, else a line every so many steps.
 
     After `ESTIMATED_AFTER` steps, a line says how long all of them will take. Inside `quietly`,
-    nothing is shown.
+    nothing is shown, and inside `verbosely` a line for every step.
 
     Args:
         title: title of the loop.
@@ -125,7 +140,7 @@ class Progress:
         self.every = min(max(total // LINES, FEWEST_STEPS), MOST_STEPS)
         self.started = 0.0
         self.bar: Bar | None = None
-        if sys.stderr.isatty() and not _quiet.get():
+        if sys.stderr.isatty() and _told.get() == "notes":
             self.bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
@@ -162,12 +177,14 @@ class Progress:
                 left = self._left(elapsed / counted, done, f" for {self.total - done} steps")
                 told = f"{self.title}: about {left}"
                 self.bar.console.print(told, highlight=False)
-        elif counted >= ESTIMATED_AFTER - 1 and (
-            estimate or done % self.every == 0 or done == self.total
+        elif tells_details() or (
+            counted >= ESTIMATED_AFTER - 1
+            and (estimate or done % self.every == 0 or done == self.total)
         ):
-            left = self._left(elapsed / counted, done, " left")
-            told = f"about {left}" if done < self.total else "done"
-            note(f"{self.title}: {done} of {self.total}, {told}" + (f"  {text}" if text else ""))
+            told = ", done" if done == self.total else ""
+            if counted > 0 and not told:
+                told = f", about {self._left(elapsed / counted, done, ' left')}"
+            note(f"{self.title}: {done} of {self.total}{told}" + (f"  {text}" if text else ""))
 
     def _left(self, seconds: float, done: int, what: str = "") -> str:
         """Write the time that is left at so many seconds per step, and that of all that follows."""
@@ -285,8 +302,14 @@ def is_full(error: OSError) -> bool:
 
 def note(text: str) -> None:
     """Print a line to stderr, where it does not mix with results, unless inside `quietly`."""
-    if not _quiet.get():
+    if _told.get() != "nothing":
         print(text, file=sys.stderr, flush=True)
+
+
+def detail(text: str) -> None:
+    """Print a line as `note` does, inside `verbosely` alone."""
+    if tells_details():
+        note(text)
 
 
 def group_alike(problems: Iterable[tuple[str, tuple[Path, ...]]]) -> list[str]:

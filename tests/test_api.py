@@ -11,6 +11,7 @@ from PIL import Image
 import fundus_uda
 from cli import adapt, predict
 from fundus_uda import api
+from fundus_uda.data.samples import without_masks
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError
 from tests.fixtures.fields import whole_field
@@ -62,6 +63,29 @@ def test_an_array_without_a_disc_is_background(seeing):
 def test_another_array_is_named(array, found, seeing):
     with pytest.raises(InputError, match=rf"\(H, W, 3\) of uint8, RGB. Got: {found}"):
         seeing.outline(array)
+
+
+@pytest.mark.parametrize("as_samples", [False, True])
+def test_whole_photographs_are_scored_around_their_discs(as_samples, seeing, tmp_path, capsys):
+    photograph, (row, column), diameter = whole_field(2)
+    y, x = np.mgrid[:400, :560]
+    distance = np.hypot(y - row, x - column) / (diameter / 2)
+    for name, array in (("images", photograph), ("masks", (distance < 1) + (distance < 0.5))):
+        (tmp_path / name).mkdir()
+        Image.fromarray(array.astype(np.uint8)).save(tmp_path / name / "eye.png")
+    uri = f"folder:{tmp_path}"
+    (row,) = fundus_uda.evaluate(
+        seeing, fundus_uda.load_samples(uri) if as_samples else uri
+    ).to_dict("records")
+    assert (row["image"], row["dice_disc"] > 0.8) == ("eye", True)
+    assert row["disc_area_reference"] > 0.1  # of the square around it
+    assert "shows whole photographs: they are cropped" in capsys.readouterr().err
+
+
+def test_samples_without_masks_are_not_scored(seeing, cameras):
+    samples = without_masks(fundus_uda.load_samples(f"folder:{cameras / 'a'}"))
+    with pytest.raises(InputError, match="a mask for each of the 8 photographs at the samples"):
+        fundus_uda.evaluate(seeing, samples)
 
 
 @pytest.mark.parametrize(

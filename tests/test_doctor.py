@@ -87,6 +87,20 @@ def test_little_memory(planted, tmp_path):
     assert (found.check, found.found) == ("memory", "1.2 GB free")
 
 
+def test_memory_that_is_not_known(planted, tmp_path):
+    planted.setattr(doctor, "_free_gb", lambda: None)
+    found = only(tmp_path)
+    assert (found.check, found.state) == ("memory", "note")
+    assert "3 GB" in found.advice
+
+
+def test_a_package_without_its_network(planted, tmp_path):
+    planted.setattr(doctor.weights, "RENDERED", tmp_path / "none")
+    found = only(tmp_path)
+    assert (found.check, found.state) == ("network that comes along", "fault")
+    assert "name a MODEL" in found.advice
+
+
 def test_little_room(planted, tmp_path):
     planted.setattr(shutil, "disk_usage", lambda _: Usage(9e9, 8.9e9, 1e8))
     found = only(tmp_path)

@@ -93,6 +93,21 @@ def test_quietly_there_is_neither_progress_nor_a_note(clock, monkeypatch, capsys
     assert capsys.readouterr().err == "Going on.\n"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_verbosely_each_step_is_a_line_and_details_are_told(terminal, clock, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    output.detail("Computing on cpu.")
+    with output.verbosely():
+        output.detail("Computing on cpu.")
+        run(3, clock)
+    assert capsys.readouterr().err.splitlines() == [
+        "Computing on cpu.",
+        "asa: 1 of 3  seg 0.5",
+        "asa: 2 of 3, about 6 s left  seg 0.5",
+        "asa: 3 of 3, done  seg 0.5",
+    ]
+
+
 def test_on_a_terminal_the_estimate_stands_above_a_bar_on_stderr(clock, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self):

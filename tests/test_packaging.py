@@ -35,7 +35,9 @@ def test_the_image_has_what_the_package_needs():
 
 
 def test_the_recipe_has_the_requirements_of_the_project():
-    text = re.sub(r"\$\{\{ (\w+) \}\}", r"\1", (PACKAGING / "recipe.yaml").read_text())
+    text = (PACKAGING / "recipe.yaml").read_text()
+    context = yaml.safe_load(text)["context"]
+    text = re.sub(r"\$\{\{ (\w+) \}\}", lambda found: context[found[1]], text)
     recipe = yaml.safe_load(text)
     wanted = set()
     for requirement in map(Requirement, PROJECT["dependencies"]):

@@ -19,7 +19,7 @@ from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError, WriteError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DiscRegion, region_of
-from fundus_uda.output import is_full, note, progress, write_picture, write_table
+from fundus_uda.output import detail, is_full, note, progress, write_picture, write_table
 from fundus_uda.unfinished import Unfinished
 
 Item = TypeVar("Item")
@@ -170,6 +170,8 @@ def add_rows(
             for row in progress(pool.map(row_of, left), title, len(left)):
                 unfinished.add(row)
                 rows.append(row)
+                found = (row[name] for name in ("status", "reason", "flags") if row.get(name))
+                detail(f"{row['image']}: {' '.join(found)}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -34,6 +34,7 @@ from pydicom.uid import (
     JPEGTransferSyntaxes,
 )
 
+from fundus_uda.clinic.dicom_silence import silently
 from fundus_uda.data.samples import MAX_MEGAPIXELS
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
@@ -68,9 +69,9 @@ def is_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM" or _is_bare(head)
 
 
+@silently()
 def count_frames(path: Path) -> int:
     """Count the frames that a DICOM file announces; 1 if it announces none."""
-    silence_decoders()
     _require_inflatable(path)
     data = pydicom.dcmread(
         path, specific_tags=["NumberOfFrames"], stop_before_pixels=True, force=_starts_bare(path)
@@ -78,6 +79,7 @@ def count_frames(path: Path) -> int:
     return int(data.get("NumberOfFrames") or 1)
 
 
+@silently()
 def read_dicom(path: Path, frame: int) -> DicomPhotograph:
     """Read one frame of a DICOM file, whose index counts from 0.
 
@@ -85,7 +87,6 @@ def read_dicom(path: Path, frame: int) -> DicomPhotograph:
         InputError: too many frames, no pixels, or see `frame_pixels`.
         Exception: the file is damaged.
     """
-    silence_decoders()
     _require_inflatable(path)
     bare = _starts_bare(path)
     data = pydicom.dcmread(path, defer_size=None if bare else 1024, force=bare)
@@ -103,15 +104,6 @@ def read_dicom(path: Path, frame: int) -> DicomPhotograph:
         _laterality(data),
         _shows_text(data),
     )
-
-
-def silence_decoders() -> None:
-    """Turn off the warnings of pydicom and SimpleITK, for the whole process.
-
-    They quote odd values of tags, and paths, which may identify a patient.
-    """
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 def frame_pixels(path: Path, frame: int, data: pydicom.Dataset) -> Photograph:

@@ -6,6 +6,7 @@ study of the photograph, and refers to it.
 
 import importlib.util
 from copy import copy
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +14,16 @@ import numpy as np
 import pandas as pd
 import pydicom
 from PIL import Image
+from pydicom.config import RAISE
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
+from pydicom.valuerep import validate_value
 
 from fundus_uda import __version__
-from fundus_uda.clinic.dicom_pixels import is_dicom, silence_decoders
-from fundus_uda.clinic.dicom_sr import DISC, SCHEME, report_of
+from fundus_uda.clinic.dicom_pixels import is_dicom
+from fundus_uda.clinic.dicom_silence import silently
+from fundus_uda.clinic.dicom_sr import DISC, SCHEME, UTF_8, coding_schemes, report_of
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
@@ -43,6 +47,9 @@ SEVERAL_FRAMES = (
     "Save the frames as files."
 )
 UNREADABLE = "Expected a readable DICOM file. Got: a damaged one."
+ODD_TAG = "Expected tags of patient and study with values that DICOM allows, to repeat."
+SEXES = ("M", "F", "O")
+"""Values that Patient's Sex (0010,0040) may have."""
 SegmentationType = Literal["BINARY", "LABELMAP"]
 
 
@@ -92,11 +99,12 @@ def write_segmentations(
     require_empty(out)
     measured = read_predictions(predictions).table.set_index("image") if reports else None
     files = list_photographs(paths, key, recursive, ids)
-    silence_decoders()
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for file in progress(files, "segmentations", len(files)):
-        reason = _write_one(file, predictions / "masks" / f"{file.id}.png", out, kind, measured)
+        mask = predictions / "masks" / f"{file.id}.png"
+        with silently():
+            reason = _write_one(file, mask, out, kind, measured)
         status = "not_written" if reason else "ok"
         rows.append({"image": file.id, "status": status, "reason": reason})
     return pd.DataFrame(rows, columns=["image", "status", "reason"])
@@ -131,14 +139,36 @@ def _write_one(
             f"Expected an outline of {header.Columns}x{header.Rows} pixels. Got: "
             f"{classes.shape[1]}x{classes.shape[0]}. Predict the same photographs anew."
         )
-    with replacing(out / f"{file.id}.dcm") as temporary:
-        segmentation_of(header, classes, kind).save_as(temporary)
-    if measured is not None:
-        ratio = float(measured["vertical_cdr"][file.id])
-        report = report_of(with_empty_tags(header), ratio, str(measured["laterality"][file.id]))
-        with replacing(out / f"{file.id}.sr.dcm") as temporary:
-            report.save_as(temporary)
+    try:
+        made = {f"{file.id}.dcm": _stored(segmentation_of(header, classes, kind))}
+        if measured is not None:
+            ratio, eye = (measured[name][file.id] for name in ("vertical_cdr", "laterality"))
+            report = report_of(with_empty_tags(header), float(ratio), str(eye))
+            made[f"{file.id}.sr.dcm"] = _stored(report)
+    except (ValueError, TypeError):  # of a tag that cannot be repeated; the text may quote it
+        odd = ", ".join(tag for tag in MAY_BE_EMPTY if _is_odd(header, tag)) or "one of them"
+        return f"{ODD_TAG} Got: another of {odd}. Correct the file, or take its tag away."
+    for name, content in made.items():
+        with replacing(out / name) as temporary:
+            temporary.write_bytes(content)
     return ""
+
+
+def _is_odd(header: pydicom.Dataset, tag: str) -> bool:
+    """Check whether a text of a header has a form that DICOM does not allow."""
+    if not header.get(tag):
+        return False
+    try:
+        validate_value(header[tag].VR, str(header[tag].value), RAISE)
+    except ValueError:
+        return True
+    return tag == "PatientSex" and header.PatientSex not in SEXES
+
+
+def _stored(made: pydicom.Dataset) -> bytes:
+    stream = BytesIO()
+    made.save_as(stream)
+    return stream.getvalue()
 
 
 def segmentation_of(
@@ -186,7 +216,10 @@ def segmentation_of(
         device_serial_number="0",
         content_label="OPTIC_DISC_CUP",
         omit_empty_frames=False,
+        coding_schemes=coding_schemes(),
+        specific_character_set=UTF_8,
     )
+    made.PatientOrientation = header.get("PatientOrientation")  # rows and columns are its
     if "PixelSpacing" not in header:  # a size that nobody stated
         made.SharedFunctionalGroupsSequence[0].pop("PixelMeasuresSequence", None)
     return made

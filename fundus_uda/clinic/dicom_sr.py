@@ -11,6 +11,8 @@ from fundus_uda import __version__
 
 SCHEME = "99FUNDUSUDA"
 """Designator of a coding scheme of this program, for what DICOM's own tables lack."""
+UTF_8 = "ISO_IR 192"
+"""Character set that is written: highdicom does not take every one that photographs have."""
 DISC = codes.SCT.OpticNerveHead
 """Code of the disc in DICOM's own tables (CID 4209)."""
 RATIO = Code("vertical-cdr", SCHEME, "Vertical cup-to-disc ratio")
@@ -18,6 +20,13 @@ METHOD = Code("extents", SCHEME, "Height of the cup over height of the disc, of 
 REPORT_SERIES = 901
 """Number of the series of a report, above those that cameras use."""
 SIDES = {"R": codes.SCT.Right, "L": codes.SCT.Left}
+
+
+def coding_schemes() -> list[pydicom.Dataset]:
+    """Say whose scheme `SCHEME` is, in the files that have a code of it."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+    return [CodingSchemeIdentificationItem(SCHEME, name="fundus-uda", version=__version__)]
 
 
 def report_of(header: pydicom.Dataset, ratio: float, laterality: str = "") -> pydicom.Dataset:
@@ -71,5 +80,7 @@ def report_of(header: pydicom.Dataset, ratio: float, laterality: str = "") -> py
         instance_number=1,
         manufacturer="fundus-uda",
         is_complete=True,
+        coding_schemes=coding_schemes(),
+        specific_character_set=UTF_8,
     )
     return made

@@ -70,30 +70,27 @@ class FundusImages:
         With `size_draw`, the sample and its magnification are those that it draws by `key.seed`.
         With `outlined`, `OUTLINED_SHARE` of the seeds show one of those in its stead.
         """
-        place = self.outlined_place(key.seed)
-        if self.outlined is not None and place is not None:
-            return self.outlined[key._replace(sample=place)]
-        drawn = self._drawn(key)
-        item = copy.deepcopy(self.cached[drawn.sample]) | {"zoom": drawn.zoom}
-        if isinstance(self.then, Randomizable):
-            self.then.set_random_state(seed=key.seed)
-        transformed: dict[str, Tensor] = self.then(item)
+        dataset, key = self.shown(key)
+        drawn = dataset._drawn(key)
+        item = copy.deepcopy(dataset.cached[drawn.sample]) | {"zoom": drawn.zoom}
+        if isinstance(dataset.then, Randomizable):
+            dataset.then.set_random_state(seed=key.seed)
+        transformed: dict[str, Tensor] = dataset.then(item)
         return transformed
-
-    def outlined_place(self, seed: int) -> int | None:
-        """Return which of the outlined photographs a seed shows; None for one of these samples."""
-        if self.outlined is None:
-            return None
-        generator = np.random.default_rng(derive_seed(seed, "outlined"))
-        shows_one = generator.random() < OUTLINED_SHARE
-        return int(generator.integers(len(self.outlined))) if shows_one else None
 
     def name(self, key: SampleKey) -> str:
         """Return the id of the sample that a key stands for."""
-        place = self.outlined_place(key.seed)
-        if self.outlined is not None and place is not None:
-            return self.outlined.name(key._replace(sample=place))
-        return self.ids[self._drawn(key).sample]
+        dataset, key = self.shown(key)
+        return dataset.ids[dataset._drawn(key).sample]
+
+    def shown(self, key: SampleKey) -> tuple["FundusImages", SampleKey]:
+        """Return where the sample of a key is: among the outlined photographs, or among these."""
+        if self.outlined is not None:
+            generator = np.random.default_rng(derive_seed(key.seed, "outlined"))
+            if generator.random() < OUTLINED_SHARE:
+                place = int(generator.integers(len(self.outlined)))
+                return self.outlined, key._replace(sample=place)
+        return self, key
 
     def _drawn(self, key: SampleKey) -> Drawn:
         return self.size_draw.draw(key.seed) if self.size_draw else Drawn(key.sample, 1.0)

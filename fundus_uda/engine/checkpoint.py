@@ -16,7 +16,7 @@ from fundus_uda.engine.run_folder import RunFolder, require_file
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError
-from fundus_uda.output import note, temporary_of
+from fundus_uda.output import detail, note, temporary_of
 from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 FORMAT = 3
@@ -111,6 +111,7 @@ def save_checkpoint(
             f"Expected to write the checkpoint {path}. Got: {str(error).splitlines()[0]} (a full "
             f"disk?). Make room, then go on with --resume: what was there before is whole."
         ) from error
+    detail(f"Saved {path}, of step {state.step}.")
 
 
 def previous_checkpoint(path: Path) -> Path:

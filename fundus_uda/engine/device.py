@@ -7,6 +7,7 @@ import sys
 import torch
 
 from fundus_uda.errors import InputError
+from fundus_uda.output import detail
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -22,6 +23,12 @@ def pick_device(name: str | torch.device) -> torch.device:
     """
     if isinstance(name, torch.device):
         return name
+    device = _device_of(name)
+    detail(f"Computing on {device}, with {torch.get_num_threads()} threads.")
+    return device
+
+
+def _device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":

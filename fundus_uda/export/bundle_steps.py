@@ -1,7 +1,7 @@
 """Steps of a MONAI bundle that MONAI lacks; its configs name them.
 
 They do what `predict` does with crops around the disc. In their items, `image` is a photograph,
-and `name`, `height` and `width` are its file's stem and its size.
+`height` and `width` are its size, and `file` is its path, if it has one.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers import Inferer
-from monai.transforms import Transform
-from PIL import Image
+from monai.transforms import MapTransform
 from torch import Tensor
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import Sample, images_in, require_masks
-from fundus_uda.data.transforms import content_box, read_photograph, read_sample
+from fundus_uda.data.transforms import content_box, read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import views_of
@@ -42,32 +41,54 @@ def photographs_in(folder: str) -> list[Item]:
 
 
 def labelled_in(folder: str) -> list[Item]:
-    """List the labelled photographs of a folder with `images/` and `masks/`.
+    """List the labelled photographs of a folder with `images/` and `masks/`, as MONAI lists data.
+
+    Returns:
+        `{"image": path, "label": path}` for each.
 
     Raises:
         InputError: see `load_samples` and `require_masks`.
     """
     uri = f"folder:{folder}"
-    return [{"image": sample} for sample in require_masks(load_samples(uri), uri)]
+    samples = require_masks(load_samples(uri), uri)
+    return [{"image": str(sample.image), "label": str(sample.masks[0])} for sample in samples]
 
 
-class ReadPhotograph(Transform):
-    """Step that reads `image` to (3, H, W) uint8: a path, or a sample with its `label`.
+class ReadPhotograph(MapTransform):
+    """Step that reads `image` to (3, H, W) uint8, and `label`, where there is one, to (1, H, W).
 
+    Each is a path; an image may also be an array (H, W, 3) uint8, RGB, which MONAI Deploy hands on.
     What else an item has is kept: MONAI Label finds its own options in it.
     """
 
+    def __init__(self) -> None:
+        super().__init__("image")
+
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        """Return the items; see the class."""
+        """Return the items; see the class.
+
+        Raises:
+            InputError: an array of another shape or type, or see `read_sample`.
+        """
         found = data["image"]
-        if isinstance(found, Sample):
-            sample = read_sample(found)
-            return {**data, "image": sample["image"], "label": sample["label"]}
+        if not isinstance(found, str | Path):
+            return {**data, **_in_memory(found)}
         path = Path(found)
-        photograph = read_photograph(path)
-        height, width = photograph.shape[1:]
-        told: Item = {"name": path.stem, "height": height, "width": width}
-        return {**data, "image": photograph, **told}
+        masks = (Path(data["label"]),) if "label" in data else ()
+        read: dict[Any, Any] = dict(read_sample(Sample(path.stem, path, masks, "labels")))
+        height, width = read["image"].shape[1:]
+        return {**data, **read, "file": str(path), "height": height, "width": width}
+
+
+def _in_memory(found: Any) -> Item:
+    pixels = np.asarray(found)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise InputError(
+            f"Expected a photograph (H, W, 3) of uint8, RGB. Got: {pixels.dtype} of shape "
+            f"{pixels.shape}."
+        )
+    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return {"image": image, "height": pixels.shape[0], "width": pixels.shape[1]}
 
 
 class ViewsInferer(Inferer):
@@ -83,10 +104,15 @@ class ViewsInferer(Inferer):
             return views_of(network, inputs, self.flips).mean(0)
 
 
-class MakeMask(Transform):
-    """Step that turns `pred`, probabilities (3, h, w), into a mask (1, H, W) uint8."""
+class MakeMask(MapTransform):
+    """Step that turns `pred`, probabilities (3, h, w), into a mask (1, W, H, 1) uint8.
+
+    MONAI counts the columns of a picture first, and its depth last: so `SaveImaged`, MONAI Label
+    and MONAI Deploy take it for one slice.
+    """
 
     def __init__(self, fill_cup_hull: bool) -> None:
+        super().__init__("pred")
         self.filled = fill_cup_hull
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
@@ -95,19 +121,8 @@ class MakeMask(Transform):
         probabilities = torch.as_tensor(data["pred"])[None]
         box = content_box(height, width, probabilities.shape[-1])
         mask = mask_of(probabilities[..., *box], (height, width), self.filled)
-        cleaned = remove_small_components(mask)
-        return {**data, "pred": torch.from_numpy(cleaned)[None]}
-
-
-class WriteMask(Transform):
-    """Step that writes `pred`, a mask, to `FOLDER/NAME.png`."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        """Return the items as they are; see the class."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        mask = np.asarray(data["pred"], np.uint8)[0]
-        Image.fromarray(mask).save(self.folder / f"{data['name']}.png")
-        return dict(data)
+        cleaned = np.ascontiguousarray(remove_small_components(mask).T)
+        made: Item = {"pred": torch.from_numpy(cleaned)[None, ..., None]}
+        if "file" in data:
+            made["pred_meta_dict"] = {"filename_or_obj": data["file"]}
+        return {**data, **made}

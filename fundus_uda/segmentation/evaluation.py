@@ -57,7 +57,8 @@ def evaluate(model: Model, samples: list[Sample]) -> pd.DataFrame:
 
     Returns:
         Columns image, dice_cup, dice_disc, dice_mean (mean of the two), vertical_cdr,
-        vertical_cdr_reference (NaN without a disc), cup_area, cup_area_reference, disc_area,
+        vertical_cdr_reference (NaN without a disc), the same two with `_refuge` (as the challenge
+        counts), cup_area, cup_area_reference, disc_area,
         disc_area_reference (shares of the image, in [0, 1]), the keys of `quality.quality`, and
         flags, the names of `quality.FLAGS` that are raised, separated by spaces. In a set without a
         single cup, only the discs were annotated: the columns `OF_THE_CUP` are NaN.

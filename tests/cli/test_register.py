@@ -62,6 +62,26 @@ def test_long_commands_can_be_quiet_and_keep_their_results():
     assert CliRunner().invoke(application, ["configs", "ab", "--quiet"]).exit_code == 2
 
 
+def test_long_commands_can_be_verbose_but_not_quiet_too():
+    def predict() -> None:
+        """Say something."""
+        output.detail("detail")
+        typer.echo("result")
+
+    application = typer.Typer(name="fundus-uda")
+    application.callback()(lambda: None)
+    register(application, {"predict": (predict, "")})
+    verbose = CliRunner().invoke(application, ["predict", "-v"])
+    assert verbose.stdout == "result\n"
+    first, second = verbose.stderr.splitlines()
+    assert re.match(r"fundus-uda \S+, torch \S+, Python \S+, \S+$", first)
+    assert second == "detail"
+    assert CliRunner().invoke(application, ["predict"]).stderr == ""
+    both = CliRunner().invoke(application, ["predict", "-q", "-v"])
+    assert both.exit_code == 2
+    assert "Expected --quiet or --verbose. Got: both." in both.stderr
+
+
 def test_an_ascii_terminal_shows_what_it_can():
     code = "from cli.failures import run_app; run_app(lambda: print('M\u00fcller \u2026'))"
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}

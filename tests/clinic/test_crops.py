@@ -20,6 +20,7 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError, WriteError
+from fundus_uda.output import verbosely
 from fundus_uda.unfinished import Unfinished
 from tests.fixtures.dicom import write_dicom
 from tests.fixtures.fields import retina, whole_field
@@ -52,6 +53,16 @@ def test_a_crop_that_shows_text_is_not_copied(tmp_path):
     assert table["status"].tolist() == ["unreadable"]
     assert "without text in it" in table["reason"][0]
     assert not list((tmp_path / "out" / "images").iterdir())
+
+
+def test_verbosely_each_photograph_is_told(tmp_path, capsys):
+    Image.fromarray(whole_field(2)[0]).save(tmp_path / "eye.png")
+    (tmp_path / "broken.png").write_bytes(b"")
+    with verbosely():
+        write_crops([tmp_path / "eye.png", tmp_path / "broken.png"], tmp_path / "crops")
+    told = capsys.readouterr().err
+    assert "eye: ok\n" in told
+    assert "broken: unreadable Expected a readable image." in told
 
 
 def test_a_folder_in_use_is_refused(tmp_path):

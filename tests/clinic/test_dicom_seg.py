@@ -1,6 +1,8 @@
 """DICOM Segmentations: read by highdicom, the outline is at the pixels where it was."""
 
 import json
+import logging
+import subprocess
 import warnings
 
 import numpy as np
@@ -16,6 +18,7 @@ from fundus_uda.clinic.dicom_seg import NEEDED, write_segmentations
 from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import HEIGHT, NAME, NUMBER, WIDTH, eye, write_dicom
+from tests.fixtures.programs import program
 from tests.fixtures.shapes import ellipses
 
 hd = pytest.importorskip("highdicom")
@@ -143,14 +146,20 @@ def test_predictions_that_are_none_are_named(tmp_path):
         write_segmentations(photos[0], photos, out)
 
 
-def test_the_ratio_is_a_structured_report_of_the_photograph(tmp_path):
-    predictions, photos, out = folders(tmp_path, **study())
+def measured(tmp_path, **tags):
+    """A photograph, and predictions with a mask and its ratio."""
+    predictions, photos, out = folders(tmp_path, **study(**tags))
     table = pd.DataFrame([{"image": "eye", "status": "ok", "vertical_cdr": 0.5556}])
     table = table.reindex(columns=list(columns()))
     table["laterality"] = "L"
     table.to_csv(predictions / "measurements.csv", index=False)
     about = {"model": {}, "versions": {}, "written": "", "note": "", "before": None}
     (predictions / "summary.json").write_text(json.dumps(about))
+    return predictions, photos, out
+
+
+def test_the_ratio_is_a_structured_report_of_the_photograph(tmp_path):
+    predictions, photos, out = measured(tmp_path)
     arguments = ["dicom", str(predictions), *map(str, photos), "--out", str(out), "--sr"]
     told = CliRunner().invoke(app, arguments)
     assert told.exit_code == 0, told.output
@@ -176,3 +185,58 @@ def test_a_report_needs_measurements(tmp_path):
     with pytest.raises(InputError, match="FileNotFoundError with its measurements.csv"):
         write_segmentations(predictions, photos, out, reports=True)
     assert not out.exists()
+
+
+def test_a_validator_of_dicom_finds_no_error(tmp_path):
+    validator = program("dciodvfy")  # of dicom3tools
+    predictions, photos, out = measured(tmp_path, PixelSpacing=[0.02, 0.03], ImageLaterality="L")
+    write_segmentations(predictions, photos, out, reports=True)
+    for file, kind in ((out / "eye.dcm", "Segmentation"), (out / "eye.sr.dcm", "EnhancedSR")):
+        run = subprocess.run([validator, file], capture_output=True, text=True, check=False)
+        said = run.stdout + run.stderr
+        assert kind in said.splitlines()
+        assert "Error" not in said, said
+
+
+def test_names_in_any_character_set_are_repeated(tmp_path):
+    name, sets = "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce", ["", "ISO 2022 IR 87"]
+    predictions, photos, out = measured(tmp_path, SpecificCharacterSet=sets, PatientName=name)
+    table = write_segmentations(predictions, photos, out, reports=True)
+    assert table["status"].tolist() == ["ok"], table["reason"].tolist()
+    for file in ("eye.dcm", "eye.sr.dcm"):
+        assert str(pydicom.dcmread(out / file).PatientName) == name
+
+
+ODD = {
+    "PatientName": "Mustermann Erika",
+    "PatientID": "PID-4711" * 12,
+    "AccessionNumber": "Mustermann" * 5,
+    "SpecificCharacterSet": "ERIKA",
+}
+"""Values that DICOM does not allow, but that can be repeated."""
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    ({}, ""),
+    ({"PatientBirthDate": "geb. Mustermann"}, "Got: another of PatientID, PatientBirthDate, "),
+    ({"PatientSex": "ERIKA"}, "PatientSex, AccessionNumber. Correct the file"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("always")
+def test_odd_tags_are_repeated_or_named_and_never_quoted(
+    more, told, tmp_path, capfd, caplog, recwarn
+):
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.setattr(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
+        predictions, photos, out = measured(tmp_path, **ODD, **more)
+    caplog.clear()
+    (row,) = write_segmentations(predictions, photos, out, reports=True).to_dict("records")
+    assert row["status"] == ("not_written" if told else "ok")
+    assert told in row["reason"]
+    assert len(list(out.iterdir())) == (0 if told else 2)
+    said = "".join(capfd.readouterr()) + caplog.text + "".join(str(w.message) for w in recwarn)
+    said = (said + row["reason"]).replace(str(tmp_path), "").upper()
+    assert not [word for word in ("MUSTERMANN", "ERIKA", "4711") if word in said], said
+    pydicom.dcmread(photos[0] / "eye.dcm")
+    assert "ERIKA" in caplog.text  # outside, what pydicom says is for whoever reads with it

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
 
 from fundus_uda.clinic.predict import predict
 from fundus_uda.errors import InputError
 from fundus_uda.export import bundle_steps
+from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.prediction import outline
 
 for needed in ("fire", "ignite", "jsonschema"):
     pytest.importorskip(needed)
@@ -32,6 +38,7 @@ def monai(bundle, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     run = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
 
 
 def crops(cameras, tmp_path):
@@ -67,12 +74,19 @@ def test_monais_own_command_gives_the_masks_of_predict(
 
 
 @pytest.mark.slow
-def test_monais_own_command_trains_on(bundle, cameras):
+def test_monais_own_command_trains_on_and_scores(bundle, cameras, tmp_path):
+    for name in ("images", "masks"):  # fewer than a batch of the run
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            file = f"{name}/a000{number}.png"
+            (tmp_path / file).symlink_to(cameras / "a" / file)
     before = torch.load(bundle / "models" / "model.pt", weights_only=True)
-    monai(
-        bundle, "run", "--config_file", "configs/train.yaml", "--dataset_dir", cameras / "a",
-        "--max_epochs", 1,
+    said = monai(
+        bundle, "run", "--config_file", "configs/train.yaml", "--dataset_dir", tmp_path,
+        "--val_dataset_dir", cameras / "a", "--max_epochs", 1,
     )  # fmt: skip
+    (score,) = re.findall(r"Metrics -- dice_rim_and_cup: ([\d.]+)", said)
+    assert 0 < float(score) <= 1
     file = bundle / "models" / "trained.pt"
     after = torch.load(file, weights_only=True)
     file.unlink()
@@ -144,7 +158,36 @@ def test_a_folder_without_photographs_is_named(tmp_path):
 
 
 def test_what_another_program_put_into_an_item_is_kept(cameras):
-    photograph = str(cameras / "a" / "images" / "a0000.png")
-    read = bundle_steps.ReadPhotograph()({"image": photograph, "device": "cpu", "labels": {}})
-    assert (read["device"], read["labels"], read["name"]) == ("cpu", {}, "a0000")
+    photograph, mask = (str(cameras / "a" / name / "a0000.png") for name in ("images", "masks"))
+    item = {"image": photograph, "label": mask, "device": "cpu", "labels": {}}
+    read = bundle_steps.ReadPhotograph()(item)
+    assert (read["device"], read["labels"], read["file"]) == ("cpu", {}, photograph)
     assert read["image"].shape == (3, 64, 64)
+    assert np.array_equal(read["label"][0], np.asarray(Image.open(mask)))
+
+
+def test_a_photograph_in_memory_needs_no_file(bundle, seeing_run, cameras, monkeypatch):
+    """As MONAI Deploy goes through a bundle: without steps that load or save, by `model.ts`."""
+    monkeypatch.chdir(bundle)
+    parser = ConfigParser()
+    parser.read_config("configs/inference.yaml")
+    before, after = (
+        parser.get_parsed_content(name) for name in ("preprocessing", "postprocessing")
+    )
+    after.transforms = [step for step in after.transforms if not isinstance(step, SaveImaged)]
+    assert all(isinstance(steps.transforms[0], MapTransform) for steps in (before, after))
+    with Image.open(cameras / "a" / "images" / "a0000.png") as image:
+        photograph = np.asarray(image.resize((140, 120)))
+    item = before({"image": MetaTensor(photograph)})
+    network = torch.jit.load("models/model.ts")
+    (found,) = parser.get_parsed_content("inferer")(inputs=item["image"][None], network=network)
+    made = after({**item, "pred": found})["pred"]
+    assert made.shape == (1, 140, 120, 1)
+    ours = outline(load_model(seeing_run, "cpu"), photograph).mask
+    assert (made[0, :, :, 0].T.numpy() != remove_small_components(ours)).mean() < 0.001
+
+
+@pytest.mark.parametrize("array", [np.zeros((8, 8)), np.zeros((8, 8, 3))])
+def test_an_array_that_is_no_photograph_is_named(array):
+    with pytest.raises(InputError, match=r"\(H, W, 3\) of uint8, RGB. Got: float64 of shape"):
+        bundle_steps.ReadPhotograph()({"image": array})

@@ -43,6 +43,8 @@ def test_a_share_of_the_draws_shows_them(cameras, outlined):
     counts = [sum(torch.equal(image, one) for image in shown) for one in own]
     expected = 400 * OUTLINED_SHARE / 2
     assert all(abs(count - expected) < 3 * expected**0.5 for count in counts)
+    names = [source.name(SampleKey(0, seed)) for seed in range(400)]
+    assert [names.count(name) for name in few.ids] == counts
 
 
 def test_they_are_learnt_beside_the_source_and_resumed_exactly(cameras, outlined, tmp_path):
@@ -59,7 +61,7 @@ def test_they_are_learnt_beside_the_source_and_resumed_exactly(cameras, outlined
     assert_identical(*states)
     source = prepare(settings, CPU).source
     keys = [key for step in range(3) for key in batch_keys(8, 2, settings.seed, "source", step)]
-    assert {source.outlined_place(key.seed) for key in keys} > {None}
+    assert {source.shown(key)[0] is source.outlined for key in keys} == {True, False}
 
     Image.open(moved / "masks" / "b0001.png").rotate(180).save(moved / "masks" / "b0001.png")
     with pytest.raises(InputError, match="fingerprint of outlined"):

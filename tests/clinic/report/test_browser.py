@@ -1,12 +1,7 @@
-"""The page as a reader uses it, in headless Chromium.
-
-Skips without one, unless the environment variable FUNDUS_UDA_NEEDS_BROWSER says that there must be.
-"""
+"""The page as a reader uses it, in headless Chromium."""
 
 import base64
-import os
 import re
-import shutil
 
 import pandas as pd
 import pytest
@@ -17,6 +12,7 @@ from fundus_uda.clinic.report import cards
 from fundus_uda.clinic.report import page as page_module
 from fundus_uda.clinic.report.page import write_report
 from tests.fixtures.fields import whole_field
+from tests.fixtures.programs import program
 from tests.fixtures.seeing import brightness_model
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -28,10 +24,7 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        lacking = "chromium and chromedriver are not installed"
-        pytest.fail(lacking) if os.environ.get("FUNDUS_UDA_NEEDS_BROWSER") else pytest.skip(lacking)
+    chromium, driver = program("chromium"), program("chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):

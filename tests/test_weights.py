@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import skimage.data
 import torch
 
-from fundus_uda import weights
+from fundus_uda import predict, weights
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.rendering.dataset import write_rendered
 from fundus_uda.rendering.scene import Scene
@@ -34,6 +35,17 @@ def test_it_is_small_learnt_from_rendered_eyes_alone_and_says_what_it_learnt_fro
     assert weights.RENDERED.stat().st_size < 12e6
     data = load_model(weights.RENDERED, torch.device("cpu")).settings.data
     assert (data.source, data.target, data.test) == ("rendered", None, None)
+
+
+@pytest.mark.slow
+def test_it_outlines_a_real_eye_and_declines_what_is_none(tmp_path):
+    """The pictures come along with scikit-image."""
+    pictures = Path(skimage.data.__file__).parent
+    others = ["astronaut.png", "chelsea.png", "color.png", "hubble_deep_field.jpg", "rocket.jpg"]
+    paths = [pictures / name for name in ["retina.jpg", *others]]
+    rows = predict(paths, out=tmp_path / "out").set_index("image")
+    assert rows.loc["retina", "status"] in ("ok", "flagged")
+    assert set(rows["status"].drop("retina")) == {"no_disc"}
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor, get_track_meta, set_track_meta
 from PIL import Image
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
+    Pipeline,
     RandMovedd,
     content_box,
     eval_transforms,
@@ -91,7 +93,7 @@ def test_image_and_label_are_augmented_together(tmp_path):
     item = fixed_transforms(64)(read_sample(Sample("i", image, (mask,), "labels")))
     augment = plain_transforms((0.0,) * 3, (1.0,) * 3)
     for seed in range(8):
-        augment.set_random_state(seed=seed)
+        augment.reseed(seed)
         augmented = augment(dict(item))
         assert augmented["label"].dtype == torch.int64
         bright = augmented["image"][0] > augmented["image"][0].max() / 2
@@ -104,7 +106,7 @@ def test_augmentation_is_a_function_of_its_seed(tmp_path):
     augment = plain_transforms(MEAN, STD)
 
     def augmented(seed):
-        augment.set_random_state(seed=seed)
+        augment.reseed(seed)
         return augment(dict(item))["image"]
 
     first = augmented(1)
@@ -158,7 +160,8 @@ def test_the_strong_view_shows_the_same_geometry_in_other_colours():
     transform = weak_strong_transforms((0.0,) * 3, (1.0,) * 3)
     differ = 0
     for seed in range(5):
-        views = transform.set_random_state(seed)({"image": image.clone()})
+        transform.reseed(seed)
+        views = transform({"image": image.clone()})
         weak, strong = views["image"].mean(0), views["strong"].mean(0)
         spot = weak > weak.median() + 0.5
         if spot.any():
@@ -174,7 +177,8 @@ def test_strong_transforms_move_image_and_label_together():
     label[:, 16:48, 20:44] = 1
     image = 200 * label.expand(3, 64, 64) + 20
     for seed in range(5):
-        transform = strong_transforms((0.0,) * 3, (1.0,) * 3).set_random_state(seed)
+        transform = strong_transforms((0.0,) * 3, (1.0,) * 3)
+        transform.reseed(seed)
         drawn = transform({"image": image.clone(), "label": label.clone()})
         brightness = drawn["image"].mean(0)
         disc = drawn["label"] == 1
@@ -214,3 +218,61 @@ def test_a_mirrored_image_is_mirrored_from_left_to_right():
         if (moved := RandMovedd((1.0, 1.0)).set_random_state(seed)({"image": image}))
     ]
     assert 4 < sum(left) < 16
+
+
+def colourful():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator)
+    return {"image": image, "label": disc_of(9, side=32), "zoom": 1.1}
+
+
+@pytest.mark.parametrize("make", [plain_transforms, strong_transforms, weak_strong_transforms])
+def test_a_pipeline_is_monais_with_its_metadata_and_seeds_bit_for_bit(make):
+    ours, item = make(MEAN, STD), colourful()
+    monais = make(MEAN, STD).compose
+    for seed in (0, 1, 5, 2**32 - 1, *range(100, 110)):
+        monais.set_random_state(seed=seed)
+        ours.reseed(seed)
+        expected, got = monais(dict(item)), ours(item)
+        assert got.keys() == expected.keys()
+        assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+def test_an_item_stays_as_it_is():
+    item = colourful()
+    for transform in (strong_transforms(MEAN, STD), eval_transforms(MEAN, STD)):
+        transform(item)
+    assert item.keys() == colourful().keys()
+    assert torch.equal(item["image"], colourful()["image"])
+    assert torch.equal(item["label"], colourful()["label"])
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_metadata_is_off_inside_pipelines_alone(tracked):
+    seen = []
+
+    def fails(item):
+        seen.append(get_track_meta())
+        raise ZeroDivisionError
+
+    def runs_another(item):
+        Pipeline([lambda item: item])(item)
+        seen.append(get_track_meta())
+        return item
+
+    before = get_track_meta()
+    try:
+        set_track_meta(tracked)
+        with pytest.raises(RuntimeError):
+            Pipeline([fails])({})
+        assert get_track_meta() is tracked
+        Pipeline([runs_another])({})
+        assert get_track_meta() is tracked
+    finally:
+        set_track_meta(before)
+    assert seen == [False, False]
+
+
+def test_images_at_network_size_are_plain_tensors():
+    item = fixed_transforms(64)({"image": torch.zeros(3, 80, 90, dtype=torch.uint8)})
+    assert not isinstance(item["image"], MetaTensor)

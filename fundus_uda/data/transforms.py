@@ -64,6 +64,8 @@ round to nothing at the smallest network input (64 pixels)."""
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     """Read a photograph as (3, H, W) uint8, upright by its EXIF orientation, its border black.
 
+    In memory the channels stand together, as in a file: as (H, W, 3) it is contiguous.
+
     Args:
         path: image file.
         stereo: whether the file may be a stereo pair, of which the left half is taken.
@@ -86,7 +88,8 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
             f"Expected a photograph at {path}, of sides at most {MAX_ASPECT_RATIO} to 1. "
             f"Got: {width}x{height}. Replace or remove it."
         )
-    return torch.from_numpy(np.ascontiguousarray(on_black(photograph).transpose(2, 0, 1)))
+    own = np.require(on_black(photograph), requirements=("C", "W"))
+    return torch.from_numpy(own).permute(2, 0, 1)
 
 
 def read_sample(sample: Sample) -> dict[str, Tensor]:
@@ -97,13 +100,13 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
     This stands outside the pipelines because MONAI wraps the errors raised in them.
 
     Returns:
-        {"image": (3, H, W) uint8, "label": (1, H, W) uint8 if the sample has a mask}.
+        {"image": (3, H, W) uint8, contiguous; "label": (1, H, W) uint8 if the sample has a mask}.
 
     Raises:
         InputError: an unreadable photograph or mask, a mask of another size, or one without a disc
             to crop to.
     """
-    image = read_photograph(sample.image, sample.stereo)
+    image = read_photograph(sample.image, sample.stereo).contiguous()
     if not sample.masks:
         return {"image": image}
     mask, _ = read_mask(sample)

@@ -115,7 +115,7 @@ def test_the_summary_counts(written):
 def test_pictures_show_the_region_alone(written):
     out, table = written
     side = int(table.loc["whole", "region_height"])
-    for picture in ("overlays/whole.png", "crops/whole.jpg"):
+    for picture in ("overlays/whole.jpg", "crops/whole.jpg"):
         assert Image.open(out / picture).size == (side, side)
     assert max(Image.open(out / "affinity" / "whole.png").size) == 64
 

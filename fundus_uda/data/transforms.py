@@ -4,26 +4,22 @@ Axes are (channel, row, column) throughout: MONAI's readers give width before he
 told otherwise, which would swap vertical and horizontal cup-to-disc ratios.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import PILReader, get_track_meta, set_track_meta
+from monai.data import PILReader
 from monai.transforms import (
     AffineGrid,
     CastToTyped,
-    Compose,
     CopyItemsd,
     MapTransform,
     NormalizeIntensityd,
     RandAdjustContrastd,
     RandGaussianNoised,
     RandGaussianSmoothd,
-    Randomizable,
     RandomizableTransform,
     RandScaleIntensityd,
     RandScaleIntensityFixedMeand,
@@ -34,12 +30,12 @@ from monai.transforms import (
     SpatialPadd,
     ThresholdIntensityd,
 )
-from monai.utils import MAX_SEED
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from fundus_uda.data.field import on_black
 from fundus_uda.data.mask_files import left_half, read_mask
+from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import region_of
@@ -122,36 +118,6 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
         image = torch.from_numpy(region.crop(photograph).transpose(2, 0, 1).copy())
         mask = region.crop(mask)
     return {"image": image, "label": torch.from_numpy(mask.copy())[None]}
-
-
-class Pipeline:
-    """Transforms one after the other, by MONAI but without its metadata.
-
-    Nothing here reads the metadata, on which a third of the time would go.
-    """
-
-    def __init__(self, transforms: list[Any]) -> None:
-        self.compose = Compose(transforms)
-
-    def __call__(self, item: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Transform an item, which itself stays as it is."""
-        with _metadata.off():
-            transformed: dict[str, Tensor] = self.compose(item)
-            return transformed
-
-    def reseed(self, seed: int) -> None:
-        """Do what MONAI's `set_random_state(seed)` does, in a twentieth of the time.
-
-        That makes a generator anew for each transform, which first asks the operating system for a
-        seed. MONAI's transforms of dictionaries hold another one of arrays, which draws, too.
-        """
-        self.compose.R.seed(seed)
-        for transform in self.compose.transforms:
-            if isinstance(transform, Randomizable):
-                its_seed = self.compose.R.randint(MAX_SEED, dtype="uint32")
-                for draws in (transform, *vars(transform).values()):
-                    if isinstance(draws, Randomizable):
-                        draws.R.seed(its_seed)
 
 
 def fixed_transforms(size: int) -> Pipeline:
@@ -327,31 +293,6 @@ class _Reduced(MapTransform):
             small = image.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
             reduced[key] = torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy())
         return reduced
-
-
-class _Metadata:
-    """Switch of MONAI's metadata, one for the process: off while any thread transforms an item."""
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.was_on = Lock(), 0, True
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        with self.lock:
-            if self.users == 0:
-                self.was_on = get_track_meta()
-                set_track_meta(False)
-            self.users += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.users -= 1
-                if self.users == 0:
-                    set_track_meta(self.was_on)
-
-
-_metadata = _Metadata()
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
+from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
     PLAIN_ZOOM,
     STRONG_ZOOM,
-    Pipeline,
     eval_transforms,
     plain_transforms,
     read_sample,

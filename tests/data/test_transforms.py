@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor, get_track_meta, set_track_meta
+from monai.data import MetaTensor
 from PIL import Image
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
-    Pipeline,
     RandMovedd,
     content_box,
     eval_transforms,
@@ -218,59 +217,6 @@ def test_a_mirrored_image_is_mirrored_from_left_to_right():
         if (moved := RandMovedd((1.0, 1.0)).set_random_state(seed)({"image": image}))
     ]
     assert 4 < sum(left) < 16
-
-
-def colourful():
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator)
-    return {"image": image, "label": disc_of(9, side=32), "zoom": 1.1}
-
-
-@pytest.mark.parametrize("make", [plain_transforms, strong_transforms, weak_strong_transforms])
-def test_a_pipeline_is_monais_with_its_metadata_and_seeds_bit_for_bit(make):
-    ours, item = make(MEAN, STD), colourful()
-    monais = make(MEAN, STD).compose
-    for seed in (0, 1, 5, 2**32 - 1, *range(100, 110)):
-        monais.set_random_state(seed=seed)
-        ours.reseed(seed)
-        expected, got = monais(dict(item)), ours(item)
-        assert got.keys() == expected.keys()
-        assert all(torch.equal(got[name], expected[name]) for name in expected)
-
-
-def test_an_item_stays_as_it_is():
-    item = colourful()
-    for transform in (strong_transforms(MEAN, STD), eval_transforms(MEAN, STD)):
-        transform(item)
-    assert item.keys() == colourful().keys()
-    assert torch.equal(item["image"], colourful()["image"])
-    assert torch.equal(item["label"], colourful()["label"])
-
-
-@pytest.mark.parametrize("tracked", [True, False])
-def test_metadata_is_off_inside_pipelines_alone(tracked):
-    seen = []
-
-    def fails(item):
-        seen.append(get_track_meta())
-        raise ZeroDivisionError
-
-    def runs_another(item):
-        Pipeline([lambda item: item])(item)
-        seen.append(get_track_meta())
-        return item
-
-    before = get_track_meta()
-    try:
-        set_track_meta(tracked)
-        with pytest.raises(RuntimeError):
-            Pipeline([fails])({})
-        assert get_track_meta() is tracked
-        Pipeline([runs_another])({})
-        assert get_track_meta() is tracked
-    finally:
-        set_track_meta(before)
-    assert seen == [False, False]
 
 
 def test_images_at_network_size_are_plain_tensors():

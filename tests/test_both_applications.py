@@ -93,7 +93,7 @@ def fundus(root: Path, cameras: Path) -> Rendered:
         photographs=root / "a" / "images",
         predict=lambda paths, out: fundus_uda.clinic.predict.predict(model, paths, out),
         evaluate=lambda out: evaluate_model(root, test, None, out, CPU),
-        outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.png", "crops/{}.jpg",
+        outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.jpg", "crops/{}.jpg",
                  "affinity/{}.png"),
         readers=(
             "fundus_uda.segmentation.training.load_samples",

@@ -148,7 +148,7 @@ def _vessels_towards(green: Map, field: Field, sums: "_WindowSums") -> tuple[Map
     anisotropy = np.hypot(xx - yy, 2 * xy)
     cos2 = (xx - yy) / anisotropy.clip(1e-9, None)
     sin2 = 2 * xy / anisotropy.clip(1e-9, None)
-    inner = ndimage.binary_erosion(field, iterations=4, border_value=1)
+    inner = field if field.all() else _eroded(field)
     depth = depth * inner * (xx + yy < anisotropy)
     usual = float(np.percentile(depth[inner], 90)) if inner.any() else 0.0
     strength = np.minimum(depth / max(usual, 0.03), 1)
@@ -163,6 +163,12 @@ def _vessels_towards(green: Map, field: Field, sums: "_WindowSums") -> tuple[Map
     return aligned / total.clip(0.08 * _windows()["around"].sum(), None), density
 
 
+def _eroded(field: Field) -> Field:
+    """Take away the field's outermost pixels, but not at the borders of the photograph."""
+    inner: Field = ndimage.binary_erosion(field, iterations=4, border_value=1)
+    return inner
+
+
 def _background(light: Map, field: Field) -> Map:
     """Estimate the brightness of the retina around each pixel: a low percentile over four discs."""
     step = DISC // 4
@@ -175,6 +181,8 @@ def _background(light: Map, field: Field) -> Map:
 
 def _filled(light: Map, field: Field, sigma: float) -> Map:
     """Extend the field's own brightness beyond its border, so that the border is no edge."""
+    if field.all():  # a crop, mostly
+        return light
     inside = field.astype(np.float32)
     near = _smooth(inside, sigma).clip(1e-3, None)
     filled = np.where(field, light, _smooth(light * inside, sigma) / near)

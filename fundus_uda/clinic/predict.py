@@ -77,7 +77,7 @@ def predict(
 
     - `masks/<id>.png` and `.nii.gz`: 0 background, 1 rim, 2 cup, at the photograph's own size,
       without small components.
-    - `overlays/<id>.png`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`; and
+    - `overlays/<id>.jpg`, `crops/<id>.jpg` and `affinity/<id>.png`: see `pictures`; and
       `locator/<id>.jpg` of a photograph that is no crop. Without a disc, only `crops/<id>.jpg`.
       Whole photographs are shown by their round field, if there is one. None of these if DICOM
       says that the pixels show text.

@@ -211,7 +211,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # not UTF-8, or a name with a NUL
         raise InputError(f"Expected a YAML settings file at {path}. Got: {error}.") from None
-    raw = copy.deepcopy(_parsed(text, str(path)))
+    raw = copy.copy(_parsed(text, str(path)))  # what is in it is never changed in place
     if not isinstance(raw, dict):
         raise InputError(f"Expected `key: value` lines in {path}. Got: {type(raw).__name__}.")
     base = raw.pop("extends", None)

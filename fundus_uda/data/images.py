@@ -1,12 +1,11 @@
 """The dataset that the engine asks for, made of samples and transforms."""
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from monai.transforms import Compose, Randomizable
 from torch import Tensor
 
+from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.sizes import Drawn, SizeDraw
 from fundus_uda.data.transforms import fixed_transforms, read_sample
@@ -31,7 +30,7 @@ class FundusImages:
     transforms only, so a sample depends on its key alone.
     """
 
-    def __init__(self, samples: list[Sample], size: int, then: Compose) -> None:
+    def __init__(self, samples: list[Sample], size: int, then: Pipeline) -> None:
         """Read and cache all samples.
 
         Raises:
@@ -72,11 +71,8 @@ class FundusImages:
         """
         dataset, key = self.shown(key)
         drawn = dataset._drawn(key)
-        item = copy.deepcopy(dataset.cached[drawn.sample]) | {"zoom": drawn.zoom}
-        if isinstance(dataset.then, Randomizable):
-            dataset.then.set_random_state(seed=key.seed)
-        transformed: dict[str, Tensor] = dataset.then(item)
-        return transformed
+        dataset.then.reseed(key.seed)
+        return dataset.then(dataset.cached[drawn.sample] | {"zoom": drawn.zoom})
 
     def name(self, key: SampleKey) -> str:
         """Return the id of the sample that a key stands for."""

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from monai.data import PILReader
 from monai.transforms import (
-    Affine,
+    AffineGrid,
     CastToTyped,
-    Compose,
     CopyItemsd,
     MapTransform,
     NormalizeIntensityd,
@@ -25,6 +24,7 @@ from monai.transforms import (
     RandScaleIntensityd,
     RandScaleIntensityFixedMeand,
     RandShiftIntensityd,
+    Resample,
     Resized,
     ScaleIntensityRanged,
     SpatialPadd,
@@ -35,6 +35,7 @@ from torch import Tensor
 
 from fundus_uda.data.field import on_black
 from fundus_uda.data.mask_files import left_half, read_mask
+from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample, refusal
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import region_of
@@ -59,6 +60,8 @@ round to nothing at the smallest network input (64 pixels)."""
 def read_photograph(path: Path, stereo: bool = False) -> Tensor:
     """Read a photograph as (3, H, W) uint8, upright by its EXIF orientation, its border black.
 
+    In memory the channels stand together, as in a file: as (H, W, 3) it is contiguous.
+
     Args:
         path: image file.
         stereo: whether the file may be a stereo pair, of which the left half is taken.
@@ -81,7 +84,8 @@ def read_photograph(path: Path, stereo: bool = False) -> Tensor:
             f"Expected a photograph at {path}, of sides at most {MAX_ASPECT_RATIO} to 1. "
             f"Got: {width}x{height}. Replace or remove it."
         )
-    return torch.from_numpy(np.ascontiguousarray(on_black(photograph).transpose(2, 0, 1)))
+    own = np.require(on_black(photograph), requirements=("C", "W"))
+    return torch.from_numpy(own).permute(2, 0, 1)
 
 
 def read_sample(sample: Sample) -> dict[str, Tensor]:
@@ -92,13 +96,13 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
     This stands outside the pipelines because MONAI wraps the errors raised in them.
 
     Returns:
-        {"image": (3, H, W) uint8, "label": (1, H, W) uint8 if the sample has a mask}.
+        {"image": (3, H, W) uint8, contiguous; "label": (1, H, W) uint8 if the sample has a mask}.
 
     Raises:
         InputError: an unreadable photograph or mask, a mask of another size, or one without a disc
             to crop to.
     """
-    image = read_photograph(sample.image, sample.stereo)
+    image = read_photograph(sample.image, sample.stereo).contiguous()
     if not sample.masks:
         return {"image": image}
     mask, _ = read_mask(sample)
@@ -116,14 +120,14 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
     return {"image": image, "label": torch.from_numpy(mask.copy())[None]}
 
 
-def fixed_transforms(size: int) -> Compose:
+def fixed_transforms(size: int) -> Pipeline:
     """Make the deterministic transforms: resize the longer side to `size`, pad to a square.
 
     They take the output of `read_sample`, of any size, to (3, size, size) and (1, size, size)
     uint8. A photograph of more than twice the size is first reduced to that by Pillow, in bytes:
     MONAI's resizing of one of 12 megapixels takes 2 GB.
     """
-    return Compose(
+    return Pipeline(
         [
             _Reduced("image", size),
             Resized(
@@ -140,7 +144,7 @@ def fixed_transforms(size: int) -> Compose:
     )
 
 
-def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -> Compose:
+def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -> Pipeline:
     """Make a training augmentation within one camera, followed by normalisation.
 
     Args:
@@ -149,7 +153,7 @@ def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -
         zoom: least and largest magnification. Two domains that are aligned take the same, so that
             size tells nothing about the domain.
     """
-    return Compose(
+    return Pipeline(
         [
             _scale_to_unit(),
             RandMovedd(zoom),
@@ -160,12 +164,12 @@ def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -
     )
 
 
-def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
+def strong_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     """Make a training augmentation beyond one camera: other magnifications, other colours.
 
     It is for a labelled domain. It presumes nothing of the target but that it is a photograph.
     """
-    return Compose(
+    return Pipeline(
         [
             _scale_to_unit(),
             RandMovedd(STRONG_ZOOM),
@@ -175,13 +179,13 @@ def strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     )
 
 
-def weak_strong_transforms(mean: Statistic, std: Statistic) -> Compose:
+def weak_strong_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     """Make transforms to two views: "image" for the teacher, "strong" for the segmenter.
 
     The two views of an unlabelled photograph share their geometry, so that the teacher's
     pseudo-labels fit both; "strong" has other colours.
     """
-    return Compose(
+    return Pipeline(
         [
             _scale_to_unit(),
             RandMovedd(STRONG_ZOOM),
@@ -192,9 +196,9 @@ def weak_strong_transforms(mean: Statistic, std: Statistic) -> Compose:
     )
 
 
-def eval_transforms(mean: Statistic, std: Statistic) -> Compose:
+def eval_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     """Make the transforms of evaluation: the normalisation of `plain_transforms`, not random."""
-    return Compose([_scale_to_unit(), *_normalise(("image",), mean, std)])
+    return Pipeline([_scale_to_unit(), *_normalise(("image",), mean, std)])
 
 
 def content_box(height: int, width: int, size: int) -> tuple[slice, slice]:
@@ -255,17 +259,16 @@ class RandMovedd(RandomizableTransform, MapTransform):
         self.randomize()
         step = 1 / (self.zoom * data.get("zoom", 1.0))  # of the image's pixels, by output pixel
         moved = dict(data)
-        for key, mode in zip(("image", "label"), ("bilinear", "nearest"), strict=True):
+        size = data["image"].shape[1:]
+        grid, _ = AffineGrid(
+            rotate_params=self.angle,
+            translate_params=list(self.shift * size[-1]),
+            scale_params=(step, -step if self.mirrored else step),
+        )(size)
+        for key, mode in (("image", "bilinear"), ("label", "nearest")):
             if key in data:
-                move = Affine(
-                    rotate_params=self.angle,
-                    translate_params=list(self.shift * data[key].shape[-1]),
-                    scale_params=(step, -step if self.mirrored else step),
-                    mode=mode,
-                    padding_mode="border",
-                    image_only=True,
-                )
-                moved[key] = move(data[key])
+                resample = Resample(mode, "border", dtype=np.float32)
+                moved[key] = resample(data[key], grid)
         return moved
 
 

@@ -12,6 +12,10 @@ from fundus_uda.errors import RunError
 from fundus_uda.output import Progress, note
 from fundus_uda.stops import Stopped, reacting
 
+WORKERS = 2
+"""Number of processes that load the batches of a domain for a GPU, which would else wait for them
+about as long as it computes. On a CPU the step itself keeps the cores busy."""
+
 
 def train_loop(
     state: State,
@@ -37,53 +41,48 @@ def train_loop(
         title: title of the progress.
         update: function that makes one step on two batches and returns the losses by name.
         snapshot: function called every `settings.snapshot_every` steps and after the last one. It
-            returns whether the datasets have changed, so that batches loaded ahead are stale.
+            returns whether the source has changed, so that its batches loaded ahead are stale.
         save: function that saves a checkpoint between snapshots, and returns whether it did.
 
     Raises:
         Stopped: by a signal, once the step is saved.
     """
     layout = memory_format(settings)
+    on_gpu, workers = state.device.type == "cuda", settings.workers
     if state.device.type == "cpu":
         retain_freed_memory()
+    if workers is None:
+        workers = WORKERS if on_gpu else 0
+    domains = {"source": source, "target": target}
 
-    def streams() -> list[Generator[Batch, None, None] | None]:
-        """Open the streams of both domains at the state's step."""
-        return [
-            None
-            if dataset is None
-            else batch_stream(
-                dataset,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                domain=domain,
-                start=state.step,
-                shuffle=settings.shuffle,
-                workers=settings.workers,
-                pin_memory=state.device.type == "cuda",
-            )
-            for domain, dataset in (("source", source), ("target", target))
-        ]
+    def opened(domain: str, dataset: SeededDataset) -> Generator[Batch, None, None]:
+        """Open the stream of a domain at the state's step."""
+        return batch_stream(
+            dataset,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            domain=domain,
+            start=state.step,
+            shuffle=settings.shuffle,
+            workers=workers,
+            pin_memory=on_gpu,
+        )
 
-    def close() -> None:
-        """Close the open streams, and with them the processes that load their batches."""
-        for stream in batches:
-            if stream is not None:
-                stream.close()
+    def loaded(domain: str) -> Batch | None:
+        """Load the next batch of a domain, if it has data."""
+        return next(streams[domain]).to(state.device, layout) if domain in streams else None
 
-    saved, batches = state.step, streams()
+    saved = state.step
+    streams = {name: opened(name, data) for name, data in domains.items() if data is not None}
     signals: list[int] = []
     with Progress(title, settings.steps, state.step) as progress, reacting(signals.append):
         try:
             while state.step < settings.steps:
-                source_batch, target_batch = (
-                    None if stream is None else next(stream).to(state.device, layout)
-                    for stream in batches
-                )
+                batches = loaded("source"), loaded("target")
                 try:
-                    losses = update(source_batch, target_batch)
+                    losses = update(*batches)
                 except RunError:
-                    _tell_images({"source": source, "target": target}, settings, state.step)
+                    _tell_images(domains, settings, state.step)
                     raise
                 if distributed.rank() == 0:
                     folder.log("metrics", {"step": state.step, **losses})
@@ -92,9 +91,9 @@ def train_loop(
                 # Processes end after the same step, whichever of them has got the signal.
                 stopped_by = distributed.largest(signals[0] if signals else 0)
                 if state.step % settings.snapshot_every == 0 or state.step == settings.steps:
-                    if snapshot():
-                        close()
-                        batches = streams()
+                    if snapshot() and source is not None:
+                        streams["source"].close()
+                        streams["source"] = opened("source", source)
                     saved = state.step
                 elif stopped_by and save():
                     saved = state.step
@@ -107,7 +106,8 @@ def train_loop(
             )
             raise
         finally:
-            close()
+            for stream in streams.values():  # and with them the processes that load their batches
+                stream.close()
 
 
 def _tell_images(

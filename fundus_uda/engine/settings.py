@@ -121,8 +121,9 @@ class RunSettings(Settings):
     shuffle: bool = True
     """Whether each epoch has a new order of the images; False keeps the order of their list."""
     channels_last: bool = False
-    workers: int = Field(0, ge=0, le=64)
-    """Number of processes that load the batches of each domain; it does not change the batches."""
+    workers: int | None = Field(None, ge=0, le=64)
+    """Number of processes that load the batches of each domain while the step runs; it does not
+    change the batches. Null is none on a CPU and two on a GPU (see `engine.loop`)."""
 
 
 FollowedBy = Literal["progress", "panels", "tensorboard", "mlflow"]

@@ -18,6 +18,8 @@ STEP = 0.5
 """Distance in pixels of the mask between the points of an outline."""
 FINE = 4
 """Factor by which lines are drawn larger and then shrunk, so that their edges are smooth."""
+CHORD = 2.0
+"""Distance in pixels of the picture between the points of a line that is drawn."""
 
 Points = NDArray[np.float64]
 """Points (N, 2), x before y."""
@@ -55,15 +57,16 @@ def overlay(photograph: Photograph, mask: Mask) -> Photograph:
     """
     height, width = photograph.shape[:2]
     thickness = FINE * max(1.5, max(height, width) / 300)
-    drawn = photograph.astype(np.float64)
+    every = max(1, round(CHORD / STEP * max(mask.shape) / max(height, width)))
+    drawn = Image.fromarray(photograph)
     for structure, colour in ((mask != BACKGROUND, DISC_COLOUR), (mask == CUP, CUP_COLOUR)):
         canvas = Image.new("L", (width * FINE, height * FINE))
         for line in _scaled(structure, (height, width)):
-            closed = [tuple(point) for point in np.vstack([line, line[:2]]) * FINE]
+            corners = line[::every]
+            closed = [tuple(point) for point in np.vstack([corners, corners[:2]]) * FINE]
             ImageDraw.Draw(canvas).line(closed, 255, round(thickness), joint="curve")
-        share = np.asarray(canvas.resize((width, height), Image.Resampling.BOX))[..., None] / 255
-        drawn = drawn * (1 - share) + np.array(colour) * share
-    return drawn.round().astype(np.uint8)
+        drawn.paste(colour, mask=canvas.reduce(FINE))
+    return np.asarray(drawn)
 
 
 def svg_path(structure: NDArray[np.bool_], size: tuple[int, int], coarse: bool = False) -> str:

@@ -137,11 +137,11 @@ def _rays(mask: Mask, spacing: tuple[float, float]) -> tuple[Rays, Rays, Rays] |
     reach = float(np.hypot(rows - row, columns - column).max()) + 2
     steps = np.arange(0, reach, 0.25)  # pixels
     path = np.array([[[row]], [[column]]]) + (per_unit / pixels_per_unit)[..., None] * steps
-    framed = (np.pad(structure, 1) for structure in (disc, cup))
-    nearest = path.round().astype(int) + 1
-    limits = np.array(mask.shape)[:, None, None] + 1
-    y, x = nearest.clip(0, limits)
-    outline, inner = (_last_true(structure[y, x], steps) for structure in framed)
+    limits = np.array(mask.shape) + 1  # of the mask in a frame of background
+    y, x = np.clip(path.round() + 1, 0, limits[:, None, None]).astype(np.intp)
+    places = y * (limits[1] + 1) + x
+    framed = (np.pad(structure, 1).ravel() for structure in (disc, cup))
+    outline, inner = (_last_true(structure[places], steps) for structure in framed)
     diameter = outline + np.roll(outline, 180)
     return (outline - inner) / pixels_per_unit, diameter / pixels_per_unit, pixels_per_unit
 

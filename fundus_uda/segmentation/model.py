@@ -86,7 +86,7 @@ class Model:
 
 
 def views_of(network: Callable[[Tensor], Tensor], images: Tensor, flips: bool) -> Tensor:
-    """Compute class probabilities of each view of test-time augmentation.
+    """Compute class probabilities of each view of test-time augmentation, in one batch.
 
     Args:
         network: network in evaluation mode, from images (B, 3, h, w) to logits.
@@ -96,10 +96,10 @@ def views_of(network: Callable[[Tensor], Tensor], images: Tensor, flips: bool) -
     Returns:
         (1 or 3, B, 3, h, w) float32.
     """
-    views = [network(images).float().softmax(dim=1)]
-    for axis in (3, 2) if flips else ():
-        views.append(network(images.flip(axis)).float().softmax(dim=1).flip(axis))
-    return torch.stack(views)
+    axes: tuple[tuple[int, ...], ...] = ((), (3,), (2,)) if flips else ((),)
+    seen = torch.cat([images.flip(axis) for axis in axes])
+    views = network(seen).float().softmax(dim=1).chunk(len(axes))
+    return torch.stack([view.flip(axis) for view, axis in zip(views, axes, strict=True)])
 
 
 def build_network(settings: DeepLabV3PlusSettings, weights: str) -> nn.Module:

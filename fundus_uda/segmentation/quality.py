@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fundus_uda.data.field import field_of_view
+from fundus_uda.data.field import brightest, darkest, field_of_view
 from fundus_uda.data.samples import Sample
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask, Photograph
 from fundus_uda.masks.dice import dice_cup_disc
@@ -238,16 +238,18 @@ def _exposure(photograph: Photograph) -> dict[str, float]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(Image.fromarray(photograph).resize(size, Image.Resampling.BOX))
     field = field_of_view(small)
-    inside = ndimage.binary_erosion(field, iterations=6, border_value=1)
-    inside = inside if inside.any() else np.ones_like(field)
+    inside = field
+    if not field.all():
+        inside = ndimage.binary_erosion(field, iterations=6, border_value=1)
+        inside = inside if inside.any() else np.ones_like(field)
     green = small[..., 1].astype(np.float64)
     smooth = [ndimage.gaussian_filter(green, sigma) for sigma in (1, 2, 4)]
     fine, coarse = (float(np.std((a - b)[inside])) for a, b in pairwise(smooth))
     return {
         "sharpness": fine / max(coarse, 1e-6),
         "field_share": float(field.mean()),
-        "dark_share": float((small[inside].max(axis=1) < 50).mean()),
-        "bright_share": float((small[inside].min(axis=1) > 245).mean()),
+        "dark_share": float((brightest(small)[inside] < 50).mean()),
+        "bright_share": float((darkest(small)[inside] > 245).mean()),
     }
 
 
@@ -258,8 +260,9 @@ def _ellipse_dice(structure: NDArray[np.bool_]) -> float:
     centre = points.mean(axis=1)
     pixel = np.eye(2) / 12  # a pixel's own second moment
     spread = np.cov(points, bias=True) + pixel
-    apart = np.indices(structure.shape) - centre[:, None, None]
-    inside = np.einsum("iyx,ij,jyx->yx", apart, np.linalg.inv(spread), apart) <= 4
+    y, x = (np.arange(n) - at for n, at in zip(structure.shape, centre, strict=True))
+    (yy, yx), (_, xx) = np.linalg.inv(spread)
+    inside = (yy * y**2)[:, None] + np.outer(2 * yx * y, x) + xx * x**2 <= 4
     return float(2 * (structure & inside).sum() / (structure.sum() + inside.sum()))
 
 

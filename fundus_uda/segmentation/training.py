@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose
 from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
+from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample, require_masks, without_masks
 from fundus_uda.data.transforms import (
     PLAIN_ZOOM,
@@ -123,7 +123,7 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
 
 def _panel(
     images: FundusImages,
-    plain: Compose,
+    plain: Pipeline,
     settings: FundusSettings,
     device: torch.device,
     network: nn.Module,
@@ -239,7 +239,7 @@ def _label_shares(images: FundusImages | None) -> Tensor | None:
     return torch.tensor(counts / np.sum(counts))
 
 
-def _transforms(settings: FundusSettings) -> tuple[Compose, Compose, Compose]:
+def _transforms(settings: FundusSettings) -> tuple[Pipeline, Pipeline, Pipeline]:
     """Choose the transforms of labelled images, of unlabelled images, and of evaluation."""
     statistics = input_statistics(settings.network.encoder)
     strong = settings.data.augmentation == "strong"
@@ -279,7 +279,7 @@ def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[Pa
 
 
 def _eval_batches(
-    images: FundusImages, plain: Compose, settings: FundusSettings, device: torch.device
+    images: FundusImages, plain: Pipeline, settings: FundusSettings, device: torch.device
 ) -> Iterator[Tensor]:
     for start in range(0, len(images), settings.batch_size):
         stop = min(start + settings.batch_size, len(images))

@@ -101,13 +101,14 @@ def prediction(pairs: int = 5) -> Iterator[Row]:
 
 
 def loading(pairs: int = 5) -> Iterator[Row]:
-    """Measure an image of a batch, against reading it once and keeping it at network size."""
+    """Measure an image of a batch against reading it once, and a step's batches against it."""
     settings = read_fundus("cpu/asa", ["start=null"])
     statistics = input_statistics(settings.network.encoder)
     with TemporaryDirectory() as temporary:
         photograph = Path(temporary) / "eye.png"
         Image.fromarray(render("a", 0, 800)[0]).save(photograph)
         sample = Sample("eye", photograph)
+        shown: dict[str, Work] = {}
         for name, transforms in (
             ("plain", plain_transforms(*statistics)),
             ("strong", strong_transforms(*statistics)),
@@ -115,10 +116,19 @@ def loading(pairs: int = 5) -> Iterator[Row]:
         ):
             images = FundusImages([sample], settings.data.size, transforms)
             seeds = count()
+            shown[name] = lambda images=images, seeds=seeds: images[SampleKey(0, next(seeds))]
             yield compare(
                 f"an image, {name} augmentation",
-                lambda images=images, seeds=seeds: images[SampleKey(0, next(seeds))],
+                shown[name],
                 "reading and resizing it",
                 lambda then=transforms: FundusImages([sample], settings.data.size, then),
                 pairs,
             )
+        batch = range(settings.batch_size)
+        yield compare(
+            "the batches of an ASA step, fundus",
+            lambda: [shown[name]() for name in ("strong", "plain") for _ in batch],
+            "the step",
+            _step("fundus", "asa"),
+            pairs,
+        )

@@ -55,7 +55,7 @@ def test_pictures_are_no_larger_than_they_need_be(tmp_path):
     mask = ellipses((300, 200), (150, 100), shape=(800, 1600))
     affinity = np.linspace(0, 1, 100, dtype=np.float32)[None].repeat(50, axis=0)
     write_pictures(tmp_path, "a", np.full((800, 1600, 3), 99, dtype=np.uint8), mask, affinity)
-    assert Image.open(tmp_path / "overlays" / "a.png").size == (768, 384)
+    assert Image.open(tmp_path / "overlays" / "a.jpg").size == (768, 384)
     assert Image.open(tmp_path / "crops" / "a.jpg").size == (640, 320)
     written = read_affinity(tmp_path / "affinity" / "a.png")
     assert written == pytest.approx(affinity, abs=1e-5)  # no coarser than it was

@@ -94,7 +94,7 @@ def test_a_reduced_photograph_lies_where_the_whole_one_did(shape):
     outside = fixed.clone()
     outside[:, rows, columns] = 0
     assert not outside.any()
-    by_monai = Compose(fixed_transforms(96).transforms[1:])({"image": picture})["image"]
+    by_monai = Compose(fixed_transforms(96).compose.transforms[1:])({"image": picture})["image"]
     assert fixed.shape == by_monai.shape
     assert (fixed.float() - by_monai.float()).abs().mean() < 2
 

@@ -20,8 +20,14 @@ def never():
     raise AssertionError("this must not be called")
 
 
-def test_each_domain_is_streamed_as_the_settings_say(tmp_path, monkeypatch):
-    of = settings(method="source", seed=9, batch_size=2, steps=4, shuffle=False, workers=3)
+@pytest.mark.parametrize(
+    ("workers", "device", "processes"),
+    [(3, "cpu", 3), (None, "cpu", 0), (None, "cuda", 2), (0, "cuda", 0)],
+)
+def test_each_domain_is_streamed_as_the_settings_say(
+    workers, device, processes, tmp_path, monkeypatch
+):
+    of = settings(method="source", seed=9, batch_size=2, steps=4, shuffle=False, workers=workers)
     source, target = TinyImages(5), TinyImages(3, labelled=False)
     asked, moved = [], []
 
@@ -37,15 +43,15 @@ def test_each_domain_is_streamed_as_the_settings_say(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "batch_stream", stream)
     trained = state(of)
-    trained.step = 3
+    trained.step, trained.device = 3, torch.device(device)
 
     def update(source_batch, target_batch):
         trained.step += 1
         return {"loss": 0.5}
 
     loop.train_loop(trained, source, target, of, RunFolder(tmp_path), "x", update, print, never)
-    options = {"batch_size": 2, "seed": 9, "start": 3, "shuffle": False, "workers": 3}
-    options["pin_memory"] = False
+    options = {"batch_size": 2, "seed": 9, "start": 3, "shuffle": False, "workers": processes}
+    options["pin_memory"] = device == "cuda"
     assert asked == [
         (source, {**options, "domain": "source"}),
         (target, {**options, "domain": "target"}),
@@ -91,7 +97,7 @@ def test_batches_that_were_loaded_ahead_of_a_change_are_dropped(tmp_path, monkey
     stream = loop.batch_stream
 
     def opened(dataset, **options):
-        starts.append(options["start"])
+        starts.append((options["domain"], options["start"]))
         return stream(dataset, **options)
 
     monkeypatch.setattr(loop, "batch_stream", opened)
@@ -103,10 +109,9 @@ def test_batches_that_were_loaded_ahead_of_a_change_are_dropped(tmp_path, monkey
     def snapshot():
         return trained.step == 2
 
-    loop.train_loop(
-        trained, TinyImages(5), None, of, RunFolder(tmp_path), "x", update, snapshot, never
-    )
-    assert starts == [0, 2]
+    both = (TinyImages(5), TinyImages(3, labelled=False))
+    loop.train_loop(trained, *both, of, RunFolder(tmp_path), "x", update, snapshot, never)
+    assert starts == [("source", 0), ("target", 0), ("source", 2)]
 
 
 def stopped_at(steps, folder, number=signal.SIGTERM, saves=True):

@@ -105,7 +105,20 @@ def test_a_file_without_the_tags_that_are_needed_is_listed(tag, tmp_path):
     assert tag in NEEDED
     assert row["status"] == "not_written"
     assert row["reason"].endswith(f"Got: one without {tag}.")
-    assert list(out.iterdir()) == []
+    assert not list(out.glob("*.dcm"))
+
+
+def test_segmentations_are_replaced_on_request(tmp_path):
+    predictions, photos, out = folders(tmp_path, **study())
+    write_segmentations(predictions, photos, out)
+    first = (out / "eye.dcm").read_bytes()
+    with pytest.raises(InputError, match="add --overwrite"):
+        write_segmentations(predictions, photos, out)
+    write_segmentations(predictions, photos, out, overwrite=True)
+    assert (out / "eye.dcm").read_bytes() != first  # it has a UID of its own
+    (out / "mine.dcm").touch()
+    with pytest.raises(InputError, match=r"mine\.dcm, which was added"):
+        write_segmentations(predictions, photos, out, overwrite=True)
 
 
 def test_what_cannot_be_written_is_listed_with_the_reason(tmp_path):
@@ -124,7 +137,7 @@ def test_what_cannot_be_written_is_listed_with_the_reason(tmp_path):
     assert "Expected an outline" in reasons["blank"]
     assert "several" in reasons["frames-frame1"]
     assert (table["status"] == "not_written").all()
-    assert list(out.iterdir()) == []
+    assert not list(out.glob("*.dcm"))
     assert NAME not in str(reasons)
 
 

@@ -195,7 +195,7 @@ def test_the_ratio_is_a_structured_report_of_the_photograph(tmp_path):
 
 def test_a_report_needs_measurements(tmp_path):
     predictions, photos, out = folders(tmp_path, **study())
-    with pytest.raises(InputError, match="FileNotFoundError with its measurements.csv"):
+    with pytest.raises(InputError, match="Got: one without measurements.csv"):
         write_segmentations(predictions, photos, out, reports=True)
     assert not out.exists()
 

@@ -142,7 +142,8 @@ def _learnt_from(model: dict[str, Any]) -> str:
     """Say what kinds of data the network learnt from, and nothing of their place."""
     parts = []
     if model.get("labelled"):
-        parts.append(f"labelled photographs ({model['labelled']})")
+        rendered = model["labelled"] == "rendered"
+        parts.append("rendered eyes" if rendered else f"labelled photographs ({model['labelled']})")
     if model.get("unlabelled"):
         parts.append(f"photographs without labels ({model['unlabelled']})")
     text = " and ".join(parts) or "not recorded"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .failures import end_with_failed_images
-from .options import Device, Ids, Profile, Recursive
+from .options import NO_OVERWRITE, Device, Ids, Profile, Recursive
 from .tables import print_table
 
 
@@ -44,7 +44,7 @@ def command(
         "(see `suggest`), to learn beside the source.",
     ),
     out: Path = typer.Option(
-        ..., help="Folder to write to: new, or with --resume the one to continue."
+        ..., help=f"Folder to write to: new, or with --resume the one to continue. {NO_OVERWRITE}"
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted adaptation."),
     seed: int = typer.Option(0, min=0, help="Random seed of all stages."),

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from .failures import end_with_failed_images
-from .options import Annotation, Ids, Recursive
+from .options import Annotation, Ids, OverwriteFolder, Recursive
 
 
 def command(
@@ -21,6 +21,7 @@ def command(
     ),
     recursive: Recursive = False,
     ids: Ids = "name",
+    overwrite: OverwriteFolder = False,
 ) -> None:
     """Crop whole photographs to squares around the disc, on which networks are trained.
 
@@ -42,10 +43,10 @@ def command(
                 "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
             )
         samples = require_masks(load_samples(photographs[0], annotation), photographs[0])
-        table = write_labelled_crops(samples, out)
+        table = write_labelled_crops(samples, out, overwrite)
     else:
         paths = [user_path(path) for path in photographs]
-        table = write_crops(paths, out, key, recursive=recursive, ids=ids)
+        table = write_crops(paths, out, key, recursive, ids, overwrite)
     done = table[table["status"] == "ok"]
     typer.echo(f"Wrote {len(done)} crops to {out}, and crops.csv. Train with folder:{out}.")
     end_with_failed_images(table.drop(done.index))

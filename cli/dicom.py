@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .failures import end_with_failed_images
-from .options import Ids, Recursive
+from .options import Ids, OverwriteFolder, Recursive
 
 
 def command(
@@ -27,6 +27,7 @@ def command(
     key_file: Path | None = typer.Option(None, help="Key file with which `predict` named them."),
     recursive: Recursive = False,
     ids: Ids = "name",
+    overwrite: OverwriteFolder = False,
 ) -> None:
     """Write outlines of DICOM photographs as DICOM Segmentations, for a viewer or a PACS.
 
@@ -39,7 +40,9 @@ def command(
 
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]
-    table = write_segmentations(predictions, given, out, kind, key, recursive, ids, reports)
+    table = write_segmentations(
+        predictions, given, out, kind, key, recursive, ids, reports, overwrite
+    )
     done = table[table["status"] == "ok"]
     beside = ", each with a structured report" if reports else ""
     typer.echo(f"Wrote {len(done)} DICOM Segmentations to {out}{beside}.")

@@ -64,6 +64,16 @@ Ids = Annotated[
     typer.Option(help="Ids from file names, or from the folders before them, too."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")]
+NO_OVERWRITE = "Hours of training are never replaced: remove such a folder yourself."
+"""What the help of a command without `--overwrite` says of its folder."""
+OverwriteFolder = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace what this command wrote to --out before, if nothing there was added or "
+        "changed since.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example steps=500."),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .failures import end_with_failed_images
-from .options import Ids, Recursive
+from .options import Ids, OverwriteFolder, Recursive
 
 
 def command(
@@ -24,6 +24,7 @@ def command(
     key_file: Path | None = typer.Option(None, help="Key file with which `predict` named them."),
     recursive: Recursive = False,
     ids: Ids = "name",
+    overwrite: OverwriteFolder = False,
 ) -> None:
     """Write outlines as polygons for annotation programs: LabelMe, or any that reads COCO.
 
@@ -35,7 +36,7 @@ def command(
 
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]
-    table = write_for_editors(predictions, given, out, form, key, recursive, ids)
+    table = write_for_editors(predictions, given, out, form, key, recursive, ids, overwrite)
     done = table[table["status"] == "ok"]
     typer.echo(f"Wrote the outlines of {len(done)} photographs to {out}.")
     end_with_failed_images(table.drop(done.index), "could not be written")

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from .failures import end_with_failed_images
-from .options import Checkpoint, Device, Ids, Model, OutFolder, Recursive
+from .options import Checkpoint, Device, Ids, Model, OutFolder, OverwriteFolder, Recursive
 from .published import Published, PublishedOverrides, published_settings
 
 
@@ -33,6 +33,7 @@ def fundus(
         metavar="I/N",
         help="Take the I-th of N parts of the photographs alone, for `merge` to put together.",
     ),
+    overwrite: OverwriteFolder = False,
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -59,6 +60,7 @@ def fundus(
         recursive=recursive,
         ids=ids,
         part=part,
+        overwrite=overwrite,
         checkpoint=checkpoint,
         device=device,
     )
@@ -76,6 +78,7 @@ def roadscene(
     out: OutFolder = Path("predictions"),
     published: Published = None,
     overrides: PublishedOverrides = None,
+    overwrite: OverwriteFolder = False,
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -95,7 +98,7 @@ def roadscene(
     loaded = load_model(model, pick_device(device), settings, checkpoint)
     if loaded.report is not None:
         typer.echo(str(loaded.report))
-    table = predict(loaded, paths, out)
+    table = predict(loaded, paths, out, overwrite)
     failed = table[table["status"] != "ok"]
     typer.echo(f"Wrote label_ids and colour of {len(table) - len(failed)} images to {out}.")
     end_with_failed_images(failed)

@@ -7,6 +7,8 @@ import typer
 
 from fundus_uda.errors import InputError
 
+from .options import OverwriteFolder
+
 
 def command(
     out: Path = typer.Option(..., help="New or empty folder to write to, as a folder: dataset."),
@@ -25,6 +27,7 @@ def command(
         "for several.",
     ),
     seed: int = typer.Option(0, min=0, help="Random seed of all photographs."),
+    overwrite: OverwriteFolder = False,
 ) -> None:
     """Render labelled photographs of eyes that nobody has, for training without labels.
 
@@ -40,5 +43,5 @@ def command(
     except ValueError:
         raise InputError(f"Expected --ratio LOW:HIGH, for example 0.3:0.9. Got: {ratio}.") from None
     scene = Scene(size, whole, ratios, frozenset(cast(list[Part], without)))
-    write_rendered(scene, seed, count, out)
+    write_rendered(scene, seed, count, out, overwrite)
     typer.echo(f"Wrote {count} photographs and masks to {out}. Train with folder:{out}.")

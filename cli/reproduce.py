@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .applications import Load
-from .options import Device, Profile
+from .options import NO_OVERWRITE, Device, Profile
 from .tables import print_table
 
 
@@ -23,7 +23,9 @@ def command(load: Load, tables: str) -> Callable[..., None]:
             ),
         ] = None,
         out: Path = typer.Option(
-            Path("reproduction"), "--out", help="Folder of the runs; resumed if it exists."
+            Path("reproduction"),
+            "--out",
+            help=f"Folder of the runs; resumed if it exists. {NO_OVERWRITE}",
         ),
         seeds: int = typer.Option(
             3, min=1, help="Number of seeds of each row; some rows have one."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .options import Checkpoint, Device, Ids, Model, Recursive
+from .options import Checkpoint, Device, Ids, Model, OverwriteFolder, Recursive
 from .tables import print_table
 
 
@@ -27,6 +27,7 @@ def command(
     ),
     recursive: Recursive = False,
     ids: Ids = "name",
+    overwrite: OverwriteFolder = False,
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
 ) -> None:
@@ -58,6 +59,7 @@ def command(
         read_key(key_file) if key_file else None,
         recursive,
         ids,
+        overwrite,
     )
     print_table(table.drop(columns="accepted").round(3))
     typer.echo(f"Wrote {len(table)} photographs and their outlines to {out}. See its README.txt.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from .applications import Load
-from .options import Device, Overrides, Profile, experiments_of
+from .options import NO_OVERWRITE, Device, Overrides, Profile, experiments_of
 from .tables import print_table
 
 
@@ -22,7 +22,7 @@ def command(load: Load, group: str) -> Callable[..., None]:
         ),
         overrides: Overrides = None,
         out: Path = typer.Option(
-            ..., help="Run folder: new, or with --resume the one to continue."
+            ..., help=f"Run folder: new, or with --resume the one to continue. {NO_OVERWRITE}"
         ),
         resume: bool = typer.Option(False, "--resume", help="Continue from the last checkpoint."),
         profile: Profile = "cpu",

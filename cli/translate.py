@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .applications import Load
-from .options import ANNOTATION, Device
+from .options import ANNOTATION, NO_OVERWRITE, Device
 
 
 def command(load: Load, has_annotations: bool) -> Callable[..., None]:
@@ -27,7 +27,9 @@ def command(load: Load, has_annotations: bool) -> Callable[..., None]:
         target: str = typer.Option(
             ..., metavar="KIND:PATH[#SPLIT]", help="Images whose style they take."
         ),
-        out: Path = typer.Option(..., help="Folder: new, or with --resume the one to continue."),
+        out: Path = typer.Option(
+            ..., help=f"Folder: new, or with --resume the one to continue. {NO_OVERWRITE}"
+        ),
         model: str | None = typer.Option(
             None, help="Source-only run or checkpoint whose predictions cycada preserves."
         ),

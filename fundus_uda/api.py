@@ -107,6 +107,7 @@ def predict(
     recursive: bool = False,
     ids: Ids = "name",
     part: str | None = None,
+    overwrite: bool = False,
     checkpoint: CheckpointName = "last",
     device: str | torch.device = "auto",
 ) -> pd.DataFrame:
@@ -124,6 +125,8 @@ def predict(
         ids: origin of the ids, "name" or "path".
         part: "I/N" for the I-th of N parts of the photographs alone, which `fundus-uda merge` puts
             together.
+        overwrite: whether what this function wrote into `out` before is replaced, if nothing there
+            was added or changed since.
         checkpoint: checkpoint of a run folder, "last" or "selected".
         device: where to put the network.
 
@@ -159,6 +162,7 @@ def predict(
         recursive=recursive,
         ids=ids,
         part=parse_part(part) if part is not None else None,
+        overwrite=overwrite,
     )
 
 

@@ -65,7 +65,7 @@ def most_probable(logits: Tensor, classes: int) -> NDArray[np.uint8]:
     return indices
 
 
-def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
+def predict(model: Model, paths: list[Path], out: Path, overwrite: bool = False) -> pd.DataFrame:
     """Write `label_ids/<stem>.png` (Cityscapes ids) and `colour/<stem>.png` of each image.
 
     An image that cannot be read gets a row with the reason; all others are predicted.
@@ -75,6 +75,8 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
         paths: image files, and folders of images.
         out: new or empty folder, created if needed, or one in which the same was stopped, which
             goes on; it also gets the table as `predictions.csv`.
+        overwrite: whether `out` may hold earlier predictions, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         A row per image: image, status ("ok" or "unreadable") and reason.
@@ -82,7 +84,7 @@ def predict(model: Model, paths: list[Path], out: Path) -> pd.DataFrame:
     Raises:
         InputError: nothing to read, or two images of one name.
     """
-    unfinished = Unfinished(out)
+    unfinished = Unfinished(out, "predict", overwrite)
     unfinished.require_room()
     frames = _collect(paths)
     listed = [(frame.id, fingerprint_file(frame.image)) for frame in frames]

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Rendered:
     """Of the last test image."""
     photographs: Path
     """A folder of source images, which `predict` can read."""
-    predict: Callable[[list[Path], Path], pd.DataFrame]
+    predict: Callable[..., pd.DataFrame]
     """With a network that needs no training."""
     evaluate: Callable[[Path], Any]
     """Into a folder."""
@@ -91,7 +92,7 @@ def fundus(root: Path, cameras: Path) -> Rendered:
         test_image=max((root / "test" / "images").iterdir()),
         test_label=max((root / "test" / "masks").iterdir()),
         photographs=root / "a" / "images",
-        predict=lambda paths, out: fundus_uda.clinic.predict.predict(model, paths, out),
+        predict=partial(fundus_uda.clinic.predict.predict, model),
         evaluate=lambda out: evaluate_model(root, test, None, out, CPU),
         outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.jpg", "crops/{}.jpg",
                  "affinity/{}.png"),
@@ -126,7 +127,7 @@ def streets(root: Path, _: Path) -> Rendered:
         test_image=max((root / "target" / "leftImg8bit" / "val" / "dusk").iterdir()),
         test_label=max((root / "target" / "gtFine" / "val").rglob("*_labelIds.png")),
         photographs=root / "source" / "leftImg8bit" / "train" / "day",
-        predict=lambda paths, out: roadscene.prediction.predict(model, paths, out),
+        predict=partial(roadscene.prediction.predict, model),
         evaluate=lambda out: roadscene.evaluation.evaluate_model(root, test, out, CPU),
         outputs=("label_ids/{}.png", "colour/{}.png"),
         readers=(
@@ -186,6 +187,20 @@ def test_an_occupied_out_is_refused_before_any_data_is_read(
         commands[command](out)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     assert (out / "mine.txt").read_text() == "kept"
+
+
+def test_predictions_are_replaced_on_request_but_for_what_a_reader_corrected(rendered, tmp_path):
+    out, photographs = tmp_path / "out", sorted(rendered.photographs.iterdir())
+    rendered.predict(photographs[:2], out)
+    first, second = (rendered.outputs[0].format(path.stem) for path in photographs[:2])
+    with pytest.raises(InputError, match="add --overwrite to replace what it wrote"):
+        rendered.predict(photographs[1:2], out)
+    rendered.predict(photographs[1:2], out, overwrite=True)
+    assert not (out / first).exists()
+    (out / second).write_bytes(b"corrected by hand")
+    with pytest.raises(InputError, match=f"Got: {out / second}, which was added or changed"):
+        rendered.predict(photographs[:1], out, overwrite=True)
+    assert (out / second).read_bytes() == b"corrected by hand"
 
 
 def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):

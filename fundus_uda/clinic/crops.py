@@ -20,7 +20,7 @@ from fundus_uda.errors import InputError, WriteError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DiscRegion, region_of
 from fundus_uda.output import detail, is_full, note, progress, write_picture, write_table
-from fundus_uda.unfinished import Unfinished
+from fundus_uda.unfinished import Unfinished, is_unfinished
 
 Item = TypeVar("Item")
 THREADS = min(12, max(4, os.cpu_count() or 4))
@@ -53,6 +53,7 @@ def write_crops(
     key: bytes | None = None,
     recursive: bool = False,
     ids: Ids = "name",
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Crop photographs around the disc, without a model, into a `folder:` dataset.
 
@@ -66,6 +67,8 @@ def write_crops(
         key: key that hashes the ids (see `list_photographs`).
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        overwrite: whether `out` may hold earlier crops, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         A row per photograph: image, status (ok, no_disc or unreadable), reason, and the columns of
@@ -75,7 +78,7 @@ def write_crops(
     Raises:
         InputError: see `list_photographs`; or the folder is not empty.
     """
-    unfinished = Unfinished(out)
+    unfinished = Unfinished(out, "crop", overwrite)
     unfinished.require_room()
     sources = list_photographs(paths, key, recursive, ids)
 
@@ -99,7 +102,7 @@ def write_crops(
         return _written(rows, out)
 
 
-def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
+def write_labelled_crops(samples: list[Sample], out: Path, overwrite: bool = False) -> pd.DataFrame:
     """Crop photographs and masks around the disc of the masks, into a `folder:` dataset.
 
     Writes `images/<id>.png`, `masks/<id>.png` and the table `crops.csv`.
@@ -107,6 +110,7 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     Args:
         samples: samples with masks.
         out: see `write_crops`.
+        overwrite: see `write_crops`.
 
     Returns:
         A table as from `write_crops`. A mask without a disc, or of another size than its
@@ -115,7 +119,7 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
     Raises:
         InputError: the folder is not empty.
     """
-    unfinished = Unfinished(out)
+    unfinished = Unfinished(out, "crop", overwrite)
     unfinished.require_room()
     files = [[s.id, *map(fingerprint_file, (s.image, *s.masks))] for s in samples]
 
@@ -143,7 +147,7 @@ def write_labelled_crops(samples: list[Sample], out: Path) -> pd.DataFrame:
 
 def is_whole(folder: Path) -> bool:
     """Check whether a folder holds all crops that `write_crops` was to write."""
-    return (folder / CROPS).is_file() and not Unfinished(folder).file.is_file()
+    return (folder / CROPS).is_file() and not is_unfinished(folder)
 
 
 def add_rows(

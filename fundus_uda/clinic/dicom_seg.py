@@ -28,7 +28,8 @@ from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
-from fundus_uda.output import progress, replacing, require_empty
+from fundus_uda.output import progress, replacing
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 CUP_OF_DISC = Code("optic-cup", SCHEME, "Cup of optic nerve head")
 """Code of the cup in a scheme of this program: DICOM's tables have none."""
@@ -62,6 +63,7 @@ def write_segmentations(
     recursive: bool = False,
     ids: Ids = "name",
     reports: bool = False,
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Write the outlines of DICOM photographs as DICOM Segmentations, `<id>.dcm`.
 
@@ -78,6 +80,8 @@ def write_segmentations(
         ids: see `list_photographs`.
         reports: whether the vertical ratios in `measurements.csv` are written, too, as structured
             reports `<id>.sr.dcm` (see `dicom_sr`).
+        overwrite: whether `out` may hold earlier ones, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         A row per photograph: image, status ("ok", or "not_written") and reason.
@@ -96,17 +100,17 @@ def write_segmentations(
             f"Expected a folder that `predict` wrote, with masks, at {predictions}. Got: another, "
             f"or none."
         )
-    require_empty(out)
+    require_replaceable(out, "dicom", overwrite)
     measured = read_predictions(predictions).table.set_index("image") if reports else None
     files = list_photographs(paths, key, recursive, ids)
-    out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for file in progress(files, "segmentations", len(files)):
-        mask = predictions / "masks" / f"{file.id}.png"
-        with silently():
-            reason = _write_one(file, mask, out, kind, measured)
-        status = "not_written" if reason else "ok"
-        rows.append({"image": file.id, "status": status, "reason": reason})
+    with rewritten(out, "dicom"):
+        for file in progress(files, "segmentations", len(files)):
+            mask = predictions / "masks" / f"{file.id}.png"
+            with silently():
+                reason = _write_one(file, mask, out, kind, measured)
+            status = "not_written" if reason else "ok"
+            rows.append({"image": file.id, "status": status, "reason": reason})
     return pd.DataFrame(rows, columns=["image", "status", "reason"])
 
 

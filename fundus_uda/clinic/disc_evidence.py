@@ -20,6 +20,9 @@ Field = NDArray[np.bool_]
 
 DISC = 32
 """Diameter in pixels of the disc that is searched for."""
+RING = 1.7
+"""Outer diameter of the ring around the disc, whose brightness the disc's is compared to, over the
+disc's."""
 
 WEIGHTS = np.array([6.6, 11.7, 2.0, 3.5, 0.8], np.float32)
 """Weights of the five measures, from a logistic regression. It was fitted on REFUGE and Drishti-GS
@@ -237,8 +240,8 @@ def _transforms(size: tuple[int, int]) -> dict[str, NDArray[np.complex64]]:
 @cache
 def _windows() -> dict[str, Map]:
     """Make the windows: disc, ring around it, and the vessels' surroundings with two weights."""
-    distance, _ = _window(1.7)
-    disc, ring = distance < 0.9, (distance > 1.15) & (distance < 1.7)
+    distance, _ = _window(RING)
+    disc, ring = distance < 0.9, (distance > 1.15) & (distance < RING)
     far, angle = _window(2.3)
     around = (far > 0.25) & (far < 2.2)
     windows = {

@@ -16,7 +16,8 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 from fundus_uda.masks.labelme import CUP_LABEL, DISC_LABEL, TOLERANCE, labelme_text
 from fundus_uda.masks.outlines import smooth_outlines
-from fundus_uda.output import progress, require_empty, write_whole
+from fundus_uda.output import progress, write_whole
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 EditorFormat = Literal["labelme", "coco"]
 CATEGORIES = {1: DISC_LABEL, 2: CUP_LABEL}
@@ -32,6 +33,7 @@ def write_for_editors(
     key: bytes | None = None,
     recursive: bool = False,
     ids: Ids = "name",
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Write outlines as `<id>.json` for LabelMe, or all as `annotations.json` in COCO's form.
 
@@ -45,6 +47,8 @@ def write_for_editors(
         key: key that hashed the ids, if one did.
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        overwrite: whether `out` may hold earlier outlines that nobody has changed, which are
+            replaced (see `unfinished.require_replaceable`).
 
     Returns:
         A row per photograph: image, status ("ok", or "not_written") and reason.
@@ -57,25 +61,25 @@ def write_for_editors(
             f"Expected a folder that `predict` wrote, with masks, at {predictions}. Got: another, "
             f"or none."
         )
-    require_empty(out)
+    require_replaceable(out, "outlines", overwrite)
     files = list_photographs(paths, key, recursive, ids)
-    out.mkdir(parents=True, exist_ok=True)
     rows, outlined = [], []
-    for file in progress(files, "outlines", len(files)):
-        row = {"image": file.id, "status": "ok", "reason": ""}
-        mask_file = predictions / "masks" / f"{file.id}.png"
-        rows.append(row)
-        if not mask_file.is_file():
-            row |= {"status": "not_written", "reason": NO_OUTLINE}
-            continue
-        mask, _ = read_mask(Sample(file.id, file.path, (mask_file,), "labels"))
-        place = Path(os.path.relpath(file.path, out)).as_posix()
-        if form == "labelme":
-            write_whole(out / f"{file.id}.json", labelme_text(mask, place))
-        else:
-            outlined.append((place, mask))
-    if form == "coco":
-        write_whole(out / "annotations.json", json.dumps(coco_of(outlined)) + "\n")
+    with rewritten(out, "outlines"):
+        for file in progress(files, "outlines", len(files)):
+            row = {"image": file.id, "status": "ok", "reason": ""}
+            mask_file = predictions / "masks" / f"{file.id}.png"
+            rows.append(row)
+            if not mask_file.is_file():
+                row |= {"status": "not_written", "reason": NO_OUTLINE}
+                continue
+            mask, _ = read_mask(Sample(file.id, file.path, (mask_file,), "labels"))
+            place = Path(os.path.relpath(file.path, out)).as_posix()
+            if form == "labelme":
+                write_whole(out / f"{file.id}.json", labelme_text(mask, place))
+            else:
+                outlined.append((place, mask))
+        if form == "coco":
+            write_whole(out / "annotations.json", json.dumps(coco_of(outlined)) + "\n")
     return pd.DataFrame(rows, columns=["image", "status", "reason"])
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.measure import label, regionprops
 
-from fundus_uda.clinic.disc_evidence import DISC, disc_evidence, faint_evidence
+from fundus_uda.clinic.disc_evidence import DISC, RING, disc_evidence, faint_evidence
 from fundus_uda.data.field import (
     box_of_field,
     field_of_view,
@@ -34,8 +35,11 @@ SMALLEST_IN_WIDE_FIELD = 0.05
 """Least such diameter in fields of up to 130 degrees, of cameras for neonates. It is searched for
 where the usual sizes show little, since that takes as long again."""
 CLEAR = 2.0
-"""Evidence of a disc of a usual size with which no smaller one is searched for; a smaller one needs
-as much."""
+"""Evidence of a disc of a usual size with which no smaller one is searched for. A smaller one needs
+as much more than one of a usual size has: a lesion beside a vessel resembles a small disc, and a
+disc of a usual size tells that the field is no wide one."""
+LEAST_PIXELS = DISC / 2
+"""Least diameter of a smaller disc, in pixels of the frame: enlarged more, it shows no vessels."""
 SMALLEST_IN_CUT, LARGEST_IN_CUT = 0.15, 0.85
 """Limits of the disc diameter over the frame's shorter side, if the frame cuts the field off."""
 CROP_FROM_IF_CENTRED, CENTRED = 0.25, 0.1
@@ -128,14 +132,23 @@ def _candidates(frame: Photograph, field: NDArray[np.bool_], whole_field: bool) 
     """Find up to three discs with enough evidence, best first, none within another."""
     extent = [np.ptp(np.flatnonzero(field.any(axis=axis))) + 1 for axis in (0, 1)]
     if not whole_field:  # in a crop, what is white may be the cup
-        return _of_sizes(frame, field, SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent))
+        cut = SMALLEST_IN_CUT * min(extent), LARGEST_IN_CUT * min(extent)
+        return _best(_of_sizes(frame, field, *cut))
     eye = field & ~reflections(frame, field)
     smallest, largest = SMALLEST * max(extent), LARGEST * max(extent)
-    wide = SMALLEST_IN_WIDE_FIELD * max(extent)
-    usual = _of_sizes(frame, eye, smallest, largest)
-    if usual and usual[0].score >= CLEAR:
+    usual = _best(_of_sizes(frame, eye, smallest, largest))
+    best = usual[0].score if usual else 0.0
+    if best >= CLEAR:
         return usual
-    smaller = [c for c in _of_sizes(frame, eye, wide, smallest) if c.score >= CLEAR]
+    wide = max(SMALLEST_IN_WIDE_FIELD * max(extent), LEAST_PIXELS)
+    # The edge of a field may shine, and a small disc lies far from that of its wide field.
+    from_edge = ndimage.distance_transform_edt(np.pad(eye, 1))[1:-1, 1:-1]
+    smaller = [
+        found
+        for found in _of_sizes(frame, eye, wide, smallest)
+        if found.score >= best + CLEAR
+        and from_edge[tuple(map(int, found.centre))] >= RING * found.diameter / 2
+    ]
     return _best([*usual, *smaller])
 
 
@@ -156,7 +169,7 @@ def _of_sizes(
             centre = (float(row + 0.5) / scale, float(column + 0.5) / scale)
             found.append(_Candidate(float(score[row, column]), centre, diameter))
         diameter *= SIZE_STEP
-    return _best(found)
+    return found
 
 
 def _best(found: list[_Candidate]) -> list[_Candidate]:

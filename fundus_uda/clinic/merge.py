@@ -13,10 +13,12 @@ from fundus_uda.clinic.report.numbers import read_predictions, reference_to
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
-from fundus_uda.output import require_empty
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 
-def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.DataFrame:
+def merge_parts(
+    parts: list[Path], out: Path, before: Path | None = None, overwrite: bool = False
+) -> pd.DataFrame:
     """Merge what `predict` wrote of all parts into one folder, as if it were of one call.
 
     Files are linked where the file system allows, else copied.
@@ -25,6 +27,8 @@ def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.
         parts: folders that `predict` wrote, each with another part.
         out: new or empty folder, created if needed.
         before: folder of the model before, if `predict` was given one.
+        overwrite: whether `out` may hold an earlier merger, which is replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         The rows of `measurements.csv`, by id.
@@ -33,7 +37,7 @@ def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.
         InputError: a folder that `predict` did not write, parts of several models or versions, a
             part that is missing or there twice, or `out` is not empty.
     """
-    require_empty(out)
+    require_replaceable(out, "merge", overwrite)
     read = [read_predictions(part) for part in parts]
     _require_all([one.about["part"] for one in read])
     first = read[0].about
@@ -51,11 +55,6 @@ def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.
             "Expected the --before with which all parts were predicted. Got: another, or none. "
             "Give that to `merge`, too, or predict all parts alike."
         )
-    for folder in FOLDERS:
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        for part in parts:
-            for file in (part / folder).iterdir():
-                _link(file, out / folder / file.name)
     rows = [row for one in read for row in one.table.to_dict("records")]
     rows.sort(key=lambda row: row["image"])
     for row in rows:
@@ -63,8 +62,14 @@ def merge_parts(parts: list[Path], out: Path, before: Path | None = None) -> pd.
     table = pd.DataFrame(rows, columns=list(columns()))  # anew, so that kinds are those of all rows
     about = {name: value for name, value in first.items() if name not in ("part", "before")}
     about["written"] = max(one.about["written"] for one in read)
-    write_tables(table, about, out, before)
-    write_report(out, before)
+    with rewritten(out, "merge"):
+        for folder in FOLDERS:
+            (out / folder).mkdir()
+            for part in parts:
+                for file in (part / folder).iterdir():
+                    _link(file, out / folder / file.name)
+        write_tables(table, about, out, before)
+        write_report(out, before)
     return table
 
 

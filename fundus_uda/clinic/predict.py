@@ -67,6 +67,7 @@ def predict(
     recursive: bool = False,
     ids: Ids = "name",
     part: Part | None = None,
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Outline and measure disc and cup in photographs, whole ones or crops around the disc.
 
@@ -96,6 +97,8 @@ def predict(
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
         part: part of the photographs to take, of several that together are all of them.
+        overwrite: whether `out` may hold earlier predictions, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         The rows of `measurements.csv`, with the columns `summary.columns()`: status is one of
@@ -109,7 +112,7 @@ def predict(
         InputError: see `list_photographs`; or `out` is not empty, or `before` is not a folder that
             this function wrote of the same photographs, or none of them belongs to the part.
     """
-    unfinished = Unfinished(out)
+    unfinished = Unfinished(out, "predict", overwrite)
     unfinished.require_room()
     files = list_photographs(paths, key, recursive, ids)
     if before is not None:

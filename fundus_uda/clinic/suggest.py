@@ -23,7 +23,6 @@ from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.output import (
     note,
     progress,
-    require_empty,
     write_picture,
     write_table,
     write_whole,
@@ -31,7 +30,7 @@ from fundus_uda.output import (
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import agreement
-from fundus_uda.unfinished import unfinished
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 COLUMNS = ("image", "accepted", "doubt", "estimated_dice", "models_dice", "vertical_cdr")
 """Columns of `suggested.csv`."""
@@ -64,6 +63,7 @@ def suggest(
     key: bytes | None = None,
     recursive: bool = False,
     ids: Ids = "name",
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Choose the photographs that are most worth outlining, and write them into a folder.
 
@@ -85,6 +85,8 @@ def suggest(
         key: key that hashes the ids (see `list_photographs`).
         recursive: see `list_photographs`.
         ids: see `list_photographs`.
+        overwrite: whether `out` may hold an earlier choice that nobody has worked on, which is
+            replaced (see `unfinished.require_replaceable`).
 
     Returns:
         A row per chosen photograph, the most doubtful first: image; accepted, blank; doubt, the
@@ -96,7 +98,7 @@ def suggest(
         InputError: see `list_photographs`; or the folder is not empty, or fewer photographs show a
             disc than are to be chosen.
     """
-    require_empty(out)
+    require_replaceable(out, "suggest", overwrite)
     files = list_photographs(paths, key, recursive, ids)
     row_of = partial(row_or_reason, partial(_doubt_in, model, before))
     rows = [row_of(file) for file in progress(files, "photographs", len(files))]
@@ -111,7 +113,7 @@ def suggest(
         )
     chosen = table.loc[most_doubtful(seen, count), list(COLUMNS)]
     wanted = set(chosen["image"])
-    with unfinished(out):
+    with rewritten(out, "suggest"):
         for folder in ("images", "masks"):
             (out / folder).mkdir()
         for file in files:

@@ -20,10 +20,18 @@ from fundus_uda.masks.classes import Mask, Photograph, disc_and_cup_to_classes
 CameraName = Literal["a", "b"]
 FloatImage = NDArray[np.float64]
 
+NOISE_SIDE = 512
+"""Side in pixels at which `Camera.noise` is the noise of a pixel. Larger pixels see more light: a
+photograph of half the side has half the noise."""
+
 
 @dataclass(frozen=True)
 class Camera:
-    """Appearance of an eye in a camera. Colours are RGB in [0, 1], lengths shares of the side."""
+    """Appearance of an eye in a camera.
+
+    Colours are RGB in [0, 1], lengths shares of the side; noise is a standard deviation in [0, 1],
+    at `NOISE_SIDE`.
+    """
 
     retina: tuple[float, float, float]
     disc: tuple[float, float, float]
@@ -98,7 +106,7 @@ def render(camera: CameraName, seed: int, size: int) -> tuple[Photograph, Mask]:
     image = gaussian_filter(image, (look.blur * size, look.blur * size, 0))
     haze = look.haze * rng.uniform(0.5, 1.5)
     image = image * (1 - haze) + haze * np.array([0.62, 0.66, 0.60])
-    image = image + rng.normal(0, look.noise, image.shape)
+    image = image + rng.normal(0, look.noise * size / NOISE_SIDE, image.shape)
     return (image.clip(0, 1) * 255).round().astype(np.uint8), mask
 
 

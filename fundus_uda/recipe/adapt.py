@@ -50,7 +50,7 @@ from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import step_cost, train
-from fundus_uda.unfinished import LEFT_BY_LOCK, Unfinished, locked
+from fundus_uda.unfinished import LEFT_BY_LOCK, is_unfinished, locked
 
 KEPT: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
 """Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
@@ -175,7 +175,7 @@ def _write_data(task: Task, dataset: list[Sample], whole: list[Sample]) -> list[
         write_source(whole, task.out)
     except InputError:
         target = task.out / "target"
-        if not is_whole(target) and not Unfinished(target).file.is_file():
+        if not is_whole(target) and not is_unfinished(target):
             shutil.rmtree(target, ignore_errors=True)  # nothing is begun: leave no trace
             (task.out / "adaptation.json").unlink()
         raise
@@ -247,7 +247,7 @@ def _outline(
     beside: dict[str, Any] = {"before": before, "note": note, "reference": reference}
     for run, folder, more in ((first, before, {}), (kept, task.out / "predictions", beside)):
         if not _is_outlined(folder, more.get("note", "")):
-            if not Unfinished(folder).file.is_file():
+            if not is_unfinished(folder):
                 shutil.rmtree(folder, ignore_errors=True)  # of another decision
             where: dict[str, Any] = {"recursive": task.recursive, "ids": task.ids}
             predict(load_model(run, task.device), photographs, folder, task.key, **more, **where)

@@ -15,7 +15,7 @@ from fundus_uda.masks.region import DiscRegion
 from fundus_uda.output import write_picture, write_table
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
-from fundus_uda.unfinished import Unfinished
+from fundus_uda.unfinished import is_unfinished
 
 LOOKED_AT = 8
 """Number of photographs, or up to twice it, that are searched to tell if a dataset is of crops."""
@@ -67,7 +67,7 @@ def write_target(task: Task, dataset: list[Sample]) -> list[Path]:
 
 def _clear_unless_unfinished(folder: Path) -> None:
     """Remove what a stopped adaptation left, unless it can be gone on with."""
-    if not Unfinished(folder).file.is_file():
+    if not is_unfinished(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 

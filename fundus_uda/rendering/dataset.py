@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import needing_room, note, progress, require_empty
+from fundus_uda.output import needing_room, note, progress
 from fundus_uda.paths import user_path
 from fundus_uda.rendering.scene import Scene, render
-from fundus_uda.unfinished import unfinished
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 CACHE = "FUNDUS_UDA_CACHE"
 """Environment variable that names the folder of the cache."""
@@ -20,7 +20,7 @@ MOST = 100_000
 """Largest number of photographs."""
 
 
-def write_rendered(scene: Scene, seed: int, count: int, out: Path) -> None:
+def write_rendered(scene: Scene, seed: int, count: int, out: Path, overwrite: bool = False) -> None:
     """Write rendered photographs and masks into a `folder:` dataset.
 
     Args:
@@ -29,13 +29,15 @@ def write_rendered(scene: Scene, seed: int, count: int, out: Path) -> None:
         count: number of photographs.
         out: new or empty folder, created if needed; gets `images/000000.jpg` and so on, and
             `masks/000000.png`.
+        overwrite: whether `out` may hold earlier ones, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Raises:
         InputError: a count below 1 or above `MOST`, or the folder is not empty.
     """
     require_count(count)
-    require_empty(out)
-    with unfinished(out):
+    require_replaceable(out, "render", overwrite)
+    with rewritten(out, "render"):
         for _ in progress(_written(scene, seed, count, out), "photographs rendered", count):
             pass
 

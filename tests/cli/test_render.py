@@ -21,6 +21,19 @@ def test_a_labelled_dataset_is_written(tmp_path):
     assert len(load_samples(f"folder:{out}")) == 2
 
 
+def test_rendered_eyes_are_replaced_on_request_and_photographs_of_others_are_not(tmp_path):
+    out = tmp_path / "eyes"
+    render("--out", out, "--count", 2, "--size", 64)
+    with pytest.raises(InputError, match="add --overwrite"):
+        render("--out", out, "--count", 1, "--size", 64)
+    render("--out", out, "--count", 1, "--size", 64, "--overwrite")
+    assert len(load_samples(f"folder:{out}")) == 1
+    (out / ".written").unlink()  # now it is like anybody's folder of photographs and masks
+    with pytest.raises(InputError, match="no command says that it wrote"):
+        render("--out", out, "--count", 2, "--size", 64, "--overwrite")
+    assert len(load_samples(f"folder:{out}")) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -71,6 +71,21 @@ def test_a_folder_in_use_is_refused(tmp_path):
         write_crops([tmp_path], tmp_path)
 
 
+def test_crops_are_replaced_on_request_and_nothing_else_is(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        Image.fromarray(render("a", seed, 96)[0]).save(tmp_path / f"{name}.png")
+    out = tmp_path / "out"
+    write_crops([tmp_path / "a.png"], out)
+    with pytest.raises(InputError, match="add --overwrite to replace what it wrote"):
+        write_crops([tmp_path / "b.png"], out)
+    write_crops([tmp_path / "b.png"], out, overwrite=True)
+    assert [path.name for path in (out / "images").iterdir()] == ["b.png"]
+    (out / "images" / "mine.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"mine\.png, which was added"):
+        write_crops([tmp_path / "a.png"], out, overwrite=True)
+    assert sorted(path.name for path in (out / "images").iterdir()) == ["b.png", "mine.png"]
+
+
 @pytest.fixture
 def labelled(tmp_path):
     """Two whole photographs, black around a rendered crop of 64 pixels, with their masks."""
@@ -158,7 +173,7 @@ def test_stopped_crops_go_on_and_equal_unbroken_ones(kind, labelled, tmp_path, m
     assert "Going on: 1 of 2 crops are done." in capsys.readouterr().err
     assert is_whole(tmp_path / "parts")
     one, other = (
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("[!.]*.*")}
         for folder in (tmp_path / "unbroken", tmp_path / "parts")
     )
     assert one == other

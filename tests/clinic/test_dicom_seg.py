@@ -105,7 +105,20 @@ def test_a_file_without_the_tags_that_are_needed_is_listed(tag, tmp_path):
     assert tag in NEEDED
     assert row["status"] == "not_written"
     assert row["reason"].endswith(f"Got: one without {tag}.")
-    assert list(out.iterdir()) == []
+    assert not list(out.glob("*.dcm"))
+
+
+def test_segmentations_are_replaced_on_request(tmp_path):
+    predictions, photos, out = folders(tmp_path, **study())
+    write_segmentations(predictions, photos, out)
+    first = (out / "eye.dcm").read_bytes()
+    with pytest.raises(InputError, match="add --overwrite"):
+        write_segmentations(predictions, photos, out)
+    write_segmentations(predictions, photos, out, overwrite=True)
+    assert (out / "eye.dcm").read_bytes() != first  # it has a UID of its own
+    (out / "mine.dcm").touch()
+    with pytest.raises(InputError, match=r"mine\.dcm, which was added"):
+        write_segmentations(predictions, photos, out, overwrite=True)
 
 
 def test_what_cannot_be_written_is_listed_with_the_reason(tmp_path):
@@ -124,7 +137,7 @@ def test_what_cannot_be_written_is_listed_with_the_reason(tmp_path):
     assert "Expected an outline" in reasons["blank"]
     assert "several" in reasons["frames-frame1"]
     assert (table["status"] == "not_written").all()
-    assert list(out.iterdir()) == []
+    assert not list(out.glob("*.dcm"))
     assert NAME not in str(reasons)
 
 
@@ -182,7 +195,7 @@ def test_the_ratio_is_a_structured_report_of_the_photograph(tmp_path):
 
 def test_a_report_needs_measurements(tmp_path):
     predictions, photos, out = folders(tmp_path, **study())
-    with pytest.raises(InputError, match="FileNotFoundError with its measurements.csv"):
+    with pytest.raises(InputError, match="Got: one without measurements.csv"):
         write_segmentations(predictions, photos, out, reports=True)
     assert not out.exists()
 
@@ -234,7 +247,7 @@ def test_odd_tags_are_repeated_or_named_and_never_quoted(
     (row,) = write_segmentations(predictions, photos, out, reports=True).to_dict("records")
     assert row["status"] == ("not_written" if told else "ok")
     assert told in row["reason"]
-    assert len(list(out.iterdir())) == (0 if told else 2)
+    assert len(list(out.glob("*.dcm"))) == (0 if told else 2)
     said = "".join(capfd.readouterr()) + caplog.text + "".join(str(w.message) for w in recwarn)
     said = (said + row["reason"]).replace(str(tmp_path), "").upper()
     assert not [word for word in ("MUSTERMANN", "ERIKA", "4711") if word in said], said

@@ -58,6 +58,19 @@ def test_files_name_the_photographs_beside_them(folders):
     assert written["images"][0]["file_name"] == "../photos/eye.jpg"
 
 
+def test_outlines_are_replaced_on_request_unless_somebody_corrected_them(folders):
+    given = [folders / "predictions", [folders / "photos" / "eye.jpg"], folders / "out"]
+    write_for_editors(*given, "labelme")
+    with pytest.raises(InputError, match="add --overwrite"):
+        write_for_editors(*given, "coco")
+    write_for_editors(*given, "coco", overwrite=True)
+    assert not (folders / "out" / "eye.json").exists()
+    (folders / "out" / "annotations.json").write_text("corrected")
+    with pytest.raises(InputError, match="was added or changed since"):
+        write_for_editors(*given, "labelme", overwrite=True)
+    assert (folders / "out" / "annotations.json").read_text() == "corrected"
+
+
 def test_predictions_must_hold_masks(folders):
     with pytest.raises(InputError, match="with masks, at .*photos. Got: another"):
         write_for_editors(folders / "photos", [folders / "photos"], folders / "o", "coco")

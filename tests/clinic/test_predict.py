@@ -200,7 +200,7 @@ def test_a_spacing_that_cannot_be_true_changes_no_score(model, tmp_path, spacing
 def test_before_must_be_of_the_same_photographs(model, clinic, written, tmp_path):
     before, _ = written
     for paths, folder, message in (
-        ([clinic], tmp_path, "folder that `fundus-uda predict` wrote at"),
+        ([clinic], tmp_path, "folder that `fundus-uda predict` or `adapt` wrote to its end at"),
         ([clinic / "whole.png"], before, "same photographs in .* Got: 4 that are here or there"),
     ):
         with pytest.raises(InputError, match=message):

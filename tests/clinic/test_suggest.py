@@ -90,7 +90,14 @@ def test_the_command_needs_photographs_beside_a_run(seeing_run, cameras, tmp_pat
     alone = CliRunner().invoke(app, ["suggest", str(seeing_run), "--out", str(tmp_path / "out")])
     assert isinstance(alone.exception, InputError)
     assert "Expected photographs behind MODEL" in str(alone.exception)
-    given = [str(seeing_run), str(cameras / "b" / "images"), "--count", "1"]
-    told = CliRunner().invoke(app, ["suggest", *given, "--out", str(tmp_path / "out")])
+    given = [str(seeing_run), str(cameras / "b" / "images"), "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, ["suggest", *given, "--count", "1"])
     assert told.exit_code == 0, told.output
     assert f"Wrote 1 photographs and their outlines to {tmp_path / 'out'}" in told.output
+    refused = CliRunner().invoke(app, ["suggest", *given, "--count", "2"])
+    assert "add --overwrite" in str(refused.exception)
+    anew = CliRunner().invoke(app, ["suggest", *given, "--count", "2", "--overwrite"])
+    assert f"Wrote 2 photographs and their outlines to {tmp_path / 'out'}" in anew.output
+    min((tmp_path / "out" / "masks").iterdir()).write_bytes(b"corrected")
+    refused = CliRunner().invoke(app, ["suggest", *given, "--count", "1", "--overwrite"])
+    assert "which was added or changed since" in str(refused.exception)

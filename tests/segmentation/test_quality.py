@@ -7,7 +7,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.synthetic import render, write_camera
+from fundus_uda.data.synthetic import CAMERAS, render, write_camera
+from fundus_uda.demo import SIZE
 from fundus_uda.masks.measurements import measure
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import load_model
@@ -47,6 +48,14 @@ def test_a_good_photograph_raises_nothing():
         -0.59 + 0.34 * 0.9 + 0.49 * 0.96 + 0.41 * row["disc_ellipse_dice"]
         + 0.31 * row["cup_ellipse_dice"]
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_photographs_of_the_demo_are_as_sharp_and_as_clean_as_real_ones(camera):
+    for seed in range(8):
+        photograph, mask = render(camera, seed, SIZE)
+        raised = set(flags_of(row_of(photograph, mask)))
+        assert not raised & {"noisy", "blurred", "dark", "overexposed", "little_field"}
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,12 @@ def read_predictions(folder: Path) -> Predictions:
         about["part"] = summary.get("part")
         table = table[list(columns())].fillna({"reason": "", "flags": "", "laterality": ""})
     except (OSError, ValueError, KeyError, TypeError) as error:
+        got = f"one whose tables cannot be read ({type(error).__name__})"
+        if isinstance(error, FileNotFoundError):
+            got = "one without measurements.csv" if folder.is_dir() else "no folder of that name"
         raise InputError(
-            f"Expected a folder that `fundus-uda predict` wrote at {folder}. "
-            f"Got: {type(error).__name__} with its measurements.csv or summary.json."
+            f"Expected a folder that `fundus-uda predict` or `adapt` wrote to its end at {folder}. "
+            f"Got: {got}."
         ) from None
     return Predictions(folder, table, about)
 

@@ -23,6 +23,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.masks.dice import DICE
 from fundus_uda.output import note, write_table, write_whole
 from fundus_uda.segmentation.quality import FLAGS
+from fundus_uda.unfinished import note_rewritten
 
 STATUS_TITLES = {"ok": "Without flags", "no_disc": "No disc found"}
 """Titles of statuses; the others are their names with blanks."""
@@ -116,6 +117,7 @@ def write_report(
     write_table(out.with_suffix(".csv"), table)
     write_whole(out.with_suffix(".json"), json.dumps(sets | {"readers": readers}, indent=2) + "\n")
     write_whole(out, page)  # last: then all is done
+    note_rewritten(out, out.with_suffix(".csv"), out.with_suffix(".json"))
     return out
 
 
@@ -140,7 +142,8 @@ def _learnt_from(model: dict[str, Any]) -> str:
     """Say what kinds of data the network learnt from, and nothing of their place."""
     parts = []
     if model.get("labelled"):
-        parts.append(f"labelled photographs ({model['labelled']})")
+        rendered = model["labelled"] == "rendered"
+        parts.append("rendered eyes" if rendered else f"labelled photographs ({model['labelled']})")
     if model.get("unlabelled"):
         parts.append(f"photographs without labels ({model['unlabelled']})")
     text = " and ".join(parts) or "not recorded"

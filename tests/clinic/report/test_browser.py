@@ -303,6 +303,16 @@ def test_a_card_that_is_made_has_what_the_others_have(large):
     assert large.find_element("css selector", "#gallery .verdict").text == "Rejected"
 
 
+def test_a_large_page_prints_the_photographs_that_were_not_shown_yet(large):
+    assert len(shown(large)) == 2
+    printed = base64.b64decode(large.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert printed.count(b"/Subtype /Image") >= 5
+    large.refresh()
+    set_to(large, "flag", "no_disc")  # and what is filtered out stays away
+    printed = base64.b64decode(large.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert printed.count(b"/Subtype /Image") == 1
+
+
 def test_reviews_are_kept_exported_and_read_back(opened, page, run, tmp_path):
     opened.execute_cdp_cmd(
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}

@@ -238,6 +238,14 @@ def test_the_network_is_said_to_have_learnt_from_kinds_of_data_alone(run, camera
     assert str(cameras) not in text + json.dumps(model)
 
 
+def test_rendered_eyes_are_not_called_photographs(run, tmp_path):
+    shutil.copytree(run / "after", tmp_path / "after")
+    file = tmp_path / "after" / "summary.json"
+    file.write_text(file.read_text().replace('"labelled": "folder"', '"labelled": "rendered"'))
+    text = write_report(tmp_path / "after", run / "before").read_text(encoding="utf-8")
+    assert "learnt from rendered eyes" in text
+
+
 def test_intervals_are_spoken_of_where_there_are_some(run, page):
     assert "Intervals are of" in page.read_text()
     assert "Intervals" not in (run / "after" / "report.html").read_text()
@@ -379,8 +387,10 @@ def test_the_readers_own_difference_stands_beside_the_scores(run, tmp_path):
 
 
 def test_wrong_folders_are_named(run, cameras, tmp_path):
-    with pytest.raises(InputError, match="`fundus-uda predict` wrote at .*Got: FileNotFound"):
+    with pytest.raises(InputError, match="wrote to its end at .*Got: one without measurements.csv"):
         write_report(tmp_path)
+    with pytest.raises(InputError, match="or `adapt` wrote .*/none. Got: no folder of that name"):
+        write_report(tmp_path / "none")
     predict(brightness_model(cameras), [run / "paths" / "a0000.png"], tmp_path / "one")
     with pytest.raises(InputError, match="same photographs in .* Got: 4 that are"):
         write_report(run / "after", tmp_path / "one")

@@ -96,4 +96,6 @@ def test_report_of_another_folder_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 2
-    assert "folder that `fundus-uda predict` wrote" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "folder that `fundus-uda predict` or `adapt` wrote" in told
+    assert "without measurements.csv" in told

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -32,9 +32,10 @@ LINES, FEWEST_STEPS, MOST_STEPS = 20, 10, 100
 steps between two of them."""
 
 Item = TypeVar("Item")
+Told = Literal["nothing", "notes", "details"]
 _part: ContextVar[str] = ContextVar("part", default="")
 _further: ContextVar[float] = ContextVar("further", default=0.0)
-_told: ContextVar[Literal["nothing", "notes", "details"]] = ContextVar("told", default="notes")
+_told: ContextVar[Told] = ContextVar("told", default="notes")
 
 
 def require_empty(folder: Path) -> None:
@@ -97,20 +98,19 @@ def part(title: str, further: float = 0.0) -> Iterator[None]:
         _further.reset(tokens[1])
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
+def quietly() -> AbstractContextManager[None]:
     """Show no progress and no notes inside."""
-    token = _told.set("nothing")
-    try:
-        yield
-    finally:
-        _told.reset(token)
+    return _telling("nothing")
+
+
+def verbosely() -> AbstractContextManager[None]:
+    """Show details inside, and a line for each step, on a terminal too."""
+    return _telling("details")
 
 
 @contextmanager
-def verbosely() -> Iterator[None]:
-    """Show details inside, and a line for each step, on a terminal too."""
-    token = _told.set("details")
+def _telling(what: Told) -> Iterator[None]:
+    token = _told.set(what)
     try:
         yield
     finally:

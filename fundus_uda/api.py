@@ -23,8 +23,7 @@ from fundus_uda.clinic.predict import outline_photograph
 from fundus_uda.clinic.predict import predict as predict_files
 from fundus_uda.clinic.reading import Ids, read_key
 from fundus_uda.config.read import Profile
-from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.inspection import cropped_if_whole
+from fundus_uda.data.inspection import cropped_if_whole, load_labelled
 from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.settings import CheckpointName
@@ -196,9 +195,10 @@ def evaluate(
     >>> len(scores), bool(scores["dice_disc"].between(0, 1).all())
     (8, True)
     """
-    samples = load_samples(data, annotation) if isinstance(data, str) else list(data)
-    named = data if isinstance(data, str) else "the samples"
-    samples = cropped_if_whole(require_masks(samples, named), named)
+    if isinstance(data, str):
+        samples = load_labelled(data, annotation)
+    else:
+        samples = cropped_if_whole(require_masks(list(data), "the samples"), "the samples")
     if not isinstance(model, segmentation.Model):
         model = segmentation.load_model(model, pick_device(device), checkpoint)
     return evaluate_samples(model, samples)

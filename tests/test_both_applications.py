@@ -97,9 +97,10 @@ def fundus(root: Path, cameras: Path) -> Rendered:
         outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.jpg", "crops/{}.jpg",
                  "affinity/{}.png"),
         readers=(
+            "fundus_uda.segmentation.training.load_labelled",
             "fundus_uda.segmentation.training.load_samples",
             "fundus_uda.segmentation.training.load_model",
-            "fundus_uda.segmentation.evaluation.load_samples",
+            "fundus_uda.segmentation.evaluation.load_labelled",
             "fundus_uda.segmentation.evaluation.load_model",
             "fundus_uda.segmentation.translated_source.load_samples",
             "fundus_uda.segmentation.translated_source.load_model",

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fundus_uda.data.datasets import list_samples
+from fundus_uda.data.datasets import list_samples, load_samples
 from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.samples import IMAGE_SUFFIXES, Sample, images_in, is_nifti, masks_in
+from fundus_uda.data.samples import (
+    IMAGE_SUFFIXES,
+    Sample,
+    images_in,
+    is_nifti,
+    masks_in,
+    require_masks,
+)
 from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP
@@ -134,6 +141,15 @@ def shows_whole_photographs(samples: list[Sample]) -> bool:
     some = samples[:: max(1, len(samples) // 20)][:20]
     diameters = [disc_diameter(read_mask(sample)[0]) for sample in some]
     return are_whole_photographs([diameter for diameter in diameters if diameter])
+
+
+def load_labelled(uri: str, annotation: str | None = None) -> list[Sample]:
+    """Load the samples at a data URI as networks see them: with masks, cropped if they are whole.
+
+    Raises:
+        InputError: see `load_samples`, `require_masks` and `cropped_if_whole`.
+    """
+    return cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
 
 
 def cropped_if_whole(samples: list[Sample], uri: str) -> list[Sample]:

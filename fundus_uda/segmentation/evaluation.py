@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.inspection import cropped_if_whole
-from fundus_uda.data.samples import Sample, require_masks
+from fundus_uda.data.inspection import load_labelled
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.settings import CheckpointName
@@ -124,10 +123,10 @@ def evaluate_model(
         returns, and `seen_in_training`.
 
     Raises:
-        InputError: see `load_model`, `load_samples` and `evaluate`.
+        InputError: see `load_model`, `load_labelled` and `evaluate`.
     """
     require_room(out, WRITTEN, overwrite)
-    samples = cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
+    samples = load_labelled(uri, annotation)
     model = load_model(path, device, which)
     named = {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
     table = evaluate(model, samples)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
-from fundus_uda.data.inspection import cropped_if_whole, require_crops, require_cups
+from fundus_uda.data.inspection import load_labelled, require_crops, require_cups
 from fundus_uda.data.pipeline import Pipeline
-from fundus_uda.data.samples import Sample, require_masks, without_masks
+from fundus_uda.data.samples import Sample, without_masks
 from fundus_uda.data.transforms import (
     PLAIN_ZOOM,
     STRONG_ZOOM,
@@ -78,16 +78,16 @@ def prepare(settings: FundusSettings, device: torch.device) -> engine.Prepared[l
     labelled, unlabelled = training_domains(settings.method, data.source, data.target)
     oracle = settings.method == "oracle"
     annotation = data.target_annotation if oracle else data.source_annotation
-    source = require_cups(_labelled(labelled, annotation), labelled) if labelled else []
+    source = require_cups(load_labelled(labelled, annotation), labelled) if labelled else []
     outlined = []
     if data.outlined is not None:
-        outlined = require_cups(_labelled(data.outlined, None), data.outlined)
+        outlined = require_cups(load_labelled(data.outlined), data.outlined)
     target = []
     if unlabelled is not None:
         target = require_crops(without_masks(load_samples(unlabelled)), unlabelled)
     test = None
     if data.test is not None:
-        test = _others(_labelled(data.test, data.target_annotation), outlined, data.test)
+        test = _others(load_labelled(data.test, data.target_annotation), outlined, data.test)
         for sample in test:
             read_sample(sample)
     labelled_transforms, unlabelled_transforms, plain = _transforms(settings)
@@ -134,10 +134,6 @@ def _panel(
         masks = network.eval()(batch).max(dim=1).indices.to(torch.uint8).cpu().numpy()
     photographs = [np.asarray(item["image"]).transpose(1, 2, 0) for item in images.cached]
     return np.hstack([overlay(*pair) for pair in zip(photographs, masks, strict=False)])
-
-
-def _labelled(uri: str, annotation: str | None) -> list[Sample]:
-    return cropped_if_whole(require_masks(load_samples(uri, annotation), uri), uri)
 
 
 def _others(test: list[Sample], outlined: list[Sample], uri: str) -> list[Sample]:

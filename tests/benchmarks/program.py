@@ -54,17 +54,19 @@ def _step(application: str, experiment: str, *overrides: str) -> Work:
 
 
 def steps(pairs: int = 3) -> Iterator[Row]:
-    """Measure a step of several methods, and with discriminators in bfloat16."""
+    """Measure a step of several methods, at two strides, and with discriminators in bfloat16."""
     low = "discriminator.precision=bfloat16"
     for application in ("fundus", "streets"):
         source = _step(application, "source")
-        adaptsegnet, asa = (_step(application, name) for name in ("adaptsegnet", "asa"))
-        profile = f"a step, {application}, cpu profile"
-        yield compare(f"{profile}: AdaptSegNet", adaptsegnet, "source only", source, pairs)
-        yield compare(f"{profile}: ASA", asa, "source only", source, pairs)
-        yield compare(f"{profile}: ASA", asa, "AdaptSegNet", adaptsegnet, pairs)
-        in_bfloat16 = _step(application, "asa", low)
-        yield compare(f"{profile}: ASA, D in bfloat16", in_bfloat16, "float32", asa, pairs)
+        for stride in (4, 1):  # the profile's, the paper's
+            at = f"affinity.stride={stride}"
+            adaptsegnet, asa = (_step(application, name, at) for name in ("adaptsegnet", "asa"))
+            profile = f"a step, {application}, cpu profile, stride {stride}"
+            yield compare(f"{profile}: AdaptSegNet", adaptsegnet, "source only", source, pairs)
+            yield compare(f"{profile}: ASA", asa, "source only", source, pairs)
+            yield compare(f"{profile}: ASA", asa, "AdaptSegNet", adaptsegnet, pairs)
+            in_bfloat16 = _step(application, "asa", at, low)
+            yield compare(f"{profile}: ASA, D in bfloat16", in_bfloat16, "float32", asa, pairs)
 
 
 def prediction(pairs: int = 5) -> Iterator[Row]:

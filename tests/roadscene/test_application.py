@@ -41,6 +41,7 @@ def tiny(root: Path) -> tuple[str, ...]:
     return (
         *(override(f"data.{name}", f"cityscapes:{root}/{split}") for name, split in splits),
         *(f"data.{domain}_size=[64,64]" for domain in ("source", "target")),
+        "affinity.stride=1",
         *("batch_size=2", "steps=1", "snapshot_every=1", "adaptation.teacher.confidence=0"),
     )
 

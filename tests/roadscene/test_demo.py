@@ -9,7 +9,7 @@ def test_demo_trains_and_compares_its_three_methods(tmp_path, monkeypatch):
     read_settings = demo.read_settings
 
     def shortened(name, overrides):
-        size = ["data.source_size=[64, 96]", "data.target_size=[64, 96]"]
+        size = ["data.source_size=[64, 96]", "data.target_size=[64, 96]", "affinity.stride=1"]
         return read_settings(name, [*overrides, *size, "steps=1", "network.weights=random"])
 
     monkeypatch.setattr(demo, "read_settings", shortened)

@@ -1,9 +1,19 @@
 """The pages name functions, tests, commands and files that exist."""
 
 import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from itertools import product
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from fundus_uda.application import FUNDUS
+from fundus_uda.config.read import config_folder
+from roadscene.application import ROADSCENE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,3 +71,65 @@ def test_the_map_names_the_modules_that_are_there():
     named = set(re.findall(r"\b[a-z_0-9]+\b", rooms))
     there = {path.stem for path in (ROOT / "fundus_uda").rglob("*.py") if path.stem != "__init__"}
     assert there - named == set()
+
+
+def training_commands(page: Path) -> Iterator[str]:
+    """Find each `train` of a page, in its blocks of commands and within its lines.
+
+    Variables that the block sets or loops over are filled in; what names no settings is left out.
+    """
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        variables: dict[str, list[str]] = {}
+        for line in block.replace("\\\n", " ").splitlines():
+            if loop := re.match(r"\s*for (\w+) in (.*); do", line):
+                variables[loop[1]] = loop[2].split()
+            elif assignment := re.match(r'(\w+)="(.*)"$', line):
+                variables[assignment[1]] = [assignment[2]]
+            used = [name for name in variables if f"${name}" in line]
+            for values in product(*(variables[name] for name in used)):
+                filled = line
+                for name, value in zip(used, values, strict=True):
+                    filled = filled.replace(f"${name}", value)
+                yield from _training_in(filled)
+    without_blocks = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`([^`]+)`", without_blocks):
+        yield from _training_in(" ".join(code.split()))
+
+
+def _training_in(line: str) -> Iterator[str]:
+    found = re.search(r"(fundus-uda|fundus_uda|roadscene) (train (?!EXPERIMENT|\.\.\.).+)", line)
+    if found:
+        command, _, _ = found[2].replace("SEED", "0").partition(" # ")
+        yield " ".join(f"{found[1].replace('_', '-')} {command}".split())
+
+
+TRAINING = sorted(
+    {command for page in PAGES if page.stem != "CHANGELOG" for command in training_commands(page)}
+)
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_training_commands_have_settings_that_are_accepted(command, tmp_path, monkeypatch):
+    """Up to the training itself, which is left out."""
+    trained = []
+    for module, name, application in (
+        ("fundus_uda", "FUNDUS", FUNDUS),
+        ("roadscene", "ROADSCENE", ROADSCENE),
+    ):
+        stub = replace(application, train=lambda settings, *_: trained.append(settings))
+        monkeypatch.setattr(f"{module}.application.{name}", stub)
+    monkeypatch.setenv("FUNDUS_UDA_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    own = f"extends: {config_folder() / 'fundus' / 'cpu.yaml'}\nmethod: source\n"
+    Path("my.yaml").write_text(own, encoding="utf-8")
+    program, *arguments = shlex.split(command)
+    app = import_module("cli.main" if program == "fundus-uda" else "cli.roadscene").app
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert len(trained) == 1
+
+
+def test_the_pages_have_training_commands():
+    assert len(TRAINING) > 12
+    assert {command.split()[0] for command in TRAINING} == {"fundus-uda", "roadscene"}

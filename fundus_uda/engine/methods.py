@@ -114,6 +114,25 @@ METHODS: dict[MethodName, Method] = {
 }
 
 
+def map_to_discriminate(method: Method, prob: "Tensor", affinity: AffinitySettings) -> "Tensor":
+    """Compute the map that the discriminators compare.
+
+    Args:
+        method: method that has discriminators.
+        prob: (B, C, H, W) probabilities.
+        affinity: settings of the affinity; probabilities are averaged over its stride first.
+
+    Returns:
+        (B, K, H / stride, W / stride).
+    """
+    from torch.nn import functional as F
+
+    assert method.discriminator_input is not None
+    if affinity.stride > 1:
+        prob = F.avg_pool2d(prob, affinity.stride)
+    return method.discriminator_input(prob, affinity)
+
+
 def require_map_to_discriminate(
     name: MethodName, affinity: AffinitySettings, setting: str, *sides: int
 ) -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fundus_uda.affinity import (
     adversarial_loss,
@@ -17,7 +16,7 @@ from fundus_uda.affinity import (
 from fundus_uda.affinity.equations import Domain
 from fundus_uda.engine import distributed
 from fundus_uda.engine.batches import Batch
-from fundus_uda.engine.methods import METHODS, Method
+from fundus_uda.engine.methods import METHODS, Method, map_to_discriminate
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.schedules import adversarial_weight
 from fundus_uda.engine.settings import EngineSettings
@@ -128,10 +127,7 @@ class _Step:
 
     def discriminator_input(self, prob: Tensor) -> Tensor:
         """Return the map (B, K, H, W) that the discriminators compare."""
-        assert self.method.discriminator_input is not None
-        if (stride := self.settings.affinity.stride) > 1:
-            prob = F.avg_pool2d(prob, stride)
-        map_BKHW = self.method.discriminator_input(prob, self.settings.affinity)
+        map_BKHW = map_to_discriminate(self.method, prob, self.settings.affinity)
         return map_BKHW.contiguous(memory_format=memory_format(self.settings))
 
     def domain_logits(self, D: nn.Module, map_BKHW: Tensor) -> Tensor:

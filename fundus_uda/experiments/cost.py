@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from fundus_uda.engine.batches import Batch
-from fundus_uda.engine.methods import METHODS
+from fundus_uda.engine.methods import METHODS, map_to_discriminate
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.settings import EngineSettings
 from fundus_uda.engine.state import TrainState, memory_format
@@ -88,7 +88,7 @@ def forward_gmacs(
             logits = state.segmenter.eval()(torch.zeros(1, 3, *size, device=state.device))
             if state.discriminator is not None and method.discriminator_input is not None:
                 prob = logits.float().softmax(dim=1)
-                state.discriminator(method.discriminator_input(prob, settings.affinity))
+                state.discriminator(map_to_discriminate(method, prob, settings.affinity))
     return float(flops.get_total_flops() / 2e9)
 
 

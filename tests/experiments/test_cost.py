@@ -80,6 +80,17 @@ def test_a_method_that_adapts_sees_both_images_and_its_discriminator_their_maps(
     assert forward_gmacs(built, *SIZES, asa) == pytest.approx(without + by_hand / 1e9)
 
 
+def test_a_discriminator_sees_maps_reduced_by_the_stride_of_the_affinity():
+    whole, reduced = (settings(affinity={"stride": stride}) for stride in (1, 2))
+    doubled = tuple((2 * height, 2 * width) for height, width in SIZES)
+    of_discriminator = forward_gmacs(state(whole), *SIZES, whole) - sum(
+        height * width * PER_PIXEL / 1e9 for height, width in SIZES
+    )
+    of_segmenter = sum(height * width * PER_PIXEL / 1e9 for height, width in doubled)
+    counted = forward_gmacs(state(reduced), *doubled, reduced)
+    assert counted == pytest.approx(of_segmenter + of_discriminator)
+
+
 def test_a_step_of_training_by_hand():
     """Forward, and backward to the weights of both layers but to the input of the second alone."""
     of = settings(method="source", batch_size=4)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings, merge
-from fundus_uda.engine.methods import require_map_to_discriminate
+from fundus_uda.engine.methods import require_map_to_discriminate, require_start
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 from roadscene.presets import DEEPLAB_V2_PRESETS, PRESETS, PresetName
 
@@ -79,6 +79,11 @@ class RoadSettings(EngineSettings):
         for name in ("source_size", "target_size"):
             sides = getattr(self.data, name)
             require_map_to_discriminate(self.method, self.affinity, f"data.{name}", *sides)
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_network_to_start_from(self) -> "RoadSettings":
+        require_start(self.method, self.start, self.data.source)
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from fundus_uda.engine import train as engine
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.engine.checkpoint import require_same_network
 from fundus_uda.engine.fingerprint import fingerprint_files, fingerprint_first_network
-from fundus_uda.engine.methods import METHODS, training_domains
+from fundus_uda.engine.methods import training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.state import TrainState, build_state, memory_format
 from fundus_uda.errors import InputError
@@ -174,11 +174,6 @@ def _first_network(
 ) -> tuple[nn.Module, LoadReport | None]:
     """Return the network of `start`, if set, or of the weights, and a report on their tensors."""
     if settings.start is None:
-        if METHODS[settings.method].teacher is not None:
-            raise InputError(
-                f"Expected start, a run folder or a checkpoint, with the method "
-                f"{settings.method}. Got: none."
-            )
         return build_network(settings)
     start = load_model(user_path(settings.start), device, which=settings.start_checkpoint)
     require_same_network(settings.start, _shape(settings), _shape(start.settings))

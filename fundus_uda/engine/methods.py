@@ -155,6 +155,26 @@ def require_map_to_discriminate(
         )
 
 
+def require_start(name: MethodName, start: str | None, source: str | None) -> None:
+    """Check that a run names a network to start from, if it cannot begin with an untrained one.
+
+    Args:
+        name: method of the run.
+        start: run folder or checkpoint; None for none.
+        source: data URI of the source; None without any source image.
+
+    Raises:
+        ValueError: `start` is not set, for a validator of settings.
+    """
+    method = METHODS[name]
+    learns_labels = method.teacher is None and not method.without_source and source is not None
+    if start is None and method.adapts and not learns_labels:
+        raise ValueError(
+            f"start must name a run folder or a checkpoint with method {name}"
+            + (" and no source images" if source is None else "")
+        )
+
+
 def training_domains(
     name: MethodName, source: str | None, target: str | None
 ) -> tuple[str | None, str | None]:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fundus_uda.config.read import Settings, load_settings
-from fundus_uda.engine.methods import METHODS, require_map_to_discriminate
+from fundus_uda.engine.methods import METHODS, require_map_to_discriminate, require_start
 from fundus_uda.engine.settings import DeepLabV3PlusSettings, EngineSettings
 
 
@@ -79,12 +79,7 @@ class FundusSettings(EngineSettings):
         method, source_free = METHODS[self.method], self.data.source is None
         if source_free and method.needs_source and self.method != "oracle":
             raise ValueError(f"method {self.method} needs data.source: name a labelled set")
-        if (
-            self.start is None
-            and method.adapts
-            and (method.teacher or method.without_source or source_free)
-        ):
-            raise ValueError("start must name a model, with a teacher or without source images")
+        require_start(self.method, self.start, self.data.source)
         return self
 
 

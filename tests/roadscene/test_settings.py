@@ -141,3 +141,12 @@ def test_a_map_too_small_for_the_discriminator_is_refused(monkeypatch):
     with pytest.raises(InputError, match="data.target_size must be at least 128 with affinity"):
         read_settings("cpu/asa", given)
     read_settings("cpu/source", given)
+
+
+@pytest.mark.parametrize("experiment", ["cpu/mean_teacher", "cpu/source"])
+@pytest.mark.parametrize("method", ["self_training", "mean_teacher", "adabn"])
+def test_what_learns_no_labels_needs_a_network_to_start_from(experiment, method):
+    overrides = [f"method={method}", "start=null"]
+    with pytest.raises(InputError, match=f"start must name a run folder .* method {method}"):
+        read_settings(experiment, overrides)
+    assert read_settings(experiment, [*overrides[:1], "start=runs/source"]).start == "runs/source"

@@ -121,11 +121,6 @@ def test_a_teacher_starts_from_a_run(method, root, run, tmp_path):
     assert same == (method == "self_training")
 
 
-def test_a_teacher_needs_a_start(root, tmp_path):
-    with pytest.raises(InputError, match="Expected start, a run folder.*self_training"):
-        train(settings(root, method="self_training"), tmp_path / "run", CPU)
-
-
 def untrained_run(folder: Path, of: RoadSettings) -> dict[str, Tensor]:
     """Writes the checkpoint of step 0; gives the network's tensors."""
     network = random_network(of)

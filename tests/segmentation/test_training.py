@@ -245,9 +245,9 @@ def test_a_mean_teacher_resumes_bit_for_bit_and_is_what_the_run_gives(start, cam
     ("overrides", "message"),
     [
         (["method=asa", "data.source=null"], "method asa needs data.source"),
-        (["method=mean_teacher"], "start must name a model"),
+        (["method=mean_teacher"], "start must name .* with method mean_teacher"),
         (["method=mean_teacher", "start=gone"], "Expected a checkpoint at gone"),
-        (["method=asc", "data.source=null"], "start must name a model"),
+        (["method=asc", "data.source=null"], "start must name .* asc and no source images"),
     ],
 )
 def test_what_a_run_must_start_from(overrides, message, cameras, tmp_path):

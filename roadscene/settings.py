@@ -89,8 +89,6 @@ class RoadSettings(EngineSettings):
     @model_validator(mode="after")
     def _deeplab_v3plus_takes(self) -> "RoadSettings":
         if self.network.architecture == "deeplab_v3plus":
-            if self.batch_size < 2:
-                raise ValueError("deeplab_v3plus needs batch_size of at least 2")
             sizes = (*self.data.source_size, *self.data.target_size)
             if any(length % 16 for length in sizes):
                 raise ValueError(f"deeplab_v3plus needs sizes divisible by 16, not {sizes}")

@@ -246,6 +246,23 @@ def test_two_processes_train_as_one(rendered, tmp_path, monkeypatch):
     assert summary["images"] == alone["images"]
 
 
+def test_one_image_per_process_is_not_normalised_by_itself(rendered, tmp_path):
+    rendered.settings = rendered.settings.model_copy(update={"batch_norm": "local"})
+
+    def work():
+        with distributed.joined(CPU):
+            rendered.train(tmp_path / "run")
+
+    (code, told), (other, _) = in_processes(work)
+    assert (code, other) == (1, 2)  # of the raising process, and of the one that it ends
+    assert told == (
+        "InputError: Expected a batch_size of at least 4 with batch_norm=local and 2 processes, as "
+        "DeepLabv3+ cannot normalise over one image. Got: 2. Set batch_size=4, or "
+        "batch_norm=synchronised."
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_restarted_process_goes_on_without_being_told(rendered, tmp_path, monkeypatch):
     """As torchrun begins it anew, with the command line of the first."""
     rendered.train(tmp_path / "run")

@@ -156,6 +156,23 @@ class EngineSettings(RunSettings):
     """Ways to look at the run while it trains, made of its logs at each snapshot (see
     `engine.following`). They change no result."""
 
+    @property
+    def fewest_images(self) -> int:
+        """Fewest images over which the application's network can normalise in training.
+
+        DeepLabv3+ normalises its image pooling, one pixel of each image, over the batch alone.
+        """
+        return 2 if isinstance(getattr(self, "network", None), DeepLabV3PlusSettings) else 1
+
+    @model_validator(mode="after")
+    def _has_images_to_normalise_over(self) -> "EngineSettings":
+        if self.batch_size < self.fewest_images:
+            raise ValueError(
+                f"batch_size must be at least {self.fewest_images}, as DeepLabv3+ normalises its "
+                f"image pooling over the batch alone"
+            )
+        return self
+
     @model_validator(mode="after")
     def _keeps_a_fraction(self) -> "EngineSettings":
         if self.method == "cbst" and self.adaptation.teacher.keep_fraction is None:

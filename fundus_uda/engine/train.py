@@ -122,7 +122,7 @@ def train(
                 folder.require_ready(continue_run)
                 require_installed(settings.follow)
                 stack.enter_context(locked(out))
-            _require_equal_slices(settings)
+            _require_slices_to_train_on(settings)
             configure(device)
             run = prepare(settings, device)
             if "panels" in settings.follow and run.panel is None:
@@ -142,12 +142,21 @@ def train(
     return summaries
 
 
-def _require_equal_slices(settings: EngineSettings) -> None:
+def _require_slices_to_train_on(settings: EngineSettings) -> None:
     """Check that the processes of this run can share its batches."""
     if settings.batch_size % (processes := distributed.processes()):
         raise InputError(
             f"Expected a batch_size that the {processes} processes of this run can share evenly. "
             f"Got: {settings.batch_size}. Set batch_size to a multiple of {processes}."
+        )
+    # Frozen statistics are of no batch, synchronised ones of all processes' images.
+    of_batch = settings.adaptation.batch_norm_statistics != "frozen"
+    fewest = settings.fewest_images * processes
+    if settings.batch_norm == "local" and of_batch and settings.batch_size < fewest:
+        raise InputError(
+            f"Expected a batch_size of at least {fewest} with batch_norm=local and {processes} "
+            f"processes, as DeepLabv3+ cannot normalise over one image. Got: "
+            f"{settings.batch_size}. Set batch_size={fewest}, or batch_norm=synchronised."
         )
 
 

@@ -43,8 +43,6 @@ class DataSettings(Settings):
 class FundusSettings(EngineSettings):
     """All settings of a fundus run."""
 
-    batch_size: int = Field(ge=2, le=4096)
-    """Batch size; at least 2, as DeepLabv3+ normalises its image pooling over the batch only."""
     data: DataSettings
     network: DeepLabV3PlusSettings = DeepLabV3PlusSettings()
 

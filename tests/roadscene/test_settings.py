@@ -150,3 +150,9 @@ def test_what_learns_no_labels_needs_a_network_to_start_from(experiment, method)
     with pytest.raises(InputError, match=f"start must name a run folder .* method {method}"):
         read_settings(experiment, overrides)
     assert read_settings(experiment, [*overrides[:1], "start=runs/source"]).start == "runs/source"
+
+
+def test_a_batch_of_one_cannot_be_normalised_by_deeplab_v3plus_alone():
+    assert read_settings("gta5/resnet101_asa", []).batch_size == 1
+    with pytest.raises(InputError, match="batch_size must be at least 2, as DeepLabv3"):
+        read_settings("cpu/asa", ["batch_size=1"])

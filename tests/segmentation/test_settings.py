@@ -45,7 +45,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one():
 
 def test_a_batch_of_one_cannot_be_normalised(monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_DATA", "/data")
-    with pytest.raises(InputError, match="batch_size: Input should be greater than or equal to 2"):
+    with pytest.raises(InputError, match="batch_size must be at least 2, as DeepLabv3"):
         read_settings("paper/asa", ["batch_size=1"])
 
 

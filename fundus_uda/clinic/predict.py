@@ -49,7 +49,7 @@ from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
 from fundus_uda.output import write_picture, write_table, write_whole
 from fundus_uda.segmentation.model import Model
-from fundus_uda.segmentation.prediction import Prediction, most_probable, outline
+from fundus_uda.segmentation.prediction import Prediction, mask_of, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
 from fundus_uda.unfinished import Unfinished
 
@@ -219,7 +219,8 @@ def outlined_region(model: Model, photograph: Photograph) -> Outlined | WithoutO
     def segment(crop: Photograph) -> Mask:
         views = model.views(crop[None], flips=True)
         looked_at.append((crop, views))
-        return most_probable(model.at_size(views, crop.shape[:2])[0])
+        height, width = crop.shape[:2]
+        return mask_of(model.probabilities(views), (height, width), filled=False)
 
     region = locate_disc(photograph, segment)
     if region is None:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
 from fundus_uda.engine.checkpoint import Checkpoint, load_checkpoint
@@ -42,27 +41,6 @@ class Model:
     step: int
     label_shares: Tensor
 
-    def probabilities(self, photographs: NDArray[np.uint8]) -> Tensor:
-        """Compute class probabilities at the photographs' size, without random numbers.
-
-        Args:
-            photographs: (B, H, W, 3) uint8 RGB around the disc, all of one size.
-
-        Returns:
-            (B, 3, H, W) float32 on the device, of background, rim and cup. With `data.tta_flips`,
-            the mean over the three views of test-time augmentation.
-        """
-        views = self.views(photographs, flips=self.settings.data.tta_flips)
-        return self.at_size(views, photographs.shape[1:3])
-
-    def at_size(self, views: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Resize the prediction from `views`, (V, B, 3, h, w), to (B, 3, *size).
-
-        With `data.tta_flips`, it is the mean over the views, else the first of them.
-        """
-        prediction = views.mean(0) if self.settings.data.tta_flips else views[0]
-        return F.interpolate(prediction, size, mode="bilinear", align_corners=False)
-
     @torch.no_grad()
     def views(self, photographs: NDArray[np.uint8], flips: bool) -> Tensor:
         """Compute class probabilities at network size, for each view of test-time augmentation.
@@ -83,6 +61,13 @@ class Model:
         views = views_of(self.network.eval(), images, flips)
         height, width = photographs.shape[1:3]
         return views[..., *content_box(height, width, settings.data.size)]
+
+    def probabilities(self, views: Tensor) -> Tensor:
+        """Combine `views`, (V, B, 3, h, w), to the prediction (B, 3, h, w).
+
+        With `data.tta_flips`, it is the mean over the views, else the first of them.
+        """
+        return views.mean(0) if self.settings.data.tta_flips else views[0]
 
 
 def views_of(network: Callable[[Tensor], Tensor], images: Tensor, flips: bool) -> Tensor:

@@ -48,15 +48,14 @@ def outline(
         directions: neighbours of the affinity map (see `affinity.affinity_map`).
         views: `model.views(photograph[None], flips=True)`, where they are known.
     """
-    data = model.settings.data
     if views is None:
         views = model.views(photograph[None], flips=True)
-    probabilities = views.mean(0) if data.tta_flips else views[0]
+    probabilities = model.probabilities(views)
     as_is, *turned = (most_probable(view[0]) for view in views)
     dice = np.mean([dice_cup_disc(flip, as_is) for flip in turned], axis=0)
     height, width = photograph.shape[:2]
     return Prediction(
-        mask=mask_of(probabilities, (height, width), data.fill_cup_hull),
+        mask=mask_of(probabilities, (height, width), model.settings.data.fill_cup_hull),
         affinity=affinity_map(probabilities, directions=directions)[0].cpu().numpy(),
         flip_dice_cup=float(dice[0]),
         flip_dice_disc=float(dice[1]),

@@ -54,4 +54,4 @@ def test_the_code_of_the_card_loads_the_network(folder, seeing_run):
 def test_its_weights_are_a_model(folder):
     photograph, _ = render("a", 0, 64)
     model = load_model(folder / "model.safetensors", "cpu")
-    assert model.probabilities(photograph[None]).shape == (1, 3, 64, 64)
+    assert model.views(photograph[None], flips=True).shape == (3, 1, 3, 64, 64)

@@ -74,10 +74,10 @@ def test_masks_come_back_at_the_pictures_own_size_and_upright(model, tmp_path):
 
 def test_probabilities_are_those_of_each_photograph_by_itself(model):
     pixels = np.random.default_rng(0).integers(0, 255, (2, 40, 70, 3)).astype(np.uint8)
-    both = model.probabilities(pixels)
-    assert both.shape == (2, 3, 40, 70)
-    assert torch.allclose(both.sum(dim=1), torch.ones(2, 40, 70))
-    alone = model.probabilities(pixels[1:])
+    both = model.probabilities(model.views(pixels, flips=False))
+    assert both.shape == (2, 3, 37, 64)  # of the network, without the padding around it
+    assert torch.allclose(both.sum(dim=1), torch.ones(2, 37, 64))
+    alone = model.probabilities(model.views(pixels[1:], flips=False))
     assert torch.allclose(both[1:], alone)
 
 
@@ -108,8 +108,9 @@ def test_flips_agree_where_the_network_follows_the_picture(model):
 def test_with_flips_a_prediction_is_the_mean_of_three_looks(model):
     pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     with_flips = predicting_with(model, LeftHalf(), tta_flips=True)
-    once = predicting_with(model, LeftHalf()).probabilities(pixels[None])
-    mean = with_flips.probabilities(pixels[None])
+    views = with_flips.views(pixels[None], flips=True)
+    once = predicting_with(model, LeftHalf()).probabilities(views)
+    mean = with_flips.probabilities(views)
     torch.testing.assert_close(mean, (once + once.flip(2) + once.flip(3)) / 3)
     prediction = outline(with_flips, pixels)
     assert np.array_equal(prediction.mask, mean[0].argmax(0).numpy())

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_uda.affinity import affinity_map
-from fundus_uda.experiments.panel import Column, Picture, View, evenly_spaced, model_columns, panel
+from fundus_uda.engine.batches import evenly_spaced
+from fundus_uda.experiments.panel import Column, Picture, View, model_columns, panel
 from roadscene.classes import CLASSES
 from roadscene.data import load_frames, read_image, read_label
 from roadscene.model import load_model

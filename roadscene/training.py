@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fundus_uda.engine import train as engine
-from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.batches import SampleKey, evenly_spaced
 from fundus_uda.engine.checkpoint import require_same_network
 from fundus_uda.engine.fingerprint import fingerprint_files, fingerprint_first_network
 from fundus_uda.engine.methods import training_domains
@@ -52,7 +52,7 @@ from roadscene.settings import DeepLabV2Settings, RoadSettings
 from roadscene.weights import LoadReport, load_tensors
 
 LABELS_TO_COUNT = 500
-"""Number of source labels, evenly spread, that suffice to estimate the class shares."""
+"""Largest number of source labels, evenly spread, that suffice to estimate the class shares."""
 
 
 def train(
@@ -217,7 +217,7 @@ def _batches(images: RoadImages, settings: RoadSettings, device: torch.device) -
 
 def _label_shares(frames: list[Frame], classes: int) -> Tensor:
     """Compute the share of each class among the labelled pixels, (classes,) float64."""
-    some = frames[:: max(1, len(frames) // LABELS_TO_COUNT)]
+    some = evenly_spaced(frames, LABELS_TO_COUNT)
     counts = torch.from_numpy(sum(_class_counts(frame, classes) for frame in some))
     if not counts.any():
         raise InputError(

@@ -18,6 +18,7 @@ from fundus_uda.data.samples import (
     require_masks,
 )
 from fundus_uda.data.transforms import read_photograph, require_same_size
+from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
@@ -25,6 +26,9 @@ from fundus_uda.masks.nifti import NIFTI_SUFFIXES
 from fundus_uda.masks.region import are_whole_photographs, disc_diameter
 from fundus_uda.output import group_alike, note, note_passed_over
 from fundus_uda.paths import user_path
+
+LOOKED_AT = 20
+"""Largest number of samples, evenly spaced, that tell crops from whole photographs."""
 
 
 @dataclass
@@ -133,12 +137,12 @@ def _inspect_one(sample: Sample, found: Inspection) -> None:
 
 
 def shows_whole_photographs(samples: list[Sample]) -> bool:
-    """Check whether samples are whole photographs, by the masks of up to 20 of them.
+    """Check whether samples are whole photographs, by the masks of some of them.
 
     Raises:
         InputError: an unreadable mask.
     """
-    some = samples[:: max(1, len(samples) // 20)][:20]
+    some = evenly_spaced(samples, LOOKED_AT)
     diameters = [disc_diameter(read_mask(sample)[0]) for sample in some]
     return are_whole_photographs([diameter for diameter in diameters if diameter])
 
@@ -195,12 +199,12 @@ def _no_cup(uri: str, discs: int) -> str:
 def require_crops(samples: list[Sample], uri: str) -> list[Sample]:
     """Return photographs without masks if they are crops around the disc.
 
-    Whole photographs show the round field: most of up to 20 have dark corners.
+    Whole photographs show the round field: most of some have dark corners.
 
     Raises:
         InputError: whole photographs, or an unreadable one.
     """
-    some = samples[:: max(1, len(samples) // 20)][:20]
+    some = evenly_spaced(samples, LOOKED_AT)
     photographs = (read_photograph(s.image, s.stereo).permute(1, 2, 0).numpy() for s in some)
     whole = [shows_round_field(field_of_view(photograph)) for photograph in photographs]
     if sum(whole) > len(whole) / 2:

@@ -1,8 +1,9 @@
 """The endless batch stream of one domain: batch t is a function of (seed, domain, t) alone."""
 
-from collections.abc import Generator, Iterator
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -11,6 +12,8 @@ from fundus_uda.engine import distributed
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.errors import InputError
 from fundus_uda.stops import follow_parent
+
+Item = TypeVar("Item")
 
 
 class SampleKey(NamedTuple):
@@ -53,6 +56,12 @@ class Batch(NamedTuple):
         label = None if self.label is None else self.label.to(device, non_blocking=True)
         assert image is not None
         return Batch(image, label, strong)
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most `count` evenly spaced items, from the first to the last."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]
 
 
 def batch_keys(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ Column = tuple[str, Sequence[Picture]]
 
 SIDE, HEADER = 192, 20
 
-Item = TypeVar("Item")
-
 
 @dataclass(frozen=True)
 class View:
@@ -30,7 +28,7 @@ class View:
     rows: int = 4
     """Number of images, evenly spaced."""
     directions: Literal["all", "diagonal"] = "all"
-    """Neighbors of the affinity maps (see `affinity.affinity_map`)."""
+    """Neighbours of the affinity maps (see `affinity.affinity_map`)."""
     checkpoint: CheckpointName = "last"
     """Checkpoint of the run folders."""
 
@@ -54,12 +52,6 @@ def panel(columns: Sequence[Column], file: Path, tile: tuple[int, int] = (SIDE, 
             canvas.paste(shown, (column * width, HEADER + row * height))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_picture(file, canvas)
-
-
-def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
-    """Return at most `count` evenly spaced items, from the first to the last."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[place] for place in places]
 
 
 def model_columns(

@@ -10,6 +10,7 @@ from fundus_uda.clinic.crops import CROPS, is_whole, write_crops, write_labelled
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import read_photograph
+from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DiscRegion
 from fundus_uda.output import write_picture, write_table
@@ -18,7 +19,7 @@ from fundus_uda.recipe.plan import Task
 from fundus_uda.unfinished import is_unfinished
 
 LOOKED_AT = 8
-"""Number of photographs, or up to twice it, that are searched to tell if a dataset is of crops."""
+"""Largest number of photographs that are searched to tell if a dataset is of crops."""
 
 
 def write_source(whole: list[Sample], out: Path) -> None:
@@ -77,7 +78,7 @@ def _write_dataset(samples: list[Sample], folder: Path) -> None:
     Some of them, evenly spaced, are searched for the disc to check that.
     """
     (folder / "images").mkdir(parents=True)
-    looked_at = range(0, len(samples), max(1, len(samples) // LOOKED_AT))
+    looked_at = evenly_spaced(range(len(samples)), LOOKED_AT)
     found: list[DiscRegion] = []
     for number, sample in enumerate(samples):
         photograph = read_photograph(sample.image, sample.stereo).permute(1, 2, 0).numpy()

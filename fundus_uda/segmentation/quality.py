@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from fundus_uda.data.field import brightest, darkest, field_of_view
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask, Photograph
 from fundus_uda.masks.dice import dice_cup_disc
 from fundus_uda.masks.measurements import DISC_MM
@@ -294,9 +295,8 @@ def judge(model: Model, samples: list[Sample]) -> Judgement:
     """
     data = model.settings.data.model_copy(update={"tta_flips": True, "fill_cup_hull": True})
     alike = replace(model, settings=model.settings.model_copy(update={"data": data}))
-    some = samples[:: -(-len(samples) // MAX_PHOTOGRAPHS)]
     estimates, disc, cup = [], [], []
-    for _, photograph, seen in predictions(alike, some):
+    for _, photograph, seen in predictions(alike, evenly_spaced(samples, MAX_PHOTOGRAPHS)):
         mask = remove_small_components(seen.mask)
         estimates.append(quality(photograph, mask, seen)["estimated_dice"])
         disc.append((mask != BACKGROUND).mean())

@@ -1,11 +1,13 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fundus_uda.data.inspection import inspect
+from fundus_uda.data.inspection import inspect, shows_whole_photographs
+from fundus_uda.data.samples import Sample
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.errors import InputError
 from fundus_uda.recipe.adapt import adapt
@@ -116,3 +118,20 @@ def test_the_same_problem_of_many_masks_is_told_once(tmp_path):
     assert "masks/a0000.png. Got: 0, 255 alone, as of one structure. Write both" in problem
     assert problem.endswith("The same of 19 others: a0001.png, a0002.png, a0003.png, a0004.png, "
                             "a0005.png and 14 more.")  # fmt: skip
+
+
+def test_samples_are_looked_at_from_the_first_to_the_last(monkeypatch):
+    """Whole photographs may stand behind twenty crops."""
+    seen = []
+
+    def read(sample):
+        seen.append(int(sample.id))
+        mask = np.zeros((64, 64), np.uint8)
+        side = 30 if seen[-1] < 15 else 4
+        mask[:side, :side] = 1
+        return mask, 0
+
+    monkeypatch.setattr("fundus_uda.data.inspection.read_mask", read)
+    samples = [Sample(str(number), Path("eye.png")) for number in range(39)]
+    assert shows_whole_photographs(samples)
+    assert (seen[0], seen[-1], len(seen)) == (0, 38, 20)

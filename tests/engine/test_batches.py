@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fundus_uda.engine import batches
-from fundus_uda.engine.batches import Batch, batch_keys, batch_stream
+from fundus_uda.engine.batches import Batch, batch_keys, batch_stream, evenly_spaced
 from fundus_uda.errors import InputError
 from fundus_uda.stops import SIGNALS
 from tests.fixtures.tiny_engine import TinyImages
@@ -210,3 +210,10 @@ def test_processes_that_load_leave_signals_to_their_parent_and_end_with_the_stre
     for child in children:
         child.join(30)
         assert child.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "taken"), [(1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_items_are_taken_from_the_first_to_the_last(count, taken):
+    assert evenly_spaced(range(5), count) == taken

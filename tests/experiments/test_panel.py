@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_uda.experiments.panel import HEADER, evenly_spaced, model_columns, panel
+from fundus_uda.experiments.panel import HEADER, model_columns, panel
 
 
 def test_a_panel_has_a_column_per_title_and_a_row_per_picture(tmp_path):
@@ -19,13 +19,6 @@ def test_a_panel_has_a_column_per_title_and_a_row_per_picture(tmp_path):
         for column in range(2):
             top, left = HEADER + row * 20, column * 30
             assert (picture[top : top + 20, left : left + 30] == 10 * (column + 1) + row).all()
-
-
-@pytest.mark.parametrize(
-    ("count", "taken"), [(1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])]
-)
-def test_items_are_taken_from_the_first_to_the_last(count, taken):
-    assert evenly_spaced(range(5), count) == taken
 
 
 @pytest.mark.parametrize(

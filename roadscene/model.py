@@ -14,7 +14,7 @@ from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.device import pick_device
 from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
-from fundus_uda.engine.state import ParameterGroup
+from fundus_uda.engine.state import ParameterGroup, encoder_and_head
 from fundus_uda.errors import InputError
 from fundus_uda.networks import deeplab_v3plus, input_statistics
 from fundus_uda.paths import user_path
@@ -73,11 +73,7 @@ def parameter_groups(network: nn.Module, settings: RoadSettings) -> list[Paramet
     if isinstance(network, DeepLabV2):
         assert isinstance(settings.network, DeepLabV2Settings)
         return network.parameter_groups(factor, settings.network.backbone_lr)
-    encoder: list[nn.Parameter] = []
-    head: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        (encoder if name.startswith("encoder.") else head).append(parameter)
-    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, factor)]
+    return encoder_and_head(network, factor)
 
 
 def normalisation(settings: RoadSettings) -> Normalisation:
@@ -142,8 +138,7 @@ def load_model(
     """Load the network of a run or of a published checkpoint.
 
     Args:
-        path: run folder (its last checkpoint), checkpoint of this program or, with `published`,
-            published checkpoint.
+        path: run folder, checkpoint of this program or, with `published`, published checkpoint.
         device: device for the network; for a text see `pick_device`.
         published: settings of a published checkpoint, which does not hold them; None for a run of
             this program.

@@ -156,7 +156,7 @@ def plain_transforms(mean: Statistic, std: Statistic, zoom: Zoom = PLAIN_ZOOM) -
     return Pipeline(
         [
             _scale_to_unit(),
-            RandMovedd(zoom),
+            RandMoved(zoom),
             RandScaleIntensityd("image", factors=0.2, prob=0.5),
             RandAdjustContrastd("image", gamma=(0.75, 1.33), prob=0.5),
             *_normalise(("image",), mean, std),
@@ -172,7 +172,7 @@ def strong_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     return Pipeline(
         [
             _scale_to_unit(),
-            RandMovedd(STRONG_ZOOM),
+            RandMoved(STRONG_ZOOM),
             *_strong_colours("image"),
             *_normalise(("image",), mean, std),
         ]
@@ -188,7 +188,7 @@ def weak_strong_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     return Pipeline(
         [
             _scale_to_unit(),
-            RandMovedd(STRONG_ZOOM),
+            RandMoved(STRONG_ZOOM),
             CopyItemsd("image", names="strong"),
             *_strong_colours("strong"),
             *_normalise(("image", "strong"), mean, std),
@@ -201,13 +201,21 @@ def eval_transforms(mean: Statistic, std: Statistic) -> Pipeline:
     return Pipeline([_scale_to_unit(), *_normalise(("image",), mean, std)])
 
 
+def content_size(height: int, width: int, size: int) -> tuple[int, int]:
+    """Return the size to which `fixed_transforms` resizes a (height, width) image before it pads.
+
+    Its longer side fills the (size, size) network input.
+    """
+    scale = size / max(height, width)
+    return round(height * scale), round(width * scale)
+
+
 def content_box(height: int, width: int, size: int) -> tuple[slice, slice]:
     """Locate a (height, width) image in the (size, size) network input: rows and columns.
 
     This inverts the geometry of `fixed_transforms`.
     """
-    scale = size / max(height, width)
-    rows, columns = round(height * scale), round(width * scale)
+    rows, columns = content_size(height, width, size)
     top, left = (size - rows) // 2, (size - columns) // 2
     return slice(top, top + rows), slice(left, left + columns)
 
@@ -234,13 +242,16 @@ class ToPlainTensors(MapTransform):
         return plain
 
 
-class RandMovedd(RandomizableTransform, MapTransform):
+class RandMoved(RandomizableTransform, MapTransform):
     """Transform that mirrors, magnifies, turns and shifts "image" and "label" at random.
 
     All of it is one resampling. The magnification is that of "zoom", if the item has it, times a
     random one. Beyond its edge an image repeats its outermost pixels: a mirrored margin would show
     a part of a second disc.
     """
+
+    # Not MONAI's RandAffined, which draws a scale for each axis, takes none from the item, and
+    # leaves mirroring to a transform of its own.
 
     def __init__(self, zoom: Zoom) -> None:
         MapTransform.__init__(self, ("image", "label"), allow_missing_keys=True)

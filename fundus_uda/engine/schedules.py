@@ -7,5 +7,5 @@ def poly_lr(base_lr: float, step: int, steps: int, power: float) -> float:
 
 
 def adversarial_weight(weight: float, step: int, steps: int, damping: bool) -> float:
-    """Return lambda of Eq. 6, with damping times (1 - step / steps) as in the released code."""
+    """Return lambda of Eq. 6; with damping, times (1 - step / steps) as in the released code."""
     return weight * (1 - step / steps) if damping else weight

@@ -74,7 +74,7 @@ class TeacherSettings(Settings):
     weight: float = Field(1.0, ge=0)
     """Weight of the loss on pseudo-labels."""
     confidence: float = Field(0.9, ge=0, le=1)
-    """Minimum probability of a pseudo-label, without `keep_fraction`."""
+    """Probability above which a pixel gets a pseudo-label, without `keep_fraction`."""
     keep_fraction: float | None = Field(None, gt=0, le=1)
     """Fraction of each class's pixels, the most confident ones, that become pseudo-labels."""
     decay: float = Field(0.98, ge=0, lt=1)

@@ -22,6 +22,20 @@ class ParameterGroup:
     lr_factor: float
 
 
+def encoder_and_head(network: nn.Module, head_lr_factor: float) -> list[ParameterGroup]:
+    """Group the parameters of a network into those of its `encoder` and all others, its head.
+
+    Args:
+        network: network with an encoder, such as DeepLabv3+.
+        head_lr_factor: learning rate of the head, relative to the encoder's.
+    """
+    encoder: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (encoder if name.startswith("encoder.") else head).append(parameter)
+    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, head_lr_factor)]
+
+
 class State(Protocol):
     """State that the loop advances, a checkpoint holds and a resume restores."""
 

@@ -158,7 +158,7 @@ class _Step:
     ) -> None:
         """Add the gradients of an objective to the parameters of one network alone.
 
-        The losses lose their graphs.
+        `losses` are detached in place.
         """
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         scaled = self.state.scaler.scale(objective)

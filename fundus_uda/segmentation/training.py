@@ -29,7 +29,7 @@ from fundus_uda.engine.fingerprint import fingerprint_files, fingerprint_first_n
 from fundus_uda.engine.methods import METHODS, training_domains
 from fundus_uda.engine.randomness import seed_torch
 from fundus_uda.engine.selection import SelectionScore, selection_score
-from fundus_uda.engine.state import ParameterGroup, TrainState, build_state, memory_format
+from fundus_uda.engine.state import TrainState, build_state, encoder_and_head, memory_format
 from fundus_uda.errors import InputError
 from fundus_uda.experiments.cost import (
     Cost,
@@ -57,7 +57,7 @@ def train(
 ) -> dict[str, dict[str, Any]]:
     """Train one run into a folder, then score its kept checkpoints on the test split, if any.
 
-    Arguments, returns and errors are those of `engine.train.train`.
+    Args, returns and errors are those of `engine.train.train`.
     """
 
     def score(state: TrainState, test: list[Sample], folder: Path) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def initial_state(
         segmenter = model.network
         label_shares = model.label_shares if label_shares is None else label_shares
     assert label_shares is not None  # settings without a source have a start
-    groups = _parameter_groups(segmenter, settings)
+    groups = encoder_and_head(segmenter, settings.segmenter.head_lr_factor)
     return build_state(segmenter, groups, label_shares, settings, device)
 
 
@@ -265,13 +265,6 @@ def _fingerprints(
         name: fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
         for name, samples in lists.items()
     }
-
-
-def _parameter_groups(segmenter: nn.Module, settings: FundusSettings) -> list[ParameterGroup]:
-    encoder = list(segmenter.encoder.parameters())  # type: ignore[union-attr]
-    inside = set(map(id, encoder))
-    head = [p for p in segmenter.parameters() if id(p) not in inside]
-    return [ParameterGroup(encoder, 1.0), ParameterGroup(head, settings.segmenter.head_lr_factor)]
 
 
 def _eval_batches(

@@ -11,7 +11,7 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.field import field_of_view
 from fundus_uda.data.inspection import cropped_if_whole, require_crops
 from fundus_uda.data.samples import Sample, require_masks, without_masks
-from fundus_uda.data.transforms import read_sample
+from fundus_uda.data.transforms import content_size, read_sample
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics
@@ -106,16 +106,10 @@ def _fixed_segmenter(settings: TranslationSettings) -> tuple[int, nn.Module | No
 
 def _domain(samples: list[Sample], size: int) -> Domain:
     """Make the domain of samples from functions that can be sent to worker processes."""
-    read, working_size = partial(_read, samples), partial(_longest_side, size)
+    read, working_size = partial(_read, samples), partial(content_size, size=size)
     return Domain.of(samples, read, working_size, field_of_view, in_memory=True)
 
 
 def _read(samples: list[Sample], index: int) -> Photograph:
     pixels: Tensor = read_sample(samples[index])["image"]  # checks the size of its mask, too
     return pixels.permute(1, 2, 0).numpy()
-
-
-def _longest_side(size: int, height: int, width: int) -> tuple[int, int]:
-    """Return the size to which `data.transforms.fixed_transforms` resizes, before it pads."""
-    scale = size / max(height, width)
-    return round(height * scale), round(width * scale)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import (
-    RandMovedd,
+    RandMoved,
     content_box,
     eval_transforms,
     fixed_transforms,
@@ -196,7 +196,7 @@ def test_an_image_is_magnified_by_its_own_zoom(zoom):
     item = {"image": 255 * label.expand(3, 64, 64).float(), "label": label, "zoom": zoom}
     areas = []
     for seed in range(10):
-        moved = RandMovedd((1.0, 1.0)).set_random_state(seed)(item)
+        moved = RandMoved((1.0, 1.0)).set_random_state(seed)(item)
         areas.append(float(moved["label"].sum()))
     assert np.mean(areas) == pytest.approx(zoom**2 * float(label.sum()), rel=0.06)
 
@@ -204,7 +204,7 @@ def test_an_image_is_magnified_by_its_own_zoom(zoom):
 def test_a_margin_repeats_the_edge_and_mirrors_no_disc():
     label = disc_of(30)  # two pixels from the edge, which a mirror would show again
     item = {"image": label.expand(3, 64, 64).float(), "label": label, "zoom": 0.5}
-    moved = RandMovedd((1.0, 1.0)).set_random_state(0)(item)
+    moved = RandMoved((1.0, 1.0)).set_random_state(0)(item)
     assert float(moved["label"].sum()) == pytest.approx(0.25 * float(label.sum()), rel=0.06)
 
 
@@ -214,7 +214,7 @@ def test_a_mirrored_image_is_mirrored_from_left_to_right():
     left = [
         moved["image"][0, :, :32].sum() > moved["image"][0, :, 32:].sum()
         for seed in range(20)
-        if (moved := RandMovedd((1.0, 1.0)).set_random_state(seed)({"image": image}))
+        if (moved := RandMoved((1.0, 1.0)).set_random_state(seed)({"image": image}))
     ]
     assert 4 < sum(left) < 16
 

@@ -6,7 +6,7 @@ from .tables import print_table
 
 
 def command() -> None:
-    """List the columns of every CSV file that commands write, with unit and definition."""
+    """List the columns of all CSV files that commands write, with unit and definition."""
     import pandas as pd
 
     from fundus_uda.clinic.columns import data_dictionary

@@ -29,7 +29,8 @@ class Column:
     """One column of a table."""
 
     table: str
-    """File name of the table."""
+    """File name of the table; `comparison.csv` of `compare --out` and `TABLE.csv` of `reproduce`
+    stand for any name."""
     name: str
     unit: str
     """Unit; "1" for a ratio, "" for what has none."""
@@ -44,10 +45,17 @@ def data_dictionary() -> list[Column]:
     before_flags = {name: told for name, told in _DICE.items() if name != "flags"}
     tables = {
         "measurements.csv": measured,
+        "report.csv": measured | _REPORTED,
         "crops.csv": crops,
         "dice.csv": before_flags | scored | {"flags": _DICE["flags"]},
         "stages.csv": _STAGES,
         "suggested.csv": _SUGGESTED,
+        "metrics.csv": _METRICS,
+        "snapshots.csv": _SNAPSHOTS,
+        "label_match.csv": _LABEL_MATCH,
+        "pairs.csv": _PAIRS,
+        "comparison.csv": _COMPARED,
+        "TABLE.csv": _REPRODUCED,
     }
     return [
         Column(table, name, unit, definition)
@@ -115,6 +123,91 @@ _DICE: dict[str, tuple[str, str]] = {
     "disc_area": ("1", "Share of the predicted disc in the image."),
     "disc_area_reference": ("1", "The same of the reference."),
     "flags": ("", "Names of the reasons to look at the photograph first, separated by spaces."),
+}  # fmt: skip
+_REPORTED: dict[str, tuple[str, str]] = {
+    "before_vertical_cdr": ("1", "Vertical cup-to-disc ratio by the model before."),
+    "before_estimated_dice": ("1", "Estimated Dice of the model before."),
+    "dice_cup": ("1", "Dice of the cup and the reference; blank without annotated cups."),
+    "dice_disc": ("1", "Dice of the disc and the reference."),
+    "dice_mean": ("1", "Mean of the two; blank without annotated cups."),
+    "vertical_cdr_reference": ("1", "Vertical cup-to-disc ratio of the reference, by extents."),
+    "vertical_cdr_refuge_reference": ("1", "The same, as REFUGE counts it."),
+    "before_reference_dice_cup": ("1", "Dice of the cup by the model before and the reference."),
+    "before_reference_dice_disc": ("1", "Dice of the disc by the model before and the reference."),
+    "before_reference_dice_mean": ("1", "Mean of the two; blank without annotated cups."),
+    "review": ("", "Verdict of the reader: accept or reject; blank for none."),
+    "comment": ("", "Comment of the reader."),
+}  # fmt: skip
+"""What `report.csv` has beside the measurements, with --before, --reference and --reviewed."""
+_METRICS: dict[str, tuple[str, str]] = {
+    "step": ("", "Number of updates, from 1."),
+    "segmentation": ("1", "Cross-entropy on the labels (Eq. 2)."),
+    "regulariser_source": ("1", "Regulariser of the method, on the source."),
+    "regulariser_target": ("1", "Regulariser of the method, on the target."),
+    "pseudo_label_fraction": ("1", "Share of the target's pixels that the teacher labels."),
+    "teacher": ("1", "Cross-entropy on the teacher's labels."),
+    "adversarial": ("1", "Loss of fooling the discriminator (Eq. 5); of both, in a translation."),
+    "discriminator": ("1", "Loss of the discriminator (Eq. 4); of both, in a translation."),
+    "skipped_updates": ("", "In float16, 1 if a gradient overflowed and nothing was updated."),
+    "cycle": ("1", "In a translation, loss of coming back to the image, in both directions."),
+    "identity": ("1", "In a translation, loss of changing an image of the other domain."),
+    "semantic": ("1", "In a translation, loss of changing what the network sees."),
+}  # fmt: skip
+"""Losses before they are weighted; a method has some of them, in this order."""
+_SNAPSHOTS: dict[str, tuple[str, str]] = {
+    "step": ("", "Number of updates."),
+    "mean_affinity": ("1", "Mean affinity of the predictions on the target."),
+    "effective_classes": ("", "Exponential of the entropy of the predicted class shares."),
+    "collapsed": ("", "Whether the predictions hold far fewer classes than the source's labels."),
+}  # fmt: skip
+_LABEL_MATCH: dict[str, tuple[str, str]] = {
+    "step": ("", "Number of updates."),
+    "found": ("", "Number of the target's images in which a disc and a cup were found."),
+    "disc_share": ("1", "Mean share of the disc in those images."),
+    "vertical_cdr": ("1", "Mean vertical cup-to-disc ratio in those images."),
+    "shown_disc_share": ("1", "Mean share of the disc in the source's images, as they are shown."),
+    "shown_vertical_cdr": ("1", "Mean vertical cup-to-disc ratio in the source's images, as they "
+                           "are shown."),
+    "zoom": ("1", "Mean magnification of the source's images."),
+    "clipped": ("", "Number of draws whose magnification is at a limit."),
+    "left_as_it_is": ("", "Why the source is shown as it is; blank if it is not."),
+}  # fmt: skip
+_PAIRS: dict[str, tuple[str, str]] = {
+    "source": ("", "Id of the source's image."),
+    "target": ("", "Id of the target's image that gave it its style."),
+}
+_RUN: dict[str, tuple[str, str]] = {
+    "checkpoint": ("", "Checkpoint of the run: last or selected."),
+    "seed": ("", "Seed of the run."),
+}
+_GAP_CLOSED = ("1", "Share of the gap between source only and oracle of the same seed, in mean "
+               "Dice, that the run closes; blank without both.")  # fmt: skip
+_MEAN_DICE: dict[str, tuple[str, str]] = {
+    "dice_cup": ("1", "Mean Dice of the cup; blank without annotated cups."),
+    "dice_disc": ("1", "Mean Dice of the disc."),
+    "dice_mean": ("1", "Mean of the two; blank without annotated cups."),
+}
+_COMPARED: dict[str, tuple[str, str]] = {
+    "run": ("", "Name of the run's folder."),
+    "method": ("", "Method, as the paper names it."),
+    **_RUN,
+    "step": ("", "Number of updates of the checkpoint."),
+    **_MEAN_DICE,
+    "dice_mean_std": ("1", "Standard deviation of the mean Dice between images."),
+    "vertical_cdr_within_0.05": ("1", "Share of the images whose vertical ratio is within 0.05 of "
+                                 "the reference's."),
+    "cup_area_ratio": ("1", "Area of the predicted cups over that of the annotated ones."),
+    "gap_closed": _GAP_CLOSED,
+}  # fmt: skip
+_REPRODUCED: dict[str, tuple[str, str]] = {
+    "row": ("", "Name of the row of the table."),
+    "title": ("", "Title of the row, as the paper prints it."),
+    **_RUN,
+    **_MEAN_DICE,
+    "seconds": ("s", "Time of the run, without those that it starts from; blank if it was resumed "
+                "or chosen."),
+    "paper": ("", "What the paper prints in this row."),
+    "gap_closed": _GAP_CLOSED,
 }  # fmt: skip
 _STAGES: dict[str, tuple[str, str]] = {
     "stage": ("", "Name of the stage; `model` for the network that was given."),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fundus_uda.clinic.columns import data_dictionary
 from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.report import cards
 from fundus_uda.clinic.report import page as page_module
@@ -109,6 +110,8 @@ def test_figures_stand_beside_the_page(run, page):
              "before_reference_dice_disc",
              "before_reference_dice_mean"]  # fmt: skip
     assert table.columns.tolist() == [*written.columns, *added]
+    described = [column.name for column in data_dictionary() if column.table == "report.csv"]
+    assert described == [*table.columns, "review", "comment"]
     measured = table[table["status"].isin(["ok", "flagged"])]
     assert len(measured) == 4
     figures = json.loads(page.with_suffix(".json").read_text())

@@ -11,8 +11,8 @@ def fundus(uri: DataUri, annotation: Annotation = None) -> None:
     """Show what is in a dataset and what is wrong with it, before any training.
 
     KIND is refuge, refuge-kaggle, rim-one-r3, rim-one-dl, drishti-gs, beal, origa, g1020, grape,
-    papila, chaksu, folder, outlined or manifest. The command lists all problems and ends with exit
-    code 2 if there are any.
+    papila, chaksu, folder, manifest, rendered or outlined. The command lists all problems and ends
+    with exit code 2 if there are any.
     """
     from fundus_uda.data.inspection import inspect
     from fundus_uda.masks.region import are_whole_photographs

@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.inspect import fundus as inspect_fundus
 from fundus_uda.application import FUNDUS
 from fundus_uda.config.read import config_folder
+from fundus_uda.data.datasets import LAYOUTS
+from fundus_uda.engine.run_folder import LOGS
+from fundus_uda.export.formats import FORMATS
 from roadscene.application import ROADSCENE
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +68,33 @@ def test_commands_of_the_readme_exist():
     table = README.split("| command | what it does |")[1].split("\n\n")[0]
     documented = set(re.findall(r"^\| `(\w+)", table, flags=re.MULTILINE))
     assert documented == {command.name for command in app.registered_commands}
+
+
+def test_inspect_names_every_kind_of_dataset():
+    """By hand, since the table of layouts would load torch before `--help` is answered."""
+    told = " ".join(inspect_fundus.__doc__.split())
+    named = re.search(r"KIND is ([a-z0-9, -]+)\.", told)[1]
+    assert re.split(r", | or ", named) == list(LAYOUTS)
+
+
+def test_export_has_a_row_for_every_format():
+    page = (ROOT / "fundus_uda" / "export" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == set(FORMATS)
+
+
+def test_the_architecture_names_what_a_run_folder_holds():
+    told = ARCHITECTURE.split("A run folder holds")[1].split("A checkpoint")[0]
+    assert set(LOGS) | {"last.previous.pt", "weights.txt", "finished"} <= set(
+        re.findall(r"`([\w.]+)/?`", told)
+    )
+
+
+def test_the_number_of_pinned_packages_is_told():
+    pinned = re.findall(
+        r"^[\w.-]+==", (ROOT / ".ci" / "requirements.txt").read_text(), re.MULTILINE
+    )
+    results = (ROOT / "fundus_uda" / "RESULTS.md").read_text(encoding="utf-8")
+    assert f"{len(pinned)} packages with hashes" in results
 
 
 def test_the_map_names_the_modules_that_are_there():

@@ -1,5 +1,6 @@
 """Frames as network input: resized whole, in the channel order and scale of the weights."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,10 +13,16 @@ from torch.nn import functional as F
 
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.errors import InputError
+from fundus_uda.output import progress
 from roadscene.data import Frame, read_image, read_label
 
 MOST_CACHED = 2e9
 """Bytes of frames at network size up to which all of them are kept in memory."""
+THREADS = 2
+"""Number of frames that are read, at their full size, at once."""
+
+Sized = tuple[Image.Image, NDArray[np.uint8] | None]
+"""Image and label, if there is one, at network size."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class Normalisation:
 
 
 class RoadImages:
-    """Frames as an `engine.batches.SeededDataset`, kept at network size once they are read.
+    """Frames as an `engine.batches.SeededDataset`, read and kept at network size.
 
-    A dataset of more than `MOST_CACHED` bytes is read anew each time.
+    Those of more than `MOST_CACHED` bytes are read when they are asked for, anew each time.
 
     Nothing is random but, after `draw_by`, which frame a key has.
 
@@ -40,6 +47,9 @@ class RoadImages:
         size: (height, width) to which images (bicubic) and labels (nearest) are resized.
         classes: number of classes: 19, 16 or 13.
         normalisation: normalisation that the network expects.
+
+    Raises:
+        InputError: see `read_frame`.
     """
 
     def __init__(
@@ -47,8 +57,12 @@ class RoadImages:
     ) -> None:
         self.frames, self.size, self.classes = frames, size, classes
         self.normalisation = normalisation
-        self.keeps = 4 * len(frames) * size[0] * size[1] <= MOST_CACHED
-        self.cached: dict[int, tuple[Image.Image, NDArray[np.uint8] | None]] = {}
+        self.cached: list[Sized] = []
+        """All frames, which processes that load batches inherit; none if there is no room."""
+        if 4 * len(frames) * size[0] * size[1] <= MOST_CACHED:
+            with ThreadPoolExecutor(THREADS) as pool:
+                read = pool.map(self._read, range(len(frames)))
+                self.cached = list(progress(read, "frames read", len(frames)))
         self.cumulative: NDArray[np.float64] | None = None
         """Cumulative probabilities by which keys draw frames; None for frames as they are."""
 
@@ -62,7 +76,7 @@ class RoadImages:
     def __getitem__(self, key: SampleKey) -> dict[str, Tensor]:
         """Return {"image": (3, H, W) float32, "label": (H, W) int64 if the frame has one}."""
         index = self._index(key)
-        image, label = self.cached.get(index) or self._read(index)
+        image, label = self.cached[index] if self.cached else self._read(index)
         sample = {"image": network_input(image, self.size, self.normalisation)}
         if label is not None:
             sample["label"] = torch.from_numpy(label).long()
@@ -78,15 +92,13 @@ class RoadImages:
         drawn = np.random.default_rng(key.seed).random()
         return int(self.cumulative.searchsorted(drawn, side="right"))
 
-    def _read(self, index: int) -> tuple[Image.Image, NDArray[np.uint8] | None]:
-        """Read a frame at network size, and keep it if there is room."""
+    def _read(self, index: int) -> Sized:
+        """Read a frame at network size."""
         image, label = read_frame(self.frames[index], self.classes)
         image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
         if label is not None:
             resized = Image.fromarray(label).resize(self.size[::-1], Image.Resampling.NEAREST)
             label = np.array(resized)
-        if self.keeps:
-            self.cached[index] = image, label
         return image, label
 
 

@@ -74,8 +74,8 @@ def train(
 def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[list[Frame]]:
     """Read and check all data of a run, and build its state at step 0.
 
-    Test frames are read whole. Only the headers of training frames are read, since there may be
-    tens of thousands.
+    Test frames are read whole, and so are training frames that fit into memory (see `RoadImages`).
+    Of more, which may be tens of thousands, only the headers are read.
 
     Raises:
         InputError: data that cannot be read or do not fit, or see `build_network`.
@@ -99,8 +99,10 @@ def prepare(settings: RoadSettings, device: torch.device) -> engine.Prepared[lis
     match = None
     if sources is not None and data.source_classes == "target" and settings.method != "oracle":
         assert data.target is not None
-        target = target or without_labels(load_frames(data.target))  # source only looks at it, too
-        seen = RoadImages(target, data.target_size, data.classes, expected)
+        seen = targets
+        if seen is None:  # source only looks at the target, too
+            target = without_labels(load_frames(data.target))
+            seen = RoadImages(target, data.target_size, data.classes, expected)
         counts = np.stack(
             [
                 _class_counts(frame, data.classes)

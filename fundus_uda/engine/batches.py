@@ -1,5 +1,6 @@
 """The endless batch stream of one domain: batch t is a function of (seed, domain, t) alone."""
 
+import traceback
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar, cast
 
@@ -131,6 +132,7 @@ def batch_stream(
         for item in loader:
             yield Batch(item["image"], item.get("label"), item.get("strong"))
     except InputError as error:  # a worker's error has its traceback in the text
+        traceback.clear_frames(error.__traceback__)  # which would keep the processes alive
         raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
 
 

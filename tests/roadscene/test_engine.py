@@ -1,6 +1,7 @@
 """What road scenes ask of the engine: two predictions, lists in order, workers that complain."""
 
 import copy
+import multiprocessing
 
 import pytest
 import torch
@@ -124,7 +125,8 @@ def test_order_of_the_list_without_shuffling():
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_label_is_named_even_from_a_worker(tmp_path, workers):
+def test_a_bad_label_is_named_even_from_a_worker(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("roadscene.images.MOST_CACHED", 0)  # each frame is read in its turn
     write_image(tmp_path / "image.png")
     (tmp_path / "broken.png").write_bytes(b"nothing")
     wrong = Frame("x", tmp_path / "image.png", tmp_path / "broken.png", "cityscapes")
@@ -134,3 +136,4 @@ def test_a_bad_label_is_named_even_from_a_worker(tmp_path, workers):
     with pytest.raises(InputError, match="^Expected a readable label at .*broken.png") as caught:
         next(stream)
     assert "Traceback" not in str(caught.value)
+    assert multiprocessing.active_children() == []  # they would keep the program from its end

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fundus_uda.engine.batches import SampleKey
+from fundus_uda.engine.batches import SampleKey, batch_stream
 from fundus_uda.errors import InputError
 from roadscene import images
 from roadscene.data import Frame
@@ -66,9 +66,10 @@ def test_a_frame_is_read_once_if_all_of_them_fit_into_memory(room, tmp_path, mon
     image, label = tmp_path / "image.png", tmp_path / "label.png"
     write_image(image)
     write_ids(label, ids_of([7, 8, 11]))
-    dataset = RoadImages([Frame("x", image, label, "cityscapes")], (4, 10), 19, PLAIN)
     read, whole = [], images.read_frame
     monkeypatch.setattr(images, "read_frame", lambda *a: (read.append(1), whole(*a))[1])
+    dataset = RoadImages([Frame("x", image, label, "cityscapes")], (4, 10), 19, PLAIN)
+    assert len(read) == (1 if room else 0)
     first, second = (dataset[SampleKey(0, seed)] for seed in (0, 1))
     assert len(read) == (1 if room else 2)
     for name, value in first.items():
@@ -77,13 +78,25 @@ def test_a_frame_is_read_once_if_all_of_them_fit_into_memory(room, tmp_path, mon
     assert torch.equal(first["image"], expected)
 
 
+def test_processes_that_load_batches_inherit_what_was_read(tmp_path, monkeypatch):
+    """However often they are begun anew, as they are where the draws of a source change."""
+    image = tmp_path / "image.png"
+    write_image(image)
+    dataset = RoadImages([Frame("x", image)], (4, 10), 19, PLAIN)
+    image.unlink()
+    for start in (0, 1):
+        stream = batch_stream(dataset, batch_size=2, seed=0, domain="target", start=start,
+                              workers=1, pin_memory=False)  # fmt: skip
+        assert next(stream).image.shape == (2, 3, 4, 10)
+        stream.close()
+
+
 def test_label_of_another_size_is_refused(tmp_path):
     image, label = tmp_path / "image.png", tmp_path / "label.png"
     write_image(image)
     write_ids(label, ids_of([7], (6, 9)))
-    dataset = RoadImages([Frame("x", image, label, "cityscapes")], (4, 4), 19, PLAIN)
     with pytest.raises(InputError, match="label of 8x6 for .*image.png. Got: 9x6 in .*label.png"):
-        dataset[SampleKey(0, 0)]
+        RoadImages([Frame("x", image, label, "cityscapes")], (4, 4), 19, PLAIN)
 
 
 def test_gta5_label_may_differ_by_a_few_rows(tmp_path):

@@ -40,12 +40,13 @@ def _device_of(name: str) -> torch.device:
                 "cpu, or install torch on macOS 14 or newer with an Apple processor."
             )
         return torch.device(name)
-    if name.split(":")[0] != "cuda":
+    kind, colon, number = name.partition(":")
+    if kind != "cuda" or (colon and not number):
         raise InputError(f"Expected the device auto, cpu, cuda or mps. Got: {name!r}.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     local = os.environ.get("LOCAL_RANK")
-    index = name.partition(":")[2] or local or "0"
-    if not index.isdigit() or int(index) >= count:
+    index = number or local or "0"
+    if not index.isdecimal() or int(index) >= count:
         raise InputError(
             f"Expected a CUDA device for {name!r}. Got: {count} on this machine. "
             f"Use --device cpu, or install a CUDA build of torch and a driver."

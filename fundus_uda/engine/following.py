@@ -18,7 +18,7 @@ from typing import Any
 from fundus_uda.engine.run_folder import LOGS, RunFolder
 from fundus_uda.engine.settings import FollowedBy
 from fundus_uda.errors import InputError
-from fundus_uda.output import read_json, replacing, write_whole
+from fundus_uda.output import read_json, replacing, write_picture, write_whole
 
 Curves = dict[str, list[tuple[int, float]]]
 """Step and value by name, such as "metrics/segmentation"."""
@@ -77,7 +77,7 @@ def write_panel(folder: RunFolder, step: int, picture: Any) -> None:
     from PIL import Image  # the core does without it otherwise
 
     (folder.path / "panels").mkdir(exist_ok=True)
-    Image.fromarray(picture).save(folder.path / "panels" / f"step_{step:06d}.png")
+    write_picture(folder.path / "panels" / f"step_{step:06d}.png", Image.fromarray(picture))
 
 
 def curves_of(run: Path) -> Curves:

@@ -210,7 +210,7 @@ def _environment(device: "torch.device") -> dict[str, Any]:
 def _device_name(device: "torch.device") -> str:
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _versions() -> dict[str, str]:

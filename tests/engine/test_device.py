@@ -23,6 +23,8 @@ def test_devices(monkeypatch):
     assert pick_device("auto").type == "cuda"
     with pytest.raises(InputError, match="'cuda:1'. Got: 1"):
         pick_device("cuda:1")
+    with pytest.raises(InputError, match="auto, cpu, cuda or mps. Got: 'cuda:'"):
+        pick_device("cuda:")
 
 
 def test_the_gpu_of_a_mac_is_taken_by_its_name_alone(monkeypatch):

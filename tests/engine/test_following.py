@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +92,14 @@ def test_a_missing_package_is_told_before_anything_is_read(monkeypatch):
     require_installed(["progress"])
     with pytest.raises(InputError, match="package mlflow, for follow=mlflow.*fundus-uda.follow"):
         require_installed(["mlflow"])
+
+
+def test_a_panel_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def cut_off(picture, file, *_, **__):
+        Path(file).write_bytes(b"\x89PNG")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("PIL.Image.Image.save", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_panel(RunFolder(tmp_path), 3, np.zeros((4, 8, 3), np.uint8))
+    assert not list((tmp_path / "panels").glob("step_*.png"))

@@ -293,3 +293,9 @@ def test_another_environment_is_told_on_resume(tmp_path, capsys):
     file.unlink()
     folder.note_other_environment(torch.device("cpu"))  # lost, which does not stop a run
     assert capsys.readouterr().err == ""
+
+
+def test_the_gpu_of_a_mac_is_recorded(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(settings(), torch.device("mps"))
+    assert json.loads((folder.path / "environment.json").read_text())["device"] == "mps"

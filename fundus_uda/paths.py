@@ -1,6 +1,7 @@
 """Paths that users write."""
 
 import contextlib
+import os
 from pathlib import Path
 
 from fundus_uda.errors import InputError
@@ -20,6 +21,25 @@ def user_path(text: str | Path) -> Path:
         got = getattr(error, "strerror", None) or str(error)
         raise InputError(f"Expected a path. Got: {str(text)[:300]!r} ({got}).") from None
     return path
+
+
+CACHE = "FUNDUS_UDA_CACHE"
+"""Environment variable that names the folder of what is kept between runs."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of what is kept between runs and can be made again; it need not be there.
+
+    It is `$FUNDUS_UDA_CACHE`, `$XDG_CACHE_HOME/fundus-uda` or `~/.cache/fundus-uda`, by the first
+    variable that is set.
+
+    Raises:
+        InputError: see `user_path`.
+    """
+    if named := os.environ.get(CACHE):
+        return user_path(named)
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "fundus-uda"
 
 
 def require_no_stream(path: Path) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from fundus_uda.affinity import fused
 from fundus_uda.errors import InputError
-from fundus_uda.paths import is_file, user_path
+from fundus_uda.paths import CACHE, cache_folder, is_file, user_path
 
 
 @pytest.mark.parametrize("text", ["~nobody-of-that-name/x", "a\0b", "x" * 300, "\ud800"])
@@ -27,3 +28,20 @@ def test_there_is_no_file_of_a_name_that_is_too_long(tmp_path):
     assert is_file(tmp_path / "file")
     assert not is_file(tmp_path / ("x" * 300))
     assert not is_file(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize(
+    ("named", "caches", "expected"),
+    [
+        ("~/mine", "/caches", "~/mine"),
+        ("", "/caches", "/caches/fundus-uda"),
+        (None, None, "~/.cache/fundus-uda"),
+    ],
+)
+def test_there_is_one_cache_for_the_affinity_space_too(named, caches, expected, monkeypatch):
+    for variable, value in ((CACHE, named), ("XDG_CACHE_HOME", caches)):
+        if value is None:
+            monkeypatch.delenv(variable, raising=False)
+        else:
+            monkeypatch.setenv(variable, value)
+    assert cache_folder() == fused._cache() == Path(expected).expanduser()

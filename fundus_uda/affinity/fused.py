@@ -115,8 +115,11 @@ def _found() -> ctypes.CDLL | str:
 
 
 def _cache() -> Path:
+    """Return what `fundus_uda.paths.cache_folder` returns, which this package does not import."""
+    if named := os.environ.get("FUNDUS_UDA_CACHE"):
+        return Path(os.path.expanduser(named))
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "fundus_uda"
+    return Path(caches) / "fundus-uda"
 
 
 def _build(file: Path, flags: tuple[str, ...]) -> None:

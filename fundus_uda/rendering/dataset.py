@@ -10,12 +10,10 @@ from PIL import Image
 
 from fundus_uda.errors import InputError
 from fundus_uda.output import needing_room, note, progress
-from fundus_uda.paths import user_path
+from fundus_uda.paths import CACHE, cache_folder
 from fundus_uda.rendering.scene import Scene, render
 from fundus_uda.unfinished import require_replaceable, rewritten
 
-CACHE = "FUNDUS_UDA_CACHE"
-"""Environment variable that names the folder of the cache."""
 MOST = 100_000
 """Largest number of photographs."""
 
@@ -60,9 +58,7 @@ def cached_photographs(scene: Scene, seed: int, count: int) -> list[tuple[Path, 
     """
     require_count(count)
     scene_name = hashlib.blake2b(f"{_renderer()} {scene} {seed}".encode(), digest_size=6)
-    named = os.environ.get(CACHE)
-    root = user_path(named) if named else Path.home() / ".cache" / "fundus-uda"
-    folder = root / "rendered" / f"{scene.size}-{scene_name.hexdigest()}"
+    folder = cache_folder() / "rendered" / f"{scene.size}-{scene_name.hexdigest()}"
     files = [_files(folder, index) for index in range(count)]
     if not all(path.is_file() for path, _ in files):
         note(f"Rendered photographs are kept in {folder}.")

@@ -107,9 +107,9 @@ def test_what_has_no_memory_or_another_type_is_left_to_torch():
 
 @pytest.fixture
 def nothing_built(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
     fused._found.cache_clear()
-    yield tmp_path / "fundus_uda"
+    yield tmp_path / "cache"
     fused._found.cache_clear()
 
 

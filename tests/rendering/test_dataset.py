@@ -6,6 +6,7 @@ from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.transforms import read_photograph
 from fundus_uda.errors import InputError
+from fundus_uda.paths import CACHE
 from fundus_uda.rendering import dataset
 from fundus_uda.rendering.dataset import cached_photographs, write_rendered
 from fundus_uda.rendering.scene import Scene, render
@@ -15,7 +16,7 @@ SMALL = Scene(size=64)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(dataset.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -81,5 +82,5 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(dataset, "_written", refused)
-    with pytest.raises(InputError, match=dataset.CACHE):
+    with pytest.raises(InputError, match=CACHE):
         cached_photographs(SMALL, 0, 1)

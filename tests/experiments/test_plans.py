@@ -38,7 +38,7 @@ def tiny_streets() -> tuple[str, ...]:
     """Settings of small streets, which a plan does not read."""
     data = [f"data.{domain}=cityscapes:/streets" for domain in ("source", "target", "test")]
     sizes = [f"data.{domain}_size=[64,64]" for domain in ("source", "target")]
-    return (*data, *sizes, "batch_size=2")
+    return (*data, *sizes, "batch_size=2", "affinity.stride=1")
 
 
 def never(*_, **__):

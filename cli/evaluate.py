@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder, Overwrite
+from .options import Annotation, Checkpoint, DataUri, Device, Model, OutFolder, OverwriteFolder
 from .published import Published, PublishedOverrides, published_settings
 from .tables import print_table
 
@@ -15,7 +15,7 @@ def fundus(
     out: OutFolder = Path("evaluation"),
     annotation: Annotation = None,
     checkpoint: Checkpoint = "last",
-    overwrite: Overwrite = False,
+    overwrite: OverwriteFolder = False,
     device: Device = "auto",
 ) -> None:
     """Compute Dice of cup and disc per image (dice.csv) and over all images (summary.json)."""
@@ -66,7 +66,7 @@ def roadscene(
     published: Published = None,
     overrides: PublishedOverrides = None,
     checkpoint: Checkpoint = "last",
-    overwrite: Overwrite = False,
+    overwrite: OverwriteFolder = False,
     device: Device = "auto",
 ) -> None:
     """Compute IoU per class (iou.csv) and its means (summary.json); write pictures and label ids.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Checkpoint, Model, Overwrite
+from .options import Checkpoint, Model
 
 
 def command(
@@ -18,7 +18,12 @@ def command(
         ..., help="File (.safetensors, .onnx) or folder (huggingface, monai-bundle) to write."
     ),
     checkpoint: Checkpoint = "last",
-    overwrite: Overwrite = False,
+    overwrite: bool = typer.Option(
+        False,
+        "--overwrite",
+        help="Replace a file at --out, or what this command wrote into a folder, if nothing there "
+        "was added or changed since.",
+    ),
 ) -> None:
     """Write the network of a MODEL for another program, with a card that says what it is.
 

@@ -55,32 +55,6 @@ def require_new(file: Path, overwrite: bool) -> None:
         raise InputError(f"Expected a new output file. Got: {file}, which exists. {hint}")
 
 
-def require_room(folder: Path, written: tuple[str, ...], overwrite: bool) -> None:
-    """Raise an InputError unless a folder is new or empty, or holds only what may be replaced.
-
-    Args:
-        folder: folder to write to.
-        written: patterns of the files that the command writes.
-        overwrite: whether these may be replaced.
-    """
-    if not overwrite or not folder.is_dir():
-        require_empty(folder)
-        return
-    ours = {path for pattern in written for path in folder.glob(pattern)}
-    if foreign := [path for path in folder.rglob("*") if path.is_file() and path not in ours]:
-        raise InputError(
-            f"Expected a folder with nothing but what this command writes, to --overwrite. Got: "
-            f"{foreign[0]}. Choose another --out, or move that file."
-        )
-
-
-def clear(folder: Path, written: tuple[str, ...]) -> None:
-    """Remove the files that a command wrote into a folder (see `require_room`)."""
-    for pattern in written:
-        for path in folder.glob(pattern):
-            path.unlink()
-
-
 @contextmanager
 def part(title: str, further: float = 0.0) -> Iterator[None]:
     """Put a title, such as "stage 1 of 2", before those of all progress inside.

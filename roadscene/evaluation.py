@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
-from fundus_uda.output import clear, require_room, write_table, write_whole
+from fundus_uda.output import write_table, write_whole
+from fundus_uda.unfinished import require_replaceable, rewritten
 from roadscene.classes import CLASSES, IGNORE, class_table
 from roadscene.data import Frame, load_frames, require_labels
 from roadscene.model import Model, load_model
 from roadscene.prediction import predictions, write_colours, write_label_ids
 from roadscene.settings import RoadSettings
-
-WRITTEN = ("iou.csv", "summary.json", "colour/*.png", "export/*.png")
-"""Files that `evaluate_model` writes."""
 
 Confusion = NDArray[np.int64]
 """Number of pixels by labelled and predicted class, (19, 19)."""
@@ -158,7 +156,7 @@ def evaluate_model(
     """Score a run, a checkpoint or, with settings, a published checkpoint on a labelled split.
 
     Writes `iou.csv`, `summary.json`, `colour/` and `export/` to `out`, which is new or empty, or
-    with `overwrite` may hold earlier ones.
+    with `overwrite` may hold earlier ones (see `unfinished.require_replaceable`).
 
     Returns:
         Report on what was loaded from a published checkpoint; "" for a run of this program.
@@ -166,14 +164,14 @@ def evaluate_model(
     Raises:
         InputError: wrong model, data or settings.
     """
-    require_room(out, WRITTEN, overwrite)
+    require_replaceable(out, "evaluate", overwrite)
     frames = require_labels(load_frames(uri), uri)
     model = load_model(path, device, published, which)
-    clear(out, WRITTEN)
-    confusion = evaluate(model, frames, out)
     told = about(model, uri, frames) | ({"seed": None} if published else {})
     told |= {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
-    write_evaluation(confusion, model.settings.data.classes, out, told)
+    with rewritten(out, "evaluate"):
+        confusion = evaluate(model, frames, out)
+        write_evaluation(confusion, model.settings.data.classes, out, told)
     return str(model.report or "")
 
 

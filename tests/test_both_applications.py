@@ -62,8 +62,8 @@ class Rendered:
     """A folder of source images, which `predict` can read."""
     predict: Callable[..., pd.DataFrame]
     """With a network that needs no training."""
-    evaluate: Callable[[Path], Any]
-    """Into a folder."""
+    evaluate: Callable[..., Any]
+    """Into a folder, by a run if one is named."""
     outputs: tuple[str, ...]
     """The files that `predict` writes of the image {}."""
     readers: tuple[str, ...]
@@ -93,7 +93,7 @@ def fundus(root: Path, cameras: Path) -> Rendered:
         test_label=max((root / "test" / "masks").iterdir()),
         photographs=root / "a" / "images",
         predict=partial(fundus_uda.clinic.predict.predict, model),
-        evaluate=lambda out: evaluate_model(root, test, None, out, CPU),
+        evaluate=lambda out, run=root, **more: evaluate_model(run, test, None, out, CPU, **more),
         outputs=("masks/{}.png", "masks/{}.nii.gz", "overlays/{}.jpg", "crops/{}.jpg",
                  "affinity/{}.png"),
         readers=(
@@ -120,6 +120,7 @@ def streets(root: Path, _: Path) -> Rendered:
     tiny_streets.streets(root)
     settings = tiny_streets.settings(root, method="asc", steps=1, snapshot_every=1)
     model, test = Model(Road(), settings, CPU), settings.data.test
+    evaluate_model = roadscene.evaluation.evaluate_model
     return Rendered(
         application=ROADSCENE,
         app=cli.roadscene.app,
@@ -129,7 +130,7 @@ def streets(root: Path, _: Path) -> Rendered:
         test_label=max((root / "target" / "gtFine" / "val").rglob("*_labelIds.png")),
         photographs=root / "source" / "leftImg8bit" / "train" / "day",
         predict=partial(roadscene.prediction.predict, model),
-        evaluate=lambda out: roadscene.evaluation.evaluate_model(root, test, out, CPU),
+        evaluate=lambda out, run=root, **more: evaluate_model(run, test, out, CPU, **more),
         outputs=("label_ids/{}.png", "colour/{}.png"),
         readers=(
             "roadscene.training.load_frames",
@@ -202,6 +203,20 @@ def test_predictions_are_replaced_on_request_but_for_what_a_reader_corrected(ren
     with pytest.raises(InputError, match=f"Got: {out / second}, which was added or changed"):
         rendered.predict(photographs[:1], out, overwrite=True)
     assert (out / second).read_bytes() == b"corrected by hand"
+
+
+def test_scores_are_replaced_on_request_but_for_what_somebody_changed(rendered, tmp_path):
+    out, run = tmp_path / "out", tmp_path / "run"
+    rendered.train(run)
+    rendered.evaluate(out, run)
+    with pytest.raises(InputError, match="add --overwrite to replace what it wrote"):
+        rendered.evaluate(out, run)
+    rendered.evaluate(out, run, overwrite=True)
+    (table,) = out.glob("*.csv")
+    table.write_text("with remarks")
+    with pytest.raises(InputError, match=f"Got: {table}, which was added or changed since"):
+        rendered.evaluate(out, run, overwrite=True)
+    assert table.read_text() == "with remarks"
 
 
 def test_a_label_edited_in_place_is_noticed_on_resume(rendered, tmp_path):

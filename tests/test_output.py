@@ -13,7 +13,6 @@ from fundus_uda import output
 from fundus_uda.errors import InputError, WriteError
 from fundus_uda.output import (
     Progress,
-    clear,
     in_words,
     is_full,
     needing_room,
@@ -22,7 +21,6 @@ from fundus_uda.output import (
     read_json,
     replacing,
     require_new,
-    require_room,
     temporary_of,
     write_picture,
     write_table,
@@ -143,21 +141,6 @@ def test_a_file_is_replaced_on_request_alone(tmp_path):
     require_new(file, overwrite=True)
     with pytest.raises(InputError, match="Choose another --out"):
         require_new(tmp_path, overwrite=True)
-
-
-def test_a_folder_is_replaced_if_it_holds_our_files_alone(tmp_path):
-    ours = ("dice.csv", "colour/*.png")
-    (tmp_path / "colour").mkdir()
-    for name in ("dice.csv", "colour/a.png"):
-        (tmp_path / name).write_text("old")
-    with pytest.raises(InputError, match="new or empty"):
-        require_room(tmp_path, ours, overwrite=False)
-    require_room(tmp_path, ours, overwrite=True)
-    (tmp_path / "colour" / "mine.txt").write_text("kept")
-    with pytest.raises(InputError, match="nothing but what this command writes.*mine.txt"):
-        require_room(tmp_path, ours, overwrite=True)
-    clear(tmp_path, ours)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]
 
 
 FULL = Path("/dev/full")

@@ -13,9 +13,10 @@ from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.export import hugging_face, monai_bundle, onnx_file, safetensors_file
 from fundus_uda.export.provenance import Provenance, provenance_of
-from fundus_uda.output import require_new, require_room
+from fundus_uda.output import require_new
 from fundus_uda.segmentation.exported import OnnxNetwork
 from fundus_uda.segmentation.model import Model, load_model
+from fundus_uda.unfinished import require_replaceable, rewritten
 
 FormatName = Literal["safetensors", "safetensors-half", "onnx", "huggingface", "monai-bundle"]
 
@@ -28,16 +29,14 @@ class Format:
     """Function that writes a network to a new file or folder, and returns a line for the user."""
     suffix: str = ""
     """Suffix of the file; "" for a folder."""
-    written: tuple[str, ...] = ()
-    """Patterns of all files in the folder."""
 
 
 FORMATS: dict[FormatName, Format] = {
     "safetensors": Format(safetensors_file.write, ".safetensors"),
     "safetensors-half": Format(partial(safetensors_file.write, half=True), ".safetensors"),
     "onnx": Format(onnx_file.write, ".onnx"),
-    "huggingface": Format(hugging_face.write, written=hugging_face.WRITTEN),
-    "monai-bundle": Format(monai_bundle.write, written=monai_bundle.WRITTEN),
+    "huggingface": Format(hugging_face.write),
+    "monai-bundle": Format(monai_bundle.write),
 }
 
 
@@ -53,9 +52,10 @@ def export(
     Args:
         path: run folder, folder that `adapt` wrote, or a file (see `load_model`).
         format_name: key of `FORMATS`.
-        out: file or folder to write: new, or with `overwrite` one that was written by this.
+        out: file or folder to write.
         which: checkpoint of a run folder.
-        overwrite: whether to replace what is at `out`.
+        overwrite: whether to replace a file at `out`, or what this wrote into such a folder (see
+            `unfinished.require_replaceable`).
 
     Returns:
         A line for the user.
@@ -78,8 +78,12 @@ def export(
     _remove(unfinished)
     try:
         told = row.write(model, about, unfinished)
-        _remove(out)
-        unfinished.rename(out)
+        if row.suffix:
+            unfinished.replace(out)
+        else:
+            with rewritten(out, "export"):
+                for path in unfinished.iterdir():
+                    path.rename(out / path.name)
     finally:
         _remove(unfinished)
     return told
@@ -91,7 +95,7 @@ def _require_free(out: Path, row: Format, overwrite: bool) -> None:
     if row.suffix:
         require_new(out, overwrite)
     else:
-        require_room(out, row.written, overwrite)
+        require_replaceable(out, "export", overwrite)
 
 
 def _remove(path: Path) -> None:

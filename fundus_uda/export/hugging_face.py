@@ -13,8 +13,6 @@ from fundus_uda.masks.dice import DICE
 from fundus_uda.networks import ATROUS_RATES, input_statistics
 from fundus_uda.segmentation.model import Model
 
-WRITTEN = ("README.md", "config.json", "model.safetensors")
-"""Files that `write` writes."""
 USE = """
 ```python
 import fundus_uda

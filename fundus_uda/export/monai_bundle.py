@@ -18,17 +18,6 @@ from fundus_uda.export.provenance import Provenance
 from fundus_uda.export.safetensors_file import plain_weights
 from fundus_uda.segmentation.model import Model, build_network
 
-WRITTEN = (
-    "LICENSE",
-    "configs/metadata.json",
-    "configs/inference.yaml",
-    "configs/train.yaml",
-    "docs/README.md",
-    "docs/data_license.txt",
-    "models/model.pt",
-    "models/model.ts",
-)
-"""Files that `write` writes."""
 USE = """
 In this folder, with fundus-uda, MONAI, fire and pytorch-ignite installed
 (`pip install "fundus-uda[export]"`), this writes a mask (0 background, 1 rim, 2 cup) for each crop

@@ -23,7 +23,7 @@ from fundus_uda.masks.measurements import (
     vertical_cup_to_disc_ratio,
 )
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import clear, progress, require_room, write_table, write_whole
+from fundus_uda.output import progress, write_table, write_whole
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality
@@ -32,9 +32,8 @@ from fundus_uda.segmentation.readers import (
     disagreement_of_readers,
     seen_in_training,
 )
+from fundus_uda.unfinished import require_replaceable, rewritten
 
-WRITTEN = ("dice.csv", "summary.json")
-"""Files that `write_evaluation` writes."""
 OF_THE_CUP = (
     "dice_cup",
     "dice_mean",
@@ -116,7 +115,8 @@ def evaluate_model(
         out: new or empty folder.
         device: where to predict.
         which: checkpoint of a run folder.
-        overwrite: whether `out` may hold earlier scores, which are replaced.
+        overwrite: whether `out` may hold earlier scores, which are replaced (see
+            `unfinished.require_replaceable`).
 
     Returns:
         The summary (see `write_evaluation`), with `readers`, what `disagreement_of_readers`
@@ -125,17 +125,18 @@ def evaluate_model(
     Raises:
         InputError: see `load_model`, `load_labelled` and `evaluate`.
     """
-    require_room(out, WRITTEN, overwrite)
+    require_replaceable(out, "evaluate", overwrite)
     samples = load_labelled(uri, annotation)
     model = load_model(path, device, which)
     named = {"model": str(path), "checkpoint": which if path.is_dir() else path.stem}
     table = evaluate(model, samples)
-    clear(out, WRITTEN)
     beside = {
         "readers": disagreement_of_readers(uri),
         "seen_in_training": seen_in_training(path, which, samples),
     }
-    return write_evaluation(table, out, about(model, samples, uri, annotation) | named | beside)
+    told = about(model, samples, uri, annotation) | named | beside
+    with rewritten(out, "evaluate"):
+        return write_evaluation(table, out, told)
 
 
 def about(

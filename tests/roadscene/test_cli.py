@@ -81,7 +81,7 @@ def test_train_evaluate_predict_draw_and_compare(tmp_path):
     scored = runner.invoke(app, ["evaluate", str(run), uri, "--out", str(out)])
     assert scored.exit_code == 0, scored.output
     assert {path.name for path in out.iterdir()} == {
-        "iou.csv", "summary.json", "colour", "export"
+        "iou.csv", "summary.json", "colour", "export", ".written"
     }  # fmt: skip
 
     images = target / "leftImg8bit" / "val" / "dusk"

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -200,6 +202,14 @@ def replacing(path: Path) -> Iterator[Path]:
         except Exception:
             temporary.unlink(missing_ok=True)  # so that a full disk has room for what is whole
             raise
+
+
+def link_or_copy(file: Path, to: Path) -> None:
+    """Give a file a second name, or a copy where there are no links, such as on exFAT."""
+    try:
+        os.link(file, to)
+    except OSError:  # also on another file system
+        shutil.copyfile(file, to)
 
 
 def temporary_of(path: Path) -> Path:

@@ -1,7 +1,5 @@
 """The results of an archive's parts, merged into one folder."""
 
-import os
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from fundus_uda.clinic.report.numbers import read_predictions, reference_to
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
+from fundus_uda.output import link_or_copy
 from fundus_uda.unfinished import require_replaceable, rewritten
 
 
@@ -67,7 +66,7 @@ def merge_parts(
             (out / folder).mkdir()
             for part in parts:
                 for file in (part / folder).iterdir():
-                    _link(file, out / folder / file.name)
+                    link_or_copy(file, out / folder / file.name)
         write_tables(table, about, out, before)
         write_report(out, before)
     return table
@@ -84,10 +83,3 @@ def _require_all(given: list[str | None]) -> None:
         raise InputError(
             f"Expected all parts, once each. Got: {', '.join(map(str, sorted(given, key=str)))}."
         )
-
-
-def _link(file: Path, to: Path) -> None:
-    try:
-        os.link(file, to)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(file, to)

@@ -16,7 +16,7 @@ from fundus_uda.engine.run_folder import RunFolder, require_file
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError
-from fundus_uda.output import detail, note, temporary_of
+from fundus_uda.output import detail, link_or_copy, note, temporary_of
 from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 FORMAT = 3
@@ -103,7 +103,7 @@ def save_checkpoint(
             os.fsync(file.fileno())
         if keeps_previous and path.is_file():
             previous_checkpoint(path).unlink(missing_ok=True)
-            os.link(path, previous_checkpoint(path))  # a second name: `path` is never absent
+            link_or_copy(path, previous_checkpoint(path))  # a second name: `path` is never absent
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         temporary.unlink(missing_ok=True)

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import random
@@ -232,6 +233,21 @@ def test_resume_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, capsy
     resume(last, resumed, of, {"source": "s"})
     assert resumed.step == 6
     assert "Going on from the one before it, of step 6" in capsys.readouterr().err
+
+
+def test_without_hard_links_the_checkpoint_before_is_a_copy(tmp_path, monkeypatch):
+    """As on exFAT, and on many network mounts."""
+    of, file = settings(), tmp_path / "last.pt"
+    monkeypatch.setattr(os, "link", _no_links)
+    for step in (1, 2):
+        trained = state(of)
+        trained.step = step
+        save_checkpoint(file, trained, of, {}, CLASSES, keeps_previous=True)
+    assert [load_checkpoint(kept).step for kept in (file, previous_checkpoint(file))] == [2, 1]
+
+
+def _no_links(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 def test_without_the_one_before_a_damaged_checkpoint_is_an_error(tmp_path):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fundus_uda.config.read import Settings
 from fundus_uda.engine.checkpoint import Checkpoint, DamagedCheckpointError, checksum
+from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 
@@ -53,11 +54,16 @@ class ExportedNetwork:
 
 
 class OnnxNetwork(nn.Module):
-    """A network of an ONNX file, which onnxruntime computes on the CPU."""
+    """A network of an ONNX file, which onnxruntime computes on the CPU.
+
+    Its state is the SHA-256 of the file, by which it is told from others.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path, self.session = path, _session(path)
+        sha256 = torch.frombuffer(bytearray.fromhex(digest(path)), dtype=torch.uint8)
+        self.register_buffer("sha256", sha256)
 
     @property
     def encoder(self) -> nn.Module:

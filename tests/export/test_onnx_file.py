@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from fundus_uda.clinic.predict import predict
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError
 from fundus_uda.export import onnx_file
@@ -46,6 +47,27 @@ def test_it_is_a_model_with_the_same_masks(file, seeing_run):
         photograph, _ = render("b", seed, 96)
         masks = [outline(model, photograph).mask for model in (ours, theirs)]
         assert np.array_equal(*masks)
+
+
+def test_predictions_of_one_file_do_not_go_on_with_another(file, cameras, tmp_path, monkeypatch):
+    other = onnx.load(file)
+    weights = other.graph.initializer[0]
+    weights.CopyFrom(
+        onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(weights), weights.name)
+    )
+    onnx.save(other, tmp_path / "other.onnx")
+    photographs, out = [cameras / "b" / "images"], tmp_path / "out"
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fundus_uda.clinic.predict.write_tables", stops)
+        with pytest.raises(KeyboardInterrupt):
+            predict(load_model(file, "cpu"), photographs, out)
+    with pytest.raises(InputError, match="same photographs, model and options"):
+        predict(load_model(tmp_path / "other.onnx", "cpu"), photographs, out)
+    assert len(predict(load_model(file, "cpu"), photographs, out)) == 6
 
 
 def test_its_metadata_say_what_a_reader_needs(file):

@@ -197,14 +197,23 @@ def reason_without_disc(photograph: Photograph) -> str:
     return NO_COLOUR if is_grey(photograph) else NO_DISC
 
 
+class OtherPhotographError(InputError):
+    """An earlier result that is of another photograph, which is no fault of this one."""
+
+
 def row_or_reason(
     row_of: Callable[[PhotographFile], dict[str, Any]], source: PhotographFile
 ) -> dict[str, Any]:
-    """Return `row_of(source)`, or a row with the failure: one bad photograph stops no others."""
+    """Return `row_of(source)`, or a row with the failure: one bad photograph stops no others.
+
+    Raises:
+        OtherPhotographError, WriteError: as `row_of` raises them.
+    """
     try:
         return row_of(source)
     except Exception as error:  # a library's message may quote the path or a tag
-        if isinstance(error, WriteError) or (isinstance(error, OSError) and is_full(error)):
+        good = isinstance(error, OtherPhotographError | WriteError)
+        if good or (isinstance(error, OSError) and is_full(error)):
             raise  # the photograph is good
         reason = f"{FAILED} {type(error).__name__}."
         return {"image": source.id, "status": "unreadable", "reason": reason}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
     UNSURE,
+    OtherPhotographError,
     add_rows,
     listed,
     reason_without_disc,
@@ -41,7 +42,6 @@ from fundus_uda.engine.checkpoint import checksum
 from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
-from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, Mask, Photograph
 from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
@@ -271,13 +271,22 @@ class _InTurn(nn.Module):
 
 
 def _agreement_with(file: Path, mask: Mask) -> dict[str, float]:
-    """Compute the Dice with the other model's mask in a file; 0 if that model found no disc."""
+    """Compute the Dice with the other model's mask in a file; 0 if that model found no disc.
+
+    Raises:
+        OtherPhotographError: the mask has another size.
+    """
     if not file.is_file():
         return dict.fromkeys(BEFORE, 0.0)
     with Image.open(file) as opened:
         other = np.asarray(opened)
     if other.shape != mask.shape:
-        raise InputError(f"Expected a mask of the same photograph at {file}. Got: another size.")
+        (height, width), (other_height, other_width) = mask.shape, other.shape[:2]
+        raise OtherPhotographError(
+            f"Expected a mask of the same photograph, {width}x{height}, at {file}. Got: one of "
+            f"{other_width}x{other_height}. Give as --before what `predict` wrote of these "
+            f"photographs, and choose another --out."
+        )
     return dict(zip(BEFORE, agreement(other, mask), strict=True))
 
 

@@ -208,6 +208,15 @@ def test_before_must_be_of_the_same_photographs(model, clinic, written, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_photograph_is_not_called_unreadable_since_the_one_before_was_another(model, tmp_path):
+    for folder, size in (("other", 120), ("these", 200)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(render("a", 1, size)[0]).save(tmp_path / folder / "eye.png")
+    predict(model, [tmp_path / "other"], tmp_path / "before")
+    with pytest.raises(InputError, match="200x200, at .*masks/eye.png. Got: one of 120x120. Give"):
+        predict(model, [tmp_path / "these"], tmp_path / "out", before=tmp_path / "before")
+
+
 def test_a_folder_in_use_is_refused(model, clinic):
     with pytest.raises(InputError, match="new or empty output folder"):
         predict(model, [clinic], clinic)

@@ -57,6 +57,12 @@ def parse_data_uri(uri: str, splits: Mapping[str, tuple[str, ...]]) -> tuple[str
     return kind, user_path(path), split
 
 
+def has_kind(text: str) -> bool:
+    """Check whether a text has the form KIND:PATH, of whatever kind; a drive such as C: is none."""
+    kind, colon, path = text.partition(":")
+    return len(kind) > 1 and bool(colon and path) and kind.replace("-", "").isalnum()
+
+
 def _kind_of(path: str) -> str:
     """Return the kind of data URI that a bare path may be; "" if there is nothing."""
     found = user_path(path.partition("#")[0])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fundus_uda.config.data_uri import has_kind
 from fundus_uda.config.read import Settings, differences
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
@@ -42,7 +43,7 @@ LOGS = ("metrics.csv", "snapshots.csv", "label_match.csv")
 """Tables that a run adds to, by step."""
 CHANGES_DIGITS = ("device", "threads", "processes", "affinity", "torch")
 """Entries of `environment.json` on which the last digits of results depend."""
-KEPT = "model.json"
+MODEL_FILE = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
 
 
@@ -234,33 +235,37 @@ def name_kept_run(folder: Path, stage: str, run: Path) -> None:
     inside = run.is_relative_to(folder)
     path = run.relative_to(folder).as_posix() if inside else str(run.expanduser().absolute())
     text = json.dumps({"stage": stage, "path": path}, indent=2)
-    write_whole(folder / KEPT, f"{text}\n")
+    write_whole(folder / MODEL_FILE, f"{text}\n")
 
 
 def kept_run(path: Path) -> Path:
     """Return the run that a folder stands for (see `name_kept_run`), or the path itself.
 
     Raises:
-        InputError: a damaged `model.json`, or an adaptation that is not finished.
+        InputError: a `model.json` that is damaged or leads back, or an unfinished adaptation.
     """
-    file = path / KEPT
-    if not file.is_file():
-        if (path / "adaptation.json").is_file():
+    seen: set[Path] = set()
+    while (file := path / MODEL_FILE).is_file():
+        seen.add(path.resolve())
+        try:
+            run = path / json.loads(file.read_text(encoding="utf-8"))["path"]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"Expected a finished adaptation in {path}, with {KEPT}. Got: one that was "
-                f"stopped. Go on with the `adapt` command that began it, and --resume."
+                f"Expected the path of a run in {file}. Got: {type(error).__name__}. Name a run "
+                f"folder, or go on with `adapt --resume`, which writes that file anew."
+            ) from None
+        if run.is_dir() and run.resolve() in (*seen, *path.resolve().parents):
+            raise InputError(
+                f"Expected a run below {path} or elsewhere in {file}. Got: {run}, which leads back "
+                f"here. Name a run folder."
             )
-        return path
-    try:
-        run = path / json.loads(file.read_text(encoding="utf-8"))["path"]
-    except (ValueError, KeyError, TypeError) as error:
+        path = run
+    if (path / "adaptation.json").is_file():
         raise InputError(
-            f"Expected the path of a run in {file}. Got: {type(error).__name__}. Name a run "
-            f"folder, or go on with `adapt --resume`, which writes that file anew."
-        ) from None
-    if run.is_dir() and run.resolve() in (path.resolve(), *path.resolve().parents):
-        raise InputError(f"Expected a run below {path} or elsewhere in {file}. Got: {run}.")
-    return kept_run(run)
+            f"Expected a finished adaptation in {path}, with {MODEL_FILE}. Got: one that was "
+            f"stopped. Go on with the `adapt` command that began it, and --resume."
+        )
+    return path
 
 
 def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
@@ -328,13 +333,13 @@ def names_a_model(arguments: list[Path]) -> bool:
     """Check whether the first of a command's arguments is a MODEL, and not a photograph already.
 
     A single argument is a photograph, or a folder of some, unless it is known as a MODEL. The first
-    of several is a MODEL unless it is a file of another kind, or a folder with files and no run.
+    of several is a MODEL unless it is KIND:PATH, a file that is none, or a folder of others.
     Where the second is one, the first stands in its place (see `require_model`).
     """
     first = arguments[0]
     if any(_is_model(path) for path in arguments[:2]):
         return True
-    if len(arguments) == 1 or first.is_file():
+    if len(arguments) == 1 or first.is_file() or has_kind(str(first)):
         return False
     return not first.is_dir() or RunFolder(first).settings() is not None or not any(first.iterdir())
 

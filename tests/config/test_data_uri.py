@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fundus_uda.config.data_uri import parse_data_uri
+from fundus_uda.config.data_uri import has_kind, parse_data_uri
 from fundus_uda.errors import InputError
 
 SPLITS = {"refuge": ("train", "test"), "folder": ("all",)}
@@ -16,6 +16,14 @@ def test_kind_path_and_split():
 def test_a_windows_path_keeps_its_colon():
     _, path, split = parse_data_uri(r"folder:C:\clinic\photos#all", SPLITS)
     assert (str(path), split) == (r"C:\clinic\photos", "all")
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [("rim-one-r3:a#train", True), ("C:/photos", False), ("run", False), ("a/b:c", False)],
+)
+def test_a_text_has_a_kind_where_a_word_stands_before_a_colon(text, has):
+    assert has_kind(text) is has
 
 
 def test_a_hash_in_a_folder_is_not_a_split():

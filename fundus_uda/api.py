@@ -246,7 +246,8 @@ def adapt(
 
     Raises:
         InputError: wrong data, settings or folder.
-        RunError: a loss is not finite in the first stage.
+        RunError: a loss is not finite in the first stage, with no network before it, or there is no
+            room to write.
 
     >>> import fundus_uda
     >>> stages = fundus_uda.adapt(

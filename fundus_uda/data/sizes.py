@@ -86,10 +86,13 @@ def reason_not_to_match(own: Sizes, wanted: Sizes) -> str:
 
     Args:
         own: sizes in the source images.
-        wanted: sizes in those images of the target in which a disc is found.
+        wanted: sizes in those images of the target in which a disc and a cup are found.
     """
     if len(wanted) < ENOUGH:
-        return f"a disc is found in {len(wanted)} of the target's images, of at least {ENOUGH}"
+        return (
+            f"a disc and a cup are found in {len(wanted)} of the target's images, of at least "
+            f"{ENOUGH}"
+        )
     zoom = np.sqrt(np.median(wanted[:, 0]) / np.nanmedian(own[:, 0]))
     if not ZOOM[0] <= zoom <= ZOOM[1]:
         return (

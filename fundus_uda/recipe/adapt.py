@@ -1,4 +1,7 @@
-"""The default recipe: adapt from one camera's labelled photographs to another's; outline those."""
+"""The default recipe: adapt to a camera's photographs, and outline those.
+
+It goes on from rendered eyes, from another camera's labelled photographs, or from a network.
+"""
 
 import json
 import shutil
@@ -52,7 +55,7 @@ from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import step_cost, train
 from fundus_uda.unfinished import LEFT_BY_LOCK, is_unfinished, locked
 
-KEPT: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
+KEPT_ROW: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
 """Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
 
 
@@ -112,7 +115,9 @@ def adapt(
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
             no photograph with a disc; outlines of photographs that are not the target's, or of
             another size.
-        RunError: a loss is not finite in the first stage.
+        RunError: a loss is not finite in the first stage, with no network before it (else the stage
+            is left out).
+        WriteError: there is no room to write.
     """
     out, device = Path(out), pick_device(device)
     model = Path(model) if model is not None else None
@@ -190,10 +195,10 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
         of_model = scored(load_model(task.model, task.device), plan[0].settings, "")
         comes_along = task.model == weights.RENDERED
         title = "The network that comes with the program" if comes_along else "The given model"
-        rows.append({"stage": "model", "title": title, **KEPT, **of_model})
+        rows.append({"stage": "model", "title": title, **KEPT_ROW, **of_model})
     further = _tell_cost([planned.settings for planned in plan])
     for number, (stage, run, settings) in enumerate(plan, start=1):
-        row: dict[str, Any] = {"stage": stage.method, "title": stage.title, **KEPT}
+        row: dict[str, Any] = {"stage": stage.method, "title": stage.title, **KEPT_ROW}
         rows.append(row)
         try:
             with part(f"stage {number} of {len(plan)}", further[number - 1]):

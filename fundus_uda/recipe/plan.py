@@ -28,7 +28,7 @@ OPTIONS = {
     "data.outlined": "--outlined",
 }
 """Options that give the settings which overrides may not change."""
-RENDERED = 2000
+RENDERED_EYES = 2000
 """Number of rendered eyes that stand in for a source."""
 OF_THE_MODEL = ("network.encoder", "network.output_stride", "network.atrous_rates",
                 "network.weights", "data.size")  # fmt: skip
@@ -92,7 +92,7 @@ def with_source(task: Task) -> Task:
     else:
         given = [("data.source", "rendered:1"), ("data.target", "folder:"), ("data.test", None)]
         settings = _read_settings(STAGES[0], task, [override(*each) for each in given])
-    source = f"rendered:{RENDERED}@{max(settings.data.size, SMALLEST)}"
+    source = f"rendered:{RENDERED_EYES}@{max(settings.data.size, SMALLEST)}"
     return replace(task, source=source, model=weights.RENDERED if shipped else None)
 
 

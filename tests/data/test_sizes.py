@@ -80,7 +80,7 @@ def test_magnifications_are_clipped():
     ("found", "share", "reason"),
     [
         (8, 0.3, ""),
-        (7, 0.3, "a disc is found in 7 of the target's images, of at least 8"),
+        (7, 0.3, "a disc and a cup are found in 7 of the target's images, of at least 8"),
         (8, 0.9, "magnified by 2.12, which is beyond 0.5 to 2.0"),
         (8, 0.04, "magnified by 0.45, which is beyond 0.5 to 2.0"),
     ],

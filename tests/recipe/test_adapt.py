@@ -337,7 +337,7 @@ def test_a_wrong_override_is_refused_before_anything_is_written(text, message, c
 
 def test_rendered_eyes_take_the_place_of_a_source(cameras, tmp_path, monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(plan, "RENDERED", 6)
+    monkeypatch.setattr(plan, "RENDERED_EYES", 6)
     out = tmp_path / "out"
     stages = adapt([str(cameras / "b" / "images")], out, CPU, overrides=TINY)
     assert stages["stage"].tolist()[0] == "source"
@@ -348,7 +348,7 @@ def test_rendered_eyes_take_the_place_of_a_source(cameras, tmp_path, monkeypatch
 
 def test_they_go_with_the_network_that_comes_along(seeing_run, cameras, tmp_path, monkeypatch):
     monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(plan, "RENDERED", 6)
+    monkeypatch.setattr(plan, "RENDERED_EYES", 6)
     monkeypatch.setattr(weights, "RENDERED", seeing_run / "last.pt")
     out = tmp_path / "out"
     stages = adapt([str(cameras / "b" / "images")], out, CPU, overrides=TINY[1:])

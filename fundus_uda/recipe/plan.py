@@ -1,5 +1,6 @@
 """The plan of the default recipe: which stages run, with which settings."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -85,8 +86,8 @@ def with_source(task: Task) -> Task:
     """
     if task.source is not None or task.model is not None:
         return task
-    names = {text.partition("=")[0] for text in task.overrides}
-    shipped = task.profile == "cpu" and names.isdisjoint(OF_THE_MODEL)
+    wants_another = any(_settings_in(text, OF_THE_MODEL) for text in task.overrides)
+    shipped = task.profile == "cpu" and not wants_another
     if shipped:
         settings = load_model(weights.RENDERED, task.device).settings
     else:
@@ -103,10 +104,18 @@ def require_consistent(task: Task) -> None:
         InputError: such an override.
     """
     for text in task.overrides:
-        if (name := text.partition("=")[0]) in OPTIONS:
-            raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.")
-        if task.model is not None and name in OF_THE_MODEL:
-            raise InputError(f"Expected no {name}=…, which --model gives. Got: {text}.")
+        key = text.partition("=")[0]
+        for name in _settings_in(text, OPTIONS):
+            nested = "" if key == name else f" Set what else is below {key} one by one."
+            raise InputError(f"Expected {OPTIONS[name]} in place of {name}=…. Got: {text}.{nested}")
+        if task.model is not None and (names := _settings_in(text, OF_THE_MODEL)):
+            raise InputError(f"Expected no {names[0]}=…, which --model gives. Got: {text}.")
+
+
+def _settings_in(text: str, names: Iterable[str]) -> list[str]:
+    """List the settings among `names` that an override sets, by themselves or nested."""
+    key = text.partition("=")[0]
+    return [name for name in names if f"{name}.".startswith(f"{key}.")]
 
 
 def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[Planned]:

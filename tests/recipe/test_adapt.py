@@ -325,6 +325,7 @@ def test_a_target_set_of_whole_photographs_is_refused(cameras, tmp_path):
     [
         ("seed=3", "Expected --seed in place of seed=…. Got: seed=3"),
         ("data.target=folder:x", "Expected --target in place of data.target=…"),
+        ("data={source: x}", "Expected --source in place of data.source=…. Got: .* below data one"),
         ("stepz=3", "stepz"),
     ],
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from fundus_uda.data.inspection import inspect
+from fundus_uda.errors import InputError
 from fundus_uda.masks.region import are_whole_photographs
-from fundus_uda.recipe.plan import Task, whole_source
+from fundus_uda.recipe.plan import Task, require_consistent, whole_source, with_source
 from tests.fixtures.shapes import ellipses
 
 
@@ -34,3 +37,11 @@ def test_inspect_and_adapt_agree_on_what_whole_photographs_are(
     cpu = torch.device("cpu")
     task = Task(["clinic"], out, cpu, uri, None, seed=0, profile="cpu", key=None, overrides=())
     assert len(whole_source(task)) == (3 if whole else 0)
+
+
+@pytest.mark.parametrize("text", ["network.encoder=resnet18", "network={encoder: resnet18}"])
+def test_another_network_is_not_the_one_that_comes_along(text, tmp_path):
+    task = Task(["x"], tmp_path, torch.device("cpu"), None, None, 0, "cpu", None, overrides=(text,))
+    assert with_source(task).model is None
+    with pytest.raises(InputError, match="no network.encoder=…, which --model gives. Got: network"):
+        require_consistent(replace(task, model=tmp_path))

@@ -121,7 +121,6 @@ def write_labelled_crops(samples: list[Sample], out: Path, overwrite: bool = Fal
     """
     unfinished = Unfinished(out, "crop", overwrite)
     unfinished.require_room()
-    files = [[s.id, *map(fingerprint_file, (s.image, *s.masks))] for s in samples]
 
     def crop(sample: Sample) -> dict[str, Any]:
         row: dict[str, Any] = {"image": sample.id, "status": "ok", "reason": ""}
@@ -138,11 +137,16 @@ def write_labelled_crops(samples: list[Sample], out: Path, overwrite: bool = Fal
             write_picture(out / folder / f"{sample.id}.png", Image.fromarray(region.crop(whole)))
         return row | region_columns(region)
 
-    with unfinished.begun(fingerprint(files)) as rows:
+    with unfinished.begun(fingerprint_labelled(samples)) as rows:
         for folder in ("images", "masks"):
             (out / folder).mkdir(exist_ok=True)
         add_rows(rows, samples, crop, unfinished, "crops")
         return _written(rows, out)
+
+
+def fingerprint_labelled(samples: list[Sample]) -> str:
+    """Compute the fingerprint of samples: ids, and bytes of photographs and masks."""
+    return fingerprint([[s.id, *map(fingerprint_file, (s.image, *s.masks))] for s in samples])
 
 
 def is_whole(folder: Path) -> bool:

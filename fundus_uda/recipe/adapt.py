@@ -3,7 +3,6 @@
 It goes on from rendered eyes, from another camera's labelled photographs, or from a network.
 """
 
-import json
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -15,13 +14,11 @@ import torch
 from fundus_uda import weights
 from fundus_uda.clinic.crops import is_whole
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import Ids, list_photographs
+from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile
-from fundus_uda.data.datasets import is_data_uri, load_samples
-from fundus_uda.data.samples import Sample, require_masks
-from fundus_uda.data.transforms import read_sample
+from fundus_uda.data.datasets import is_data_uri
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.engine.run_folder import kept_run, name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
@@ -33,11 +30,8 @@ from fundus_uda.output import (
     part,
     read_json,
     require_empty,
-    temporary_of,
     write_table,
-    write_whole,
 )
-from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
 from fundus_uda.recipe.next_steps import write_next_steps
@@ -49,11 +43,17 @@ from fundus_uda.recipe.plan import (
     whole_source,
     with_source,
 )
+from fundus_uda.recipe.target import (
+    load_dataset,
+    named_target,
+    require_of_target,
+    require_same_data,
+)
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import step_cost, train
-from fundus_uda.unfinished import LEFT_BY_LOCK, is_unfinished, locked
+from fundus_uda.unfinished import is_unfinished, locked
 
 KEPT_ROW: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
 """Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
@@ -131,13 +131,13 @@ def adapt(
     task = with_source(task)
     if not continue_run:
         require_empty(out)
-    dataset = _dataset(target, key)
+    dataset = load_dataset(target, key)
     whole = whole_source(task)
-    named = _named_target(task, dataset)
-    drawn = _require_of_target(task, named)
+    named = named_target(task, dataset)
+    drawn = require_of_target(task, named)
     plan = plan_stages(task, dataset, crops_source=bool(whole))
     with locked(out):
-        _require_same_target(out, named)
+        require_same_data(out, named, whole)
         photographs = _write_data(task, dataset, whole)
         rows, kept = _run_stages(task, plan)
         table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
@@ -281,64 +281,3 @@ def _note(table: pd.DataFrame) -> str:
     if reason := used["sizes_not_matched"]:
         told.append(f"The source's discs were shown as large as they are: {reason}.")
     return " ".join(told)
-
-
-def _require_same_target(out: Path, named: list[tuple[str, Path]]) -> None:
-    """Record the target in a new folder, or check that `out` is an adaptation to the same target.
-
-    `adapt` deletes files in no other folder. The target is what is there, wherever it is: ids,
-    which the key hashes, and bytes of files.
-    """
-    file = out / "adaptation.json"
-    ours = fingerprint([(id_, fingerprint_file(path)) for id_, path in named])
-    # Where an adaptation was killed as it wrote its first file, there may be a part of that.
-    begun = {path.name for path in out.iterdir()} - LEFT_BY_LOCK - {temporary_of(file).name}
-    if not begun:
-        write_whole(file, json.dumps({"target": ours}))
-    elif not file.is_file() or read_json(file) != {"target": ours}:
-        raise InputError(
-            f"Expected an adaptation to the same --target, with the same --key-file, in {out} to "
-            f"go on with. Got: another, or none. Give those, or choose another --out."
-        )
-
-
-def _require_of_target(task: Task, named: list[tuple[str, Path]]) -> set[str]:
-    """Return the ids of the outlined photographs, all of which must be the target's.
-
-    Raises:
-        InputError: a photograph of another name, or an outline that cannot be read or has another
-            size.
-    """
-    if task.outlined is None:
-        return set()
-    samples = require_masks(load_samples(task.outlined), task.outlined)
-    known = {id_ for id_, _ in named}
-    for sample in samples:
-        if sample.id not in known:
-            raise InputError(
-                f"Expected outlines of photographs of --target, by their names. Got: "
-                f"{sample.masks[0]}, which is of none of its {len(known)}. Remove it, or rename "
-                f"it and its photograph."
-            )
-        read_sample(sample)
-    return {sample.id for sample in samples}
-
-
-def _named_target(task: Task, dataset: list[Sample]) -> list[tuple[str, Path]]:
-    """List ids and files of the target's photographs."""
-    if dataset:
-        return [(sample.id, sample.image) for sample in dataset]
-    paths = [user_path(path) for path in task.target]
-    files = list_photographs(paths, task.key, task.recursive, task.ids)
-    return [(file.id, file.path) for file in files]
-
-
-def _dataset(target: list[str], key: bytes | None) -> list[Sample]:
-    """Load the samples of a target that is the data URI of a dataset; none for photographs."""
-    if len(target) > 1 or not is_data_uri(target[0]):
-        return []
-    if key is not None:
-        raise InputError(
-            "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
-        )
-    return load_samples(target[0])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fundus_uda import weights
 from fundus_uda.data.datasets import load_samples
@@ -307,6 +307,12 @@ def test_a_source_of_whole_photographs_is_cropped(cameras, tmp_path):
     samples = load_samples(used)
     assert len(samples) == 8
     assert not shows_whole_photographs(samples)
+
+    corrected = min((tmp_path / "whole" / "masks").iterdir())
+    ImageOps.mirror(Image.open(corrected)).save(corrected)
+    for other in (source, f"folder:{cameras / 'a'}"):  # of crops, which are not cut
+        with pytest.raises(InputError, match="Expected the --source whose photographs and masks"):
+            adapt(target, tmp_path / "out", CPU, source=other, overrides=TINY, continue_run=True)
 
 
 def test_a_target_set_of_whole_photographs_is_refused(cameras, tmp_path):

@@ -45,6 +45,7 @@ from fundus_uda.recipe.plan import (
 )
 from fundus_uda.recipe.target import (
     load_dataset,
+    load_reference,
     named_target,
     require_of_target,
     require_same_data,
@@ -136,18 +137,16 @@ def adapt(
     named = named_target(task, dataset)
     drawn = require_of_target(task, named)
     plan = plan_stages(task, dataset, crops_source=bool(whole))
+    reference = load_reference(plan[0].settings.data, drawn)
     with locked(out):
         require_same_data(out, named, whole)
         photographs = _write_data(task, dataset, whole)
         rows, kept = _run_stages(task, plan)
-        table = _stages_table(rows, has_masks=plan[0].settings.data.test is not None)
+        table = _stages_table(rows, has_masks=reference is not None)
         write_table(out / "stages.csv", table)
         name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
         write_next_steps(out)
         first = task.model or plan[0].run
-        reference = None
-        if plan[0].settings.data.test is not None:
-            reference = [sample for sample in dataset if sample.id not in drawn]
         _outline(task, photographs, first, kept, reference, _note(table))
     return table
 

@@ -13,6 +13,7 @@ from fundus_uda.errors import InputError
 from fundus_uda.output import read_json, temporary_of, write_whole
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
+from fundus_uda.segmentation.settings import DataSettings
 from fundus_uda.unfinished import LEFT_BY_LOCK
 
 
@@ -56,6 +57,22 @@ def require_of_target(task: Task, named: list[tuple[str, Path]]) -> set[str]:
             )
         read_sample(sample)
     return {sample.id for sample in samples}
+
+
+def load_reference(data: DataSettings, drawn: set[str]) -> list[Sample] | None:
+    """Load the samples against which the report scores, by the annotation of all other scores.
+
+    Args:
+        data: settings of the stages.
+        drawn: ids of the photographs that are learnt with outlines, and not scored.
+
+    Returns:
+        None for a target without masks.
+    """
+    if data.test is None:
+        return None
+    samples = load_samples(data.test, data.target_annotation)
+    return [sample for sample in samples if sample.id not in drawn]
 
 
 def require_same_data(out: Path, named: list[tuple[str, Path]], whole: list[Sample]) -> None:

@@ -13,6 +13,7 @@ from fundus_uda import weights
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
+from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.run_folder import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
@@ -418,6 +419,30 @@ def test_outlined_photographs_are_learnt_and_not_scored(cameras, tmp_path, monke
     assert figures["after"]["scores"]["images"] == 5
     assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
     assert first_network(out) is None
+
+
+def test_the_report_scores_by_the_annotation_of_the_stages(adapted, cameras, tmp_path, monkeypatch):
+    files = tmp_path / "drishti" / "Drishti-GS1_files" / "Test"
+    (files / "Images").mkdir(parents=True)
+    for file in (cameras / "b" / "images").iterdir():
+        shutil.copy(file, files / "Images")
+        classes = np.asarray(Image.open(cameras / "b" / "masks" / f"{file.stem}.png"))
+        maps = files / "Test_GT" / file.stem / "SoftMap"
+        maps.mkdir(parents=True)
+        for name, agreed in (("OD", classes > 0), ("cup", classes > 1)):
+            disputed = np.where(classes > 0, 64, 0)  # by one of four experts
+            soft = np.where(agreed, 255, disputed).astype(np.uint8)
+            Image.fromarray(soft).save(maps / f"{file.stem}_{name}segSoftmap.png")
+    target, steps = [f"drishti-gs:{tmp_path / 'drishti'}#test"], TINY[1:]
+    overrides = (*steps, "data.target_annotation=any")
+    monkeypatch.setattr(recipe, "_outline", lambda *arguments: outlined.append(arguments))
+    outlined: list[tuple] = []
+    model = adapted[0] / "stages" / "1_source"
+    adapt(target, tmp_path / "out", CPU, model=model, overrides=overrides)
+    reference = outlined[0][4]
+    assert len(reference) == 6
+    for sample in reference:  # in which one expert took the whole disc for cup
+        assert set(read_sample(sample)["label"].unique().tolist()) == {0, 2}
 
 
 def test_outlines_must_be_of_the_target(cameras, tmp_path):

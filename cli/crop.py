@@ -30,19 +30,15 @@ def command(
     command ends with exit code 3.
     """
     from fundus_uda.clinic.crops import write_crops, write_labelled_crops
-    from fundus_uda.clinic.reading import read_key
-    from fundus_uda.data.datasets import is_data_uri, load_samples
+    from fundus_uda.clinic.reading import read_key, samples_of_dataset
+    from fundus_uda.data.datasets import is_data_uri
     from fundus_uda.data.samples import require_masks
-    from fundus_uda.errors import InputError
     from fundus_uda.paths import user_path
 
     key = read_key(key_file) if key_file else None
     if len(photographs) == 1 and is_data_uri(photographs[0]):
-        if key is not None:
-            raise InputError(
-                "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
-            )
-        samples = require_masks(load_samples(photographs[0], annotation), photographs[0])
+        (uri,) = photographs
+        samples = require_masks(samples_of_dataset(uri, key, annotation), uri)
         table = write_labelled_crops(samples, out, overwrite)
     else:
         paths = [user_path(path) for path in photographs]

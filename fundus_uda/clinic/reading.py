@@ -25,6 +25,7 @@ from fundus_uda.data.listed import read_listed
 from fundus_uda.data.samples import (
     IMAGE_SUFFIXES,
     MAX_MEGAPIXELS,
+    Sample,
     first_duplicates,
     listed_folders,
     may_name_a_file,
@@ -97,14 +98,14 @@ def list_photographs(
         paths: image files, DICOM files, folders, CSV files and data URIs; the list keeps their
             order.
         key: if given, each id is replaced by the first 16 hex digits of its HMAC-SHA256 with this
-            key.
+            key. The names of a data URI are not hashed.
         recursive: whether the files in all folders below count, too.
         ids: "name" for ids from file names; "path" to put the folders between the common folder of
             all paths and the file before them, as in `visit1_left`.
 
     Raises:
         InputError: nothing to read, a CSV of another form, an id that is no file name, another word
-            for an eye, or one id for two photographs.
+            for an eye, one id for two photographs, or see `samples_of_dataset`.
     """
     files: list[PhotographFile] = []
     passed_over: list[Path] = []
@@ -123,7 +124,7 @@ def list_photographs(
         elif is_data_uri(str(path)):
             files += [
                 PhotographFile(sample.id, sample.image, stereo=sample.stereo)
-                for sample in load_samples(str(path))
+                for sample in samples_of_dataset(str(path), key)
             ]
         else:
             raise InputError(f"Expected an image, a folder or a CSV at {path}. Got: nothing.")
@@ -149,6 +150,20 @@ def list_photographs(
             f"with the columns id and path."
         )
     return sources
+
+
+def samples_of_dataset(uri: str, key: bytes | None, annotation: str | None = None) -> list[Sample]:
+    """Load the samples of a data URI, whose names are kept: its masks and scores go by them.
+
+    Raises:
+        InputError: a key to hash them with, or see `load_samples`.
+    """
+    if key is not None:
+        raise InputError(
+            "Expected --key-file with photographs alone. Got: a dataset, whose names are kept. "
+            "Give the folder of its photographs, or leave the key out."
+        )
+    return load_samples(uri, annotation)
 
 
 def _note_not_looked_into(files: list[Path]) -> None:

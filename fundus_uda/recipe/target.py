@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from fundus_uda.clinic.crops import fingerprint_labelled
-from fundus_uda.clinic.reading import list_photographs
+from fundus_uda.clinic.reading import list_photographs, samples_of_dataset
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.data.transforms import read_sample
@@ -21,11 +21,7 @@ def load_dataset(target: list[str], key: bytes | None) -> list[Sample]:
     """Load the samples of a target that is the data URI of a dataset; none for photographs."""
     if len(target) > 1 or not is_data_uri(target[0]):
         return []
-    if key is not None:
-        raise InputError(
-            "Expected --key-file with photographs alone. Got: a dataset, whose names are kept."
-        )
-    return load_samples(target[0])
+    return samples_of_dataset(target[0], key)
 
 
 def named_target(task: Task, dataset: list[Sample]) -> list[tuple[str, Path]]:

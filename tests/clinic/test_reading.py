@@ -673,6 +673,8 @@ def test_a_dataset_stands_where_paths_go(cameras, tmp_path):
     assert read(found[0]).status == "ok"
     Image.new("RGB", (240, 100)).save(tmp_path / "pair.png")
     assert read(PhotographFile("a", tmp_path / "pair.png", stereo=True)).pixels.shape[1] == 120
+    with pytest.raises(InputError, match="--key-file with photographs alone. Got: a dataset, who"):
+        list_photographs([Path(f"folder:{cameras / 'b'}")], key=b"a")
 
 
 def test_folders_below_that_hold_photographs_are_told_of(tmp_path, capsys):

@@ -17,7 +17,7 @@ from fundus_uda.experiments.panel import Column, panel
 from fundus_uda.masks.classes import Mask
 from fundus_uda.masks.dice import DICE
 from fundus_uda.output import require_empty, write_table
-from fundus_uda.recipe.adapt import adapt
+from fundus_uda.recipe.adapt import adapt, first_network
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.figures import outlined
 
@@ -54,10 +54,8 @@ def run_demo(out: Path, device: torch.device) -> pd.DataFrame:
     write_camera(data / "camera_a", "a", count=96, size=SIZE, first_seed=0)
     write_camera(data / "camera_b", "b", count=64, size=SIZE, first_seed=0)
     target = f"folder:{data / 'camera_b'}"
-    stages = adapt(
-        [target], adapted, device, source=f"folder:{data / 'camera_a'}", overrides=FEW_STEPS
-    )
-    first = adapted / "stages" / f"1_{stages['stage'].iloc[0]}"
+    adapt([target], adapted, device, source=f"folder:{data / 'camera_a'}", overrides=FEW_STEPS)
+    first = first_network(adapted) or kept_run(adapted)
     sides = {first: adapted / "before", kept_run(adapted): adapted / "predictions"}
     reference = load_samples(target)
     table = _scored_as_predicted(sides, reference)

@@ -19,8 +19,8 @@ def command(
     out: Path = typer.Option(Path("to_outline"), help="New or empty folder to write to."),
     before: Path | None = typer.Option(
         None,
-        help="MODEL to disagree with; where MODEL is the folder of an adaptation, by default its "
-        "first network.",
+        help="MODEL to disagree with; where MODEL is the folder of an adaptation, by default the "
+        "network from which it started, or that of its first stage.",
     ),
     key_file: Path | None = typer.Option(
         None, help="Name the results by hashes of their ids, keyed with the bytes of this file."

@@ -19,7 +19,7 @@ from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.run_folder import kept_run, name_kept_run
+from fundus_uda.engine.run_folder import RunFolder, kept_run, name_kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.cost import further_steps
@@ -29,9 +29,11 @@ from fundus_uda.output import (
     note,
     part,
     read_json,
+    replacing,
     require_empty,
     write_table,
 )
+from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
 from fundus_uda.recipe.next_steps import write_next_steps
@@ -56,6 +58,8 @@ from fundus_uda.segmentation.size_match import reason_left_as_it_is
 from fundus_uda.segmentation.training import step_cost, train
 from fundus_uda.unfinished import is_unfinished, locked
 
+_SHIPPED = Path("stages") / "model.safetensors"
+"""Copy of the network that comes along, in the folder of an adaptation that starts from it."""
 KEPT_ROW: dict[str, Any] = {"left_out": False, "reason": "", "sizes_not_matched": ""}
 """Columns of `stages.csv` for a stage that is kept, on a source of the target's sizes."""
 
@@ -121,7 +125,7 @@ def adapt(
         WriteError: there is no room to write.
     """
     out, device = Path(out), pick_device(device)
-    model = Path(model) if model is not None else None
+    model = user_path(model).absolute() if model is not None else None
     if outlined is not None and not is_data_uri(str(outlined)):
         outlined = f"outlined:{outlined}"
     task = Task(
@@ -144,9 +148,12 @@ def adapt(
         rows, kept = _run_stages(task, plan)
         table = _stages_table(rows, has_masks=reference is not None)
         write_table(out / "stages.csv", table)
+        first = task.model or plan[0].run
+        if first == weights.RENDERED:
+            first = _copy_of_shipped(out)
+            kept = first if kept == weights.RENDERED else kept
         name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
         write_next_steps(out)
-        first = task.model or plan[0].run
         _outline(task, photographs, first, kept, reference, _note(table))
     return table
 
@@ -167,9 +174,34 @@ def photographs_of(folder: Path) -> Path:
 
 
 def first_network(folder: Path) -> Path | None:
-    """Return the run of the first network of an adaptation, if it kept another; else None."""
-    runs = sorted((folder / "stages").glob("*_*"))
-    return runs[0] if runs and kept_run(folder) != runs[0] else None
+    """Return the network that an adaptation started from, or that of its first stage without one.
+
+    Returns:
+        None if the adaptation kept that network, or if `folder` is none that `adapt` wrote.
+
+    Raises:
+        InputError: the network is gone.
+    """
+    runs = sorted((folder / "stages").glob("[0-9]_*"))
+    if not runs:
+        return None
+    shipped, start = folder / _SHIPPED, (RunFolder(runs[0]).settings() or {}).get("start")
+    first = shipped if shipped.is_file() else Path(start) if start else runs[0]
+    if not first.exists():
+        raise InputError(
+            f"Expected the network from which {folder} started at {first}. Got: nothing. Name it, "
+            f"or another one, by --before."
+        )
+    return first if kept_run(first).resolve() != kept_run(folder).resolve() else None
+
+
+def _copy_of_shipped(out: Path) -> Path:
+    """Copy the network that comes along into `out`, which may move, or outlive this version."""
+    copy = out / _SHIPPED
+    copy.parent.mkdir(exist_ok=True)
+    with replacing(copy) as temporary:
+        shutil.copyfile(weights.RENDERED, temporary)
+    return copy
 
 
 def _write_data(task: Task, dataset: list[Sample], whole: list[Sample]) -> list[Path]:

@@ -18,6 +18,7 @@ from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.run_folder import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
+from fundus_uda.export.formats import export
 from fundus_uda.recipe import adapt as recipe
 from fundus_uda.recipe import judging, plan
 from fundus_uda.recipe.adapt import adapt, first_network, photographs_of
@@ -78,6 +79,7 @@ def test_the_folder_is_a_model_everywhere(adapted, cameras, tmp_path):
     left_out = bool(stages["left_out"].iloc[-1])
     expected = run if left_out else next_out / "stages" / "3_mean_teacher"
     assert kept_run(next_out) == expected
+    assert first_network(next_out) == (None if left_out else out)
 
 
 def test_an_unfinished_adaptation_is_no_model_yet(tmp_path):
@@ -142,14 +144,19 @@ def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
     assert_identical(*weights)
 
 
-def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path):
+def test_photographs_and_a_model_without_any_source(adapted, cameras, tmp_path, monkeypatch):
     whole, _ = adapted
     photographs = tmp_path / "clinic"
     shutil.copytree(cameras / "b" / "images", photographs)
     (photographs / "note.png").write_bytes(b"no image")
     model = whole / "stages" / "1_source"
     steps = TINY[1:]  # the size is that of the model
-    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=model, overrides=steps)
+    monkeypatch.setattr(recipe, "reason_to_reject", lambda *_: "")  # one step improves nothing
+    monkeypatch.chdir(whole)
+    given = model.relative_to(whole)
+    stages = adapt([str(photographs)], tmp_path / "out", CPU, model=given, overrides=steps)
+    monkeypatch.chdir(tmp_path)
+    assert first_network(tmp_path / "out") == model
     assert stages["stage"].tolist() == ["model", "mean_teacher"]
     assert "dice_mean" not in stages
     run = tmp_path / "out" / "stages" / "3_mean_teacher"
@@ -354,16 +361,32 @@ def test_rendered_eyes_take_the_place_of_a_source(cameras, tmp_path, monkeypatch
     assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 6
 
 
-def test_they_go_with_the_network_that_comes_along(seeing_run, cameras, tmp_path, monkeypatch):
+@pytest.mark.parametrize("left_out", [True, False])
+def test_they_go_with_the_network_that_comes_along(
+    left_out, seeing_run, cameras, tmp_path, monkeypatch
+):
+    package = tmp_path / "site-packages" / "rendered.safetensors"
+    package.parent.mkdir()
+    export(seeing_run, "safetensors", package)
     monkeypatch.setenv("FUNDUS_UDA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(plan, "RENDERED_EYES", 6)
-    monkeypatch.setattr(weights, "RENDERED", seeing_run / "last.pt")
-    out = tmp_path / "out"
-    stages = adapt([str(cameras / "b" / "images")], out, CPU, overrides=TINY[1:])
+    monkeypatch.setattr(weights, "RENDERED", package)
+    monkeypatch.setattr(recipe, "reason_to_reject", lambda *_: "No rise." * left_out)
+    stages = adapt([str(cameras / "b" / "images")], tmp_path / "out", CPU, overrides=TINY[1:])
     assert stages["title"].tolist()[0] == "The network that comes with the program"
     assert stages["stage"].tolist()[:2] == ["model", "asa"]
-    settings = load_checkpoint(out / "stages" / "2_asa" / "last.pt").settings
+    settings = load_checkpoint(tmp_path / "out" / "stages" / "2_asa" / "last.pt").settings
     assert settings["data"]["source"] == "rendered:6@64"
+
+    # The package may be upgraded, and the folder moved.
+    package.unlink()
+    out = (tmp_path / "out").rename(tmp_path / "moved")
+    first = out / "stages" / "model.safetensors"
+    assert checkpoint_file(out) == (
+        first if left_out else out / "stages" / "3_mean_teacher" / "last.pt"
+    )
+    assert first_network(out) == (None if left_out else first)
+    assert load_model(first, CPU).settings.data.size == 64
 
 
 def test_photographs_without_a_disc(cameras, tmp_path):
@@ -455,6 +478,14 @@ def test_outlines_must_be_of_the_target(cameras, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="Expected --outlined in place of data.outlined="):
         adapt(target, tmp_path / "out", CPU, source=source, overrides=("data.outlined=x",))
+
+
+def test_a_first_network_that_is_gone_is_told(tmp_path):
+    run = tmp_path / "stages" / "3_mean_teacher"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(f"start: {tmp_path / 'gone'}\n")
+    with pytest.raises(InputError, match="started at .*gone. Got: nothing. Name it, .* --before"):
+        first_network(tmp_path)
 
 
 def test_photographs_to_outline_are_those_of_an_adaptation(adapted, tmp_path):

@@ -38,6 +38,7 @@ from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
 from fundus_uda.recipe.next_steps import write_next_steps
 from fundus_uda.recipe.plan import (
+    STAGES,
     Planned,
     Task,
     plan_stages,
@@ -92,8 +93,9 @@ def adapt(
             `KIND:PATH[#SPLIT]`, whose masks are read only for scores.
         out: new or empty folder, or that of the adaptation to continue.
         device: where to train; for a text see `pick_device`.
-        source: data URI of labelled photographs. If `model` is given too, the first stage is left
-            out. Without either, rendered eyes are the source (see `rendering`).
+        source: data URI of labelled photographs, which the first stage learns, going on from the
+            network that comes with the program. If `model` is given too, that stage is left out.
+            Without either, rendered eyes are the source (see `rendering`).
         model: run folder, folder of an adaptation, or checkpoint to start from, whose network and
             size are kept. Without `source`, adaptation sees no source image.
         seed: seed of all stages.
@@ -174,7 +176,9 @@ def photographs_of(folder: Path) -> Path:
 
 
 def first_network(folder: Path) -> Path | None:
-    """Return the network that an adaptation started from, or that of its first stage without one.
+    """Return the network that an adaptation is compared to: the one before it saw the target.
+
+    It is the one that the adaptation started from, or that of its source-only stage.
 
     Returns:
         None if the adaptation kept that network, or if `folder` is none that `adapt` wrote.
@@ -186,7 +190,8 @@ def first_network(folder: Path) -> Path | None:
     if not runs:
         return None
     shipped, start = folder / _SHIPPED, (RunFolder(runs[0]).settings() or {}).get("start")
-    first = shipped if shipped.is_file() else Path(start) if start else runs[0]
+    source_only = runs[0].name == f"1_{STAGES[0].method}"
+    first = shipped if shipped.is_file() else Path(start) if start and not source_only else runs[0]
     if not first.exists():
         raise InputError(
             f"Expected the network from which {folder} started at {first}. Got: nothing. Name it, "

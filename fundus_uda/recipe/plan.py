@@ -86,8 +86,7 @@ def with_source(task: Task) -> Task:
     """
     if task.source is not None or task.model is not None:
         return task
-    wants_another = any(_settings_in(text, OF_THE_MODEL) for text in task.overrides)
-    shipped = task.profile == "cpu" and not wants_another
+    shipped = _fits_shipped(task)
     if shipped:
         settings = load_model(weights.RENDERED, task.device).settings
     else:
@@ -95,6 +94,12 @@ def with_source(task: Task) -> Task:
         settings = _read_settings(STAGES[0], task, [override(*each) for each in given])
     source = f"rendered:{RENDERED_EYES}@{max(settings.data.size, SMALLEST)}"
     return replace(task, source=source, model=weights.RENDERED if shipped else None)
+
+
+def _fits_shipped(task: Task) -> bool:
+    """Check whether the stages can go on from the network that comes with the program."""
+    wants_another = any(_settings_in(text, OF_THE_MODEL) for text in task.overrides)
+    return task.profile == "cpu" and not wants_another
 
 
 def require_consistent(task: Task) -> None:
@@ -121,6 +126,9 @@ def _settings_in(text: str, names: Iterable[str]) -> list[str]:
 def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[Planned]:
     """Resolve the settings of all stages; each starts from the network of the one before.
 
+    The first one starts from `task.model`, or else from the network that comes with the program,
+    which has seen all sizes of cups, unless another network is wanted.
+
     Args:
         task: arguments of `adapt`.
         dataset: samples of a target that is a dataset, whose masks serve as test data.
@@ -140,7 +148,7 @@ def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[P
     if task.model is not None:
         given += _network_of(load_model(task.model, task.device).settings)
     plan = []
-    start = task.model
+    start = weights.RENDERED if task.model is None and _fits_shipped(task) else task.model
     for number, stage in enumerate(STAGES, start=1):
         has_no_source = task.source is None and METHODS[stage.method].needs_source
         if has_no_source or (stage is STAGES[0] and task.model is not None):

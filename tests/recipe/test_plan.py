@@ -7,10 +7,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
+from fundus_uda import weights
 from fundus_uda.data.inspection import inspect
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import are_whole_photographs
-from fundus_uda.recipe.plan import Task, require_consistent, whole_source, with_source
+from fundus_uda.recipe.plan import (
+    Task,
+    plan_stages,
+    require_consistent,
+    whole_source,
+    with_source,
+)
 from tests.fixtures.shapes import ellipses
 
 
@@ -45,3 +52,14 @@ def test_another_network_is_not_the_one_that_comes_along(text, tmp_path):
     assert with_source(task).model is None
     with pytest.raises(InputError, match="no network.encoder=…, which --model gives. Got: network"):
         require_consistent(replace(task, model=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "starts"), [((), str(weights.RENDERED)), (("network.weights=random",), None)]
+)
+def test_a_source_is_learnt_from_the_network_that_comes_along(overrides, starts, tmp_path):
+    task = Task(["x"], tmp_path, torch.device("cpu"), "folder:y", None, 0, "cpu", None, overrides)
+    plan = plan_stages(task, [], crops_source=False)
+    assert [planned.stage.method for planned in plan] == ["source", "asa", "mean_teacher"]
+    assert plan[0].settings.start == starts
+    assert plan[1].settings.start == str(plan[0].run)

@@ -29,10 +29,9 @@ def encoder_and_head(network: nn.Module, head_lr_factor: float) -> list[Paramete
         network: network with an encoder, such as DeepLabv3+.
         head_lr_factor: learning rate of the head, relative to the encoder's.
     """
-    encoder: list[nn.Parameter] = []
-    head: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        (encoder if name.startswith("encoder.") else head).append(parameter)
+    encoder = list(network.get_submodule("encoder").parameters())
+    inside = set(map(id, encoder))
+    head = [parameter for parameter in network.parameters() if id(parameter) not in inside]
     return [ParameterGroup(encoder, 1.0), ParameterGroup(head, head_lr_factor)]
 
 

@@ -72,10 +72,12 @@ def test_a_target_that_tells_no_sizes_leaves_the_source_and_says_so(cameras, cap
     source.size_draw = SizeDraw(match.own, np.array([[0.3, 0.5]]), False)  # of an earlier estimate
     row = match.show(torch.empty(0, 2, dtype=torch.float64))
     assert source.size_draw is None
-    assert row["left_as_it_is"] == "a disc is found in 0 of the target's images, of at least 8"
+    assert row["left_as_it_is"] == (
+        "a disc and a cup are found in 0 of the target's images, of at least 8"
+    )
     assert (row["zoom"], row["clipped"]) == (1, 0)
     assert row["shown_disc_share"] == pytest.approx(match.own[:, 0].mean())
-    assert "as large as they are: a disc is found in 0" in capsys.readouterr().err
+    assert "as large as they are: a disc and a cup are found in 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["source", "asa"])

@@ -60,7 +60,7 @@ def train(
 ) -> dict[str, dict[str, Any]]:
     """Train one run into a folder, then score its kept checkpoints on the test split, if set.
 
-    Args, returns and errors are those of `engine.train.train`.
+    Arguments, returns and errors are those of `engine.train.train`.
     """
 
     def score(state: TrainState, test: list[Frame], folder: Path) -> dict[str, Any]:

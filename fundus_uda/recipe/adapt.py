@@ -43,6 +43,7 @@ from fundus_uda.recipe.plan import (
     Task,
     plan_stages,
     require_consistent,
+    run_of,
     whole_source,
     with_source,
 )
@@ -189,9 +190,11 @@ def first_network(folder: Path) -> Path | None:
     runs = sorted((folder / "stages").glob("[0-9]_*"))
     if not runs:
         return None
-    shipped, start = folder / _SHIPPED, (RunFolder(runs[0]).settings() or {}).get("start")
-    source_only = runs[0].name == f"1_{STAGES[0].method}"
-    first = shipped if shipped.is_file() else Path(start) if start and not source_only else runs[0]
+    first = runs[0]
+    if (shipped := folder / _SHIPPED).is_file():
+        first = shipped
+    elif first != run_of(STAGES[0], folder):
+        first = Path((RunFolder(first).settings() or {}).get("start") or first)
     if not first.exists():
         raise InputError(
             f"Expected the network from which {folder} started at {first}. Got: nothing. Name it, "

@@ -53,6 +53,11 @@ STAGES = (
 )
 
 
+def run_of(stage: Stage, out: Path) -> Path:
+    """Return the run folder of a stage, in the folder of an adaptation."""
+    return out / "stages" / f"{STAGES.index(stage) + 1}_{stage.method}"
+
+
 @dataclass(frozen=True)
 class Task:
     """Arguments of `adapt` (see there)."""
@@ -149,13 +154,13 @@ def plan_stages(task: Task, dataset: list[Sample], crops_source: bool) -> list[P
         given += _network_of(load_model(task.model, task.device).settings)
     plan = []
     start = weights.RENDERED if task.model is None and _fits_shipped(task) else task.model
-    for number, stage in enumerate(STAGES, start=1):
+    for stage in STAGES:
         has_no_source = task.source is None and METHODS[stage.method].needs_source
         if has_no_source or (stage is STAGES[0] and task.model is not None):
             continue
         from_start = override("start", str(start) if start else None)
         settings = _read_settings(stage, task, [*given, from_start])
-        start = task.out / "stages" / f"{number}_{stage.method}"
+        start = run_of(stage, task.out)
         plan.append(Planned(stage, start, settings))
     return plan
 

@@ -57,7 +57,7 @@ def train(
 ) -> dict[str, dict[str, Any]]:
     """Train one run into a folder, then score its kept checkpoints on the test split, if any.
 
-    Args, returns and errors are those of `engine.train.train`.
+    Arguments, returns and errors are those of `engine.train.train`.
     """
 
     def score(state: TrainState, test: list[Sample], folder: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.field import field_of_view
-from fundus_uda.data.inspection import cropped_if_whole, require_crops
-from fundus_uda.data.samples import Sample, require_masks, without_masks
+from fundus_uda.data.inspection import load_labelled, require_crops
+from fundus_uda.data.samples import Sample, without_masks
 from fundus_uda.data.transforms import content_size, read_sample
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
@@ -54,8 +54,7 @@ def write_translated_source(
     folder = RunFolder(out)
     require_ready(settings, folder, continue_run)
     with locked(out):
-        source = require_masks(load_samples(settings.source, annotation), settings.source)
-        source = cropped_if_whole(source, settings.source)
+        source = load_labelled(settings.source, annotation)
         target = require_crops(without_masks(load_samples(settings.target)), settings.target)
         size, segmenter = _fixed_segmenter(settings)
         images = translated(

@@ -70,6 +70,14 @@ class Checkpoint:
         return weights
 
 
+def state_of_network(
+    weights: dict[str, torch.Tensor], step: int, label_shares: torch.Tensor
+) -> dict[str, Any]:
+    """Return the state of a checkpoint that holds a network alone."""
+    networks = {"segmenter": weights, "teacher": weights}  # whichever the method trains
+    return {"step": step, "label_shares": label_shares, **networks}
+
+
 def save_checkpoint(
     path: Path,
     state: State,
@@ -78,6 +86,12 @@ def save_checkpoint(
     classes: int,
     keeps_previous: bool = False,
 ) -> None:
+    """Write the checkpoint of a run (see `write_checkpoint`)."""
+    plain = settings.model_dump(mode="json")
+    write_checkpoint(path, Checkpoint(state.state_dict(), plain, data, classes), keeps_previous)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, keeps_previous: bool = False) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, then rename it.
 
     Whenever the machine stops, `path` holds a whole checkpoint: the old one or the new one. With
@@ -88,10 +102,7 @@ def save_checkpoint(
     """
     contents = {
         "format": FORMAT,
-        "state": state.state_dict(),
-        "settings": settings.model_dump(mode="json"),
-        "data": data,
-        "classes": classes,
+        **vars(checkpoint),
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
     contents["checksum"] = checksum(contents)
@@ -111,7 +122,7 @@ def save_checkpoint(
             f"Expected to write the checkpoint {path}. Got: {str(error).splitlines()[0]} (a full "
             f"disk?). Make room, then go on with --resume: what was there before is whole."
         ) from error
-    detail(f"Saved {path}, of step {state.step}.")
+    detail(f"Saved {path}, of step {checkpoint.step}.")
 
 
 def previous_checkpoint(path: Path) -> Path:

@@ -47,6 +47,7 @@ from fundus_uda.recipe.plan import (
     whole_source,
     with_source,
 )
+from fundus_uda.recipe.readers import adjust_to_readers
 from fundus_uda.recipe.target import (
     load_dataset,
     load_reference,
@@ -105,7 +106,8 @@ def adapt(
         overrides: `key=value` for the settings of all stages.
         outlined: folder of photographs of the target with the outlines that a reader drew or
             corrected (see `data.outlined`), or their data URI. All stages learn them beside the
-            source, and they are not scored.
+            source, the network that is kept is adjusted to them (see
+            `segmentation.adjustment`), and they are not scored.
         continue_run: continue the adaptation in `out`.
         recursive: see `clinic.reading.list_photographs`.
         ids: see `clinic.reading.list_photographs`.
@@ -149,6 +151,10 @@ def adapt(
         require_same_data(out, named, whole)
         photographs = _write_data(task, dataset, whole)
         rows, kept = _run_stages(task, plan)
+        if task.outlined is not None:
+            of_kept = [row for row in rows if not row["left_out"]][-1]
+            row, kept = adjust_to_readers(task, kept, plan[-1].settings, reference)
+            rows.append(KEPT_ROW | {"sizes_not_matched": of_kept["sizes_not_matched"]} | row)
         table = _stages_table(rows, has_masks=reference is not None)
         write_table(out / "stages.csv", table)
         first = task.model or plan[0].run
@@ -310,11 +316,12 @@ def _is_outlined(folder: Path, note: str) -> bool:
 
 def _note(table: pd.DataFrame) -> str:
     """Write a note to readers of the report about what went wrong; empty if nothing did."""
-    last = table.iloc[-1]
     used = table[~table["left_out"]].iloc[-1]
-    told = []
-    if last["left_out"]:
-        told.append(f"{last['title']}: {last['reason']} The network before it is used.")
+    left_out = table[table["left_out"]]
+    told = [
+        f"{title}: {reason} The network before it is used."
+        for title, reason in zip(left_out["title"], left_out["reason"], strict=True)
+    ]
     if used["collapsed"]:
         told.append("The prediction on these photographs collapsed. Do not trust it.")
     if reason := used["sizes_not_matched"]:

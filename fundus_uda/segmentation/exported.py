@@ -15,7 +15,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fundus_uda.config.read import Settings
-from fundus_uda.engine.checkpoint import Checkpoint, DamagedCheckpointError, checksum
+from fundus_uda.engine.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    checksum,
+    state_of_network,
+)
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
@@ -40,8 +45,7 @@ class Description(Settings):
     def as_checkpoint(self, weights: dict[str, Tensor]) -> Checkpoint:
         """Return a checkpoint of the network alone."""
         shares = torch.tensor(self.label_shares, dtype=torch.float64)
-        networks = {"segmenter": weights, "teacher": weights}  # whichever the method trains
-        state = {"step": self.step, "label_shares": shares, **networks}
+        state = state_of_network(weights, self.step, shares)
         return Checkpoint(state, self.settings, data={}, classes=len(self.classes))
 
 

@@ -116,8 +116,7 @@ def load_model(
         exported = read_onnx(file)
         about, network = exported.description.as_checkpoint({}), exported.network
         return Model(network, _settings(about, file), device, about.step, about.label_shares)
-    safe = file.suffix == ".safetensors"
-    checkpoint = read_safetensors(file) if safe else load_checkpoint(file)
+    checkpoint = read_network(file)
     settings = _settings(checkpoint, file)
     try:
         network = build_network(settings.network, "random")
@@ -132,6 +131,16 @@ def load_model(
         ) from None
     network = network.to(device).to(memory_format=memory_format(settings)).eval()
     return Model(network, settings, device, checkpoint.step, checkpoint.label_shares)
+
+
+def read_network(file: Path) -> Checkpoint:
+    """Read the checkpoint of a run, or a network that was exported as safetensors.
+
+    Raises:
+        InputError: no such file, or neither.
+    """
+    safe = file.suffix == ".safetensors"
+    return read_safetensors(file) if safe else load_checkpoint(file)
 
 
 def _settings(checkpoint: Checkpoint, file: Path) -> FundusSettings:

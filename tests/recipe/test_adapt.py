@@ -20,8 +20,9 @@ from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.export.formats import export
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe import judging, plan
+from fundus_uda.recipe import judging, plan, readers
 from fundus_uda.recipe.adapt import adapt, first_network, photographs_of
+from fundus_uda.segmentation.adjustment import LAST_BIAS, Adjustment
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.quality import Judgement
@@ -442,6 +443,40 @@ def test_outlined_photographs_are_learnt_and_not_scored(cameras, tmp_path, monke
     assert figures["after"]["scores"]["images"] == 5
     assert len(pd.read_csv(out / "predictions" / "measurements.csv")) == 6
     assert first_network(out) is None
+    last = pd.read_csv(out / "stages.csv").iloc[-1]
+    assert (last["stage"], last["left_out"]) == ("adjusted", True)
+    assert last["reason"] == "Photographs outlined: 1, of at least 5."
+
+
+def test_the_kept_network_is_adjusted_to_the_outlines(cameras, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(plan, "STAGES", plan.STAGES[:1])
+    by = Adjustment(0.3, -0.2)
+    monkeypatch.setattr(readers, "fit_adjustment", lambda *_: by)
+    source, target = f"folder:{cameras / 'a'}", [f"folder:{cameras / 'b'}"]
+    few = tmp_path / "few"
+    for folder in ("images", "masks"):
+        (few / folder).mkdir(parents=True)
+        shutil.copy(cameras / "b" / folder / "b0002.png", few / folder / "b0002.png")
+    out = tmp_path / "out"
+    stages = adapt(target, out, CPU, source=source, overrides=TINY, outlined=few)
+    assert "log-odds are moved by +0.30 (disc) and -0.20 (cup)" in capsys.readouterr().err
+    assert stages["stage"].tolist() == ["source", "adjusted"]
+    assert not stages["left_out"].any()
+    assert stages["dice_mean"].between(0, 1).all()
+    assert checkpoint_file(out) == out / readers.ADJUSTED
+    assert first_network(out) == out / "stages" / "1_source"
+    bias, before = (load_model(path, CPU).network.get_parameter(LAST_BIAS)
+                    for path in (out, out / "stages" / "1_source"))  # fmt: skip
+    torch.testing.assert_close(bias, before + by.bias)
+    figures = json.loads((out / "predictions" / "report.json").read_text())
+    assert figures["after"]["scores"]["images"] == 5
+    assert figures["after"]["scores"]["dice_mean"]["mean"] == stages["dice_mean"].iloc[-1]
+
+    again = adapt(target, out, CPU, source=source, overrides=TINY, outlined=few, continue_run=True)
+    pd.testing.assert_frame_equal(again, stages)
+    export(out, "safetensors", tmp_path / "model.safetensors")
+    exported = load_model(tmp_path / "model.safetensors", CPU).network.get_parameter(LAST_BIAS)
+    assert torch.equal(exported, bias)
 
 
 def test_the_report_scores_by_the_annotation_of_the_stages(adapted, cameras, tmp_path, monkeypatch):

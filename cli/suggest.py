@@ -35,7 +35,7 @@ def command(
 
     By quality without labels, by disagreement of models, and from small to large cups. The folder
     has squares around the discs and their outlines so far, for LabelMe, 3D Slicer, ITK-SNAP or
-    napari. `adapt --outlined` learns those that are corrected.
+    napari. `adapt --outlined` learns those that are corrected, and is adjusted to five or more.
     """
     from fundus_uda.engine.run_folder import require_model
 

@@ -210,7 +210,8 @@ _REPRODUCED: dict[str, tuple[str, str]] = {
     "gap_closed": _GAP_CLOSED,
 }  # fmt: skip
 _STAGES: dict[str, tuple[str, str]] = {
-    "stage": ("", "Name of the stage; `model` for the network that was given."),
+    "stage": ("", "Name of the stage; `model` for the network that was given, `adjusted` for the "
+              "kept one, adjusted to outlined photographs."),
     "title": ("", "What the stage does."),
     "estimated_dice": ("1", "Mean over the target's photographs of the estimate without labels."),
     "disc_share": ("1", "Mean share of the disc in the target's crops, as predicted."),

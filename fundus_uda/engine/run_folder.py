@@ -302,11 +302,11 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
 
 
 def require_file(checkpoint: Path) -> None:
-    """Raise an InputError if there is no file of a checkpoint."""
+    """Raise an InputError if there is no file of a checkpoint, or of an exported network."""
     if not checkpoint.exists():
         raise InputError(
             f"Expected a checkpoint at {checkpoint}. Got: no such file. Train that run first, or "
-            f"name another run folder or .pt file."
+            f"name another run folder or file of a network."
         )
 
 

@@ -22,6 +22,7 @@ from fundus_uda.engine.checkpoint import (
     state_of_network,
 )
 from fundus_uda.engine.fingerprint import digest
+from fundus_uda.engine.run_folder import require_file
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 
@@ -94,7 +95,7 @@ def read_safetensors(path: Path) -> Checkpoint:
         InputError: no such file, another kind of file, or one of another program.
         DamagedCheckpointError: weights that are not those that were written.
     """
-    _require_file(path)
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -120,18 +121,10 @@ def read_onnx(path: Path) -> ExportedNetwork:
         InputError: no such file, another kind of file, one of another program, or onnxruntime is
             not installed.
     """
-    _require_file(path)
+    require_file(path)
     network = OnnxNetwork(path)
     metadata = network.session.get_modelmeta().custom_metadata_map
     return ExportedNetwork(network, _described(metadata, path))
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(
-            f"Expected an exported network at {path}. Got: no such file. Write one with "
-            f"`fundus-uda export`, or name a run folder."
-        )
 
 
 def _session(path: Path) -> Any:

@@ -62,7 +62,7 @@ def command(
     (--model), or, where there are none, from eyes that it renders.
 
     On two CPU cores it takes eight minutes for 50 photographs from rendered eyes, and half a second
-    for each one more; a quarter of an hour with --source, and a few minutes on a GPU (both
+    for each one more; eleven with a --source of 321, and a few minutes on a GPU (which is
     estimated; all with the profile cpu). It needs 3 GB of memory, and 0.2 GB of disk beside the
     pictures. The folder that it writes is a MODEL for every other command.
     """

@@ -69,6 +69,7 @@ def command(
     from fundus_uda.api import adapt
     from fundus_uda.clinic.report.numbers import read_predictions
     from fundus_uda.clinic.report.summary import measured
+    from fundus_uda.recipe.adapt import left_out
     from fundus_uda.recipe.next_steps import command_for_next
 
     stages = adapt(
@@ -87,9 +88,8 @@ def command(
         device=device,
     )
     print_table(stages.drop(columns="reason").round(4))
-    last = stages.iloc[-1]
-    if last["left_out"]:
-        typer.echo(f"{last['title']}: {last['reason']} The network before it is used.")
+    for told in left_out(stages):
+        typer.echo(told)
     typer.echo(f"Wrote {out}. See {out / 'predictions' / 'report.html'}.")
     typer.echo(f"For the same camera's next photographs: {command_for_next(out)}")
     table = read_predictions(out / "predictions").table

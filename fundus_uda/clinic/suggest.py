@@ -46,8 +46,8 @@ masks/NAME.png     napari, 3D Slicer, ITK-SNAP or a paint program: open images/N
                    that saves NIfTI may write masks/NAME.nii.gz beside it.
 
 An outline counts once its file has changed. Where one is right as it is, write yes into the column
-`accepted` of suggested.csv: the others are left out, and by wrong ones alone a network is judged
-too hard. Five or more tell where you draw borders. Do not resize or crop the photographs. Then:
+`accepted` of suggested.csv. The others are left out: if only wrong outlines come back, all borders
+are moved too far. Five or more tell where you draw. Do not resize or crop the photographs. Then:
 
     fundus-uda adapt --source KIND:PATH --target PHOTOS --outlined {folder} --out adapted_next
 

@@ -86,9 +86,10 @@ def adapt(
     """Run the stages, then outline the target with the network before and after adaptation.
 
     Writes into `out`: `target/images` (crops around the discs), `source` (such crops, where the
-    source is whole photographs), `stages/N_NAME` (run folders), `stages.csv`, `before` and
-    `predictions` (see `clinic.predict.predict`; with the report), `model.json`, by which `out` is a
-    MODEL as a run folder is, and `README.txt`, which says so.
+    source is whole photographs), `stages/N_NAME` (run folders), `stages/adjusted` (the run folder
+    of a network that is adjusted to `outlined`), `stages.csv`, `before` and `predictions` (see
+    `clinic.predict.predict`; with the report), `model.json`, by which `out` is a MODEL as a run
+    folder is, and `README.txt`, which says so.
 
     Args:
         target: paths of photographs (see `clinic.reading.list_photographs`), or one data URI
@@ -119,7 +120,7 @@ def adapt(
         sizes_not_matched (the reason why the source's discs were shown as large as they are, if
         they were) and, if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A
         stage is left out if `reason_to_reject` has one, or if it failed, and there was a network
-        before it.
+        before it. With `outlined`, the last row is that of `adjust_to_readers`.
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
@@ -314,14 +315,24 @@ def _is_outlined(folder: Path, note: str) -> bool:
         return False
 
 
-def _note(table: pd.DataFrame) -> str:
-    """Write a note to readers of the report about what went wrong; empty if nothing did."""
-    used = table[~table["left_out"]].iloc[-1]
-    left_out = table[table["left_out"]]
-    told = [
+def left_out(table: pd.DataFrame) -> list[str]:
+    """Say of each stage that is left out, why."""
+    rows = table[table["left_out"]]
+    return [
         f"{title}: {reason} The network before it is used."
-        for title, reason in zip(left_out["title"], left_out["reason"], strict=True)
+        for title, reason in zip(rows["title"], rows["reason"], strict=True)
     ]
+
+
+def _note(table: pd.DataFrame) -> str:
+    """Write a note to readers of the report: what was left out, what the network is adjusted to.
+
+    The outlines of another decision have another note (see `_is_outlined`).
+    """
+    used = table[~table["left_out"]].iloc[-1]
+    told = left_out(table)
+    if used["stage"] == "adjusted":
+        told.append(f"{used['title']}.")
     if used["collapsed"]:
         told.append("The prediction on these photographs collapsed. Do not trust it.")
     if reason := used["sizes_not_matched"]:

@@ -13,6 +13,8 @@ from fundus_uda.segmentation.training import score_on_target
 
 LARGEST_MOVE = 0.1
 """Largest share by which a stage may move the mean area of disc or cup towards the source's."""
+COLLAPSED = "The prediction on these photographs collapsed."
+"""Reason to leave out a network whose prediction lacks a class, or nearly so."""
 JUDGED = ("estimated_dice", "disc_share", "cup_share", "source_disc_share", "source_cup_share")
 """Columns of `stages.csv` that `scored` gives, beside the fields of `SelectionScore`."""
 
@@ -56,7 +58,7 @@ def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
         before: output of `scored` for the network before it, on the same photographs.
     """
     if row["collapsed"]:
-        return "The prediction on these photographs collapsed."
+        return COLLAPSED
     for structure in ("disc", "cup"):
         share, old = row[f"{structure}_share"], before[f"{structure}_share"]
         towards_source = (share - old) * (before[f"source_{structure}_share"] - old) > 0

@@ -5,17 +5,17 @@ from typing import Any
 
 from fundus_uda.data.inspection import load_labelled
 from fundus_uda.data.samples import Sample
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import note
-from fundus_uda.recipe.judging import scored
+from fundus_uda.recipe.judging import COLLAPSED, scored
 from fundus_uda.recipe.plan import Task
 from fundus_uda.segmentation.adjustment import FEWEST, fit_adjustment, write_adjusted
-from fundus_uda.segmentation.evaluation import evaluate
+from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings
 
-ADJUSTED = Path("stages") / "adjusted.pt"
-"""Adjusted network in the folder of an adaptation."""
+ADJUSTED = Path("stages") / "adjusted"
+"""Run folder of the adjusted network, in the folder of an adaptation."""
 
 
 def adjust_to_readers(
@@ -36,21 +36,27 @@ def adjust_to_readers(
     assert task.outlined is not None
     samples = load_labelled(task.outlined)
     by = fit_adjustment(load_model(kept, task.device), samples)
-    row: dict[str, Any] = {"stage": "adjusted", "title": "Outlines as the readers draw them"}
+    row: dict[str, Any] = {"stage": "adjusted", "title": "Adjusted to the readers' outlines"}
     if not any(by):
-        reason = f"The {len(samples)} outlined photographs do not agree that borders are off."
+        reason = "They do not agree on a direction in which borders are off."
         if len(samples) < FEWEST:
-            reason = f"Photographs outlined: {len(samples)}, of at least {FEWEST}."
+            reason = (
+                f"There are {len(samples)}, and at least {FEWEST} tell where borders are drawn."
+            )
         return row | {"left_out": True, "reason": reason}, kept
-    note(
-        f"By {len(samples)} outlined photographs, log-odds are moved by {by.disc:+.2f} (disc) and "
-        f"{by.cup:+.2f} (cup)."
-    )
-    write_adjusted(kept, by, task.out / ADJUSTED)
-    model = load_model(task.out / ADJUSTED, task.device)
+    run = task.out / ADJUSTED
+    run.mkdir(exist_ok=True)
+    write_adjusted(kept, by, samples, task.outlined, run / "last.pt")
+    model = load_model(run, task.device)
+    moved = f"log-odds of disc {by.disc:+.2f}, of cup {by.cup:+.2f}"
+    row["title"] += f" ({len(samples)} photographs, {moved})"
     if reference is not None:
-        scores = evaluate(model, reference)
-        row |= {name: scores[name].mean() for name in DICE}
+        told = about(model, reference, settings.data.test, settings.data.target_annotation)
+        folder = RunFolder(run).evaluation("last")
+        scores = write_evaluation(evaluate(model, reference), folder, told)
+        row |= {name: scores[name]["mean"] for name in DICE}
     judged = scored(model, settings, sizes_not_matched="")
     del judged["sizes_not_matched"]  # as it is in the stage that is kept
-    return row | judged, task.out / ADJUSTED
+    if judged["collapsed"]:
+        return row | judged | {"left_out": True, "reason": COLLAPSED}, kept
+    return row | judged, run

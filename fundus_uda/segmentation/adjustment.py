@@ -2,10 +2,10 @@
 
 Where the edge of a disc or a cup is drawn is a convention, which readers of two sets do not share,
 and which photographs without outlines cannot tell. It moves all borders of a set the same way, as
-two biases of the network's last layer do (logit adjustment: Menon et al., ICLR 2021).
+two biases of the network's last layer do (which Menon et al., ICLR 2021, change by the classes'
+priors: logit adjustment).
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +16,12 @@ from torch import Tensor
 
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import content_box, fixed_transforms, read_sample
-from fundus_uda.engine.checkpoint import state_of_network, write_checkpoint
+from fundus_uda.engine.checkpoint import Checkpoint, state_of_network, write_checkpoint
+from fundus_uda.engine.fingerprint import fingerprint_files
 from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 from fundus_uda.segmentation.model import Model, read_network
+from fundus_uda.segmentation.settings import LEARN_NO_OUTLINES
 
 FEWEST = 5
 """Fewest outlined photographs that can agree; results with fewer were not measured."""
@@ -103,8 +105,8 @@ def _shift(odds: NDArray[np.float32], area: int) -> float:
 def agreed(shifts: NDArray[np.float64]) -> float:
     """Compute the mean of shifts, shrunk towards none by their disagreement.
 
-    It is the positive-part James-Stein estimate (1 - error² / mean²) mean, with the standard error
-    of the mean: 0 where the mean is no larger than that.
+    It is (1 - error² / mean²) mean, with the standard error of the mean, and 0 where the mean is no
+    larger than that: the shrinkage of the non-negative garrote (Breiman, Technometrics 1995).
 
     Args:
         shifts: (n,); those that are NaN are left out.
@@ -119,19 +121,30 @@ def agreed(shifts: NDArray[np.float64]) -> float:
     return float(mean * (1 - (error / mean) ** 2)) if abs(mean) > error else 0.0
 
 
-def write_adjusted(path: Path, by: Adjustment, out: Path) -> None:
-    """Write the network of a run again, adjusted.
+def write_adjusted(path: Path, by: Adjustment, samples: list[Sample], uri: str, out: Path) -> None:
+    """Write the network of a run again, adjusted, as a run that goes on from it.
 
     Args:
-        path: run folder, or file of a network.
+        path: run folder, or file of a network, but of ONNX.
         by: adjustment.
-        out: checkpoint to write, a MODEL.
+        samples: photographs that it was fitted to.
+        uri: their data URI.
+        out: checkpoint to write.
 
     Raises:
-        InputError: see `load_model`.
+        InputError: see `read_network`.
         WriteError: it cannot be written.
     """
     theirs = read_network(checkpoint_file(path))
     weights = {**theirs.weights, LAST_BIAS: theirs.weights[LAST_BIAS].float() + by.bias}
-    state = state_of_network(weights, theirs.step, theirs.label_shares)
-    write_checkpoint(out, replace(theirs, state=state))
+    settings = theirs.settings | {"start": str(path)}
+    if settings["method"] not in LEARN_NO_OUTLINES:
+        settings["data"] = settings["data"] | {"outlined": uri}
+    seen = fingerprint_files((sample.id, sample.image, sample.masks) for sample in samples)
+    adjusted = Checkpoint(
+        state_of_network(weights, theirs.step, theirs.label_shares),
+        settings,
+        theirs.data | {"outlined": seen},
+        theirs.classes,
+    )
+    write_checkpoint(out, adjusted)

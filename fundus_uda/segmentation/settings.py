@@ -40,6 +40,10 @@ class DataSettings(Settings):
     """Whether the predicted cup is filled up to its convex hull (see `masks.postprocess`)."""
 
 
+LEARN_NO_OUTLINES = ("oracle", "adabn")
+"""Methods that do not learn `data.outlined`."""
+
+
 class FundusSettings(EngineSettings):
     """All settings of a fundus run."""
 
@@ -62,7 +66,7 @@ class FundusSettings(EngineSettings):
 
     @model_validator(mode="after")
     def _learns_labels(self) -> "FundusSettings":
-        if self.data.outlined is not None and self.method in ("oracle", "adabn"):
+        if self.data.outlined is not None and self.method in LEARN_NO_OUTLINES:
             learns = "no labels" if self.method == "adabn" else "all of the target's labels"
             raise ValueError(f"data.outlined is not for {self.method}, which learns {learns}")
         return self

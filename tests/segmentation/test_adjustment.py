@@ -9,7 +9,7 @@ from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.masks.classes import BACKGROUND, CUP
+from fundus_uda.masks.classes import CUP
 from fundus_uda.segmentation.adjustment import (
     FEWEST,
     LAST_BIAS,
@@ -21,6 +21,7 @@ from fundus_uda.segmentation.adjustment import (
 )
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.prediction import predictions
+from fundus_uda.segmentation.readers import seen_in_training
 from tests.segmentation.test_model import write_model
 
 CPU = torch.device("cpu")
@@ -39,7 +40,7 @@ def test_the_adjustment_of_four_pixels_by_hand():
 @given(seed=st.integers(0, 2**32 - 1), disc=st.integers(1, 399), share=st.floats(0, 1))
 def test_the_areas_become_those_of_the_outlines(seed, disc, share):
     generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(3, 20, 20)).astype(np.float32)
+    logits = generator.normal(size=(3, 20, 20))
     cup = round(share * disc)
     label = np.zeros(400, dtype=np.uint8)
     label[:disc], label[:cup] = 1, CUP
@@ -82,7 +83,7 @@ def test_a_network_is_brought_back_to_the_outlines_that_it_drew(seeing_run, tmp_
     for sample, photograph, seen in predictions(model, samples):
         Image.fromarray(photograph).save(tmp_path / "drawn" / "images" / f"{sample.id}.png")
         Image.fromarray(seen.mask).save(tmp_path / "drawn" / "masks" / f"{sample.id}.png")
-    write_adjusted(seeing_run, Adjustment(-1.5, 0.8), tmp_path / "moved.pt")
+    write_adjusted(seeing_run, Adjustment(-1.5, 0.8), samples, "folder:x", tmp_path / "moved.pt")
     moved = load_model(tmp_path / "moved.pt", CPU)
     by = fit_adjustment(moved, load_samples(f"folder:{tmp_path / 'drawn'}"))
     assert by.disc == pytest.approx(1.5, abs=0.3)
@@ -94,18 +95,18 @@ def test_a_network_is_brought_back_to_the_outlines_that_it_drew(seeing_run, tmp_
 def test_what_is_written_is_a_model_whose_logits_are_moved(method, cameras, tmp_path):
     given = [f"method={method}", *(["start=run"] if method == "mean_teacher" else [])]
     write_model(tmp_path / "last.pt", cameras, 3, 3, *given)
-    write_adjusted(tmp_path / "last.pt", Adjustment(0.5, -2.0), tmp_path / "adjusted.pt")
+    samples, by = load_samples(f"folder:{cameras / 'b'}"), Adjustment(0.5, -2.0)
+    write_adjusted(tmp_path / "last.pt", by, samples, "outlined:few", tmp_path / "adjusted.pt")
     before, after = (load_model(tmp_path / f"{name}.pt", CPU) for name in ("last", "adjusted"))
     image = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         moved = after.network(image) - before.network(image)
     expected = torch.tensor([0.0, 0.5, -1.5])[:, None, None].expand_as(moved)
     torch.testing.assert_close(moved, expected)
-    assert after.settings == before.settings
+    assert after.settings.start == str(tmp_path / "last.pt")
+    assert after.settings.data.outlined == "outlined:few"
+    assert seen_in_training(tmp_path / "adjusted.pt", "last", samples) == "with labels"
+    assert seen_in_training(tmp_path / "last.pt", "last", samples) != "with labels"
     written = load_checkpoint(tmp_path / "adjusted.pt").weights
     for name, tensor in load_checkpoint(tmp_path / "last.pt").weights.items():
         assert torch.equal(written[name], tensor) == (name != LAST_BIAS)
-
-
-def test_background_is_left_as_it_is():
-    assert Adjustment(1.0, 2.0).bias[BACKGROUND] == 0

@@ -303,7 +303,7 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
 
 def require_file(checkpoint: Path) -> None:
     """Raise an InputError if there is no file of a checkpoint, or of an exported network."""
-    if not checkpoint.exists():
+    if not checkpoint.is_file():
         raise InputError(
             f"Expected a checkpoint at {checkpoint}. Got: no such file. Train that run first, or "
             f"name another run folder or file of a network."

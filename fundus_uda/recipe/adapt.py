@@ -153,9 +153,9 @@ def adapt(
         photographs = _write_data(task, dataset, whole)
         rows, kept = _run_stages(task, plan)
         if task.outlined is not None:
-            of_kept = [row for row in rows if not row["left_out"]][-1]
-            row, kept = adjust_to_readers(task, kept, plan[-1].settings, reference)
-            rows.append(KEPT_ROW | {"sizes_not_matched": of_kept["sizes_not_matched"]} | row)
+            shown = [row["sizes_not_matched"] for row in rows if not row["left_out"]][-1]
+            row, kept = adjust_to_readers(task, kept, plan[-1].settings, reference, shown)
+            rows.append(KEPT_ROW | row)
         table = _stages_table(rows, has_masks=reference is not None)
         write_table(out / "stages.csv", table)
         first = task.model or plan[0].run

@@ -10,7 +10,7 @@ from fundus_uda.masks.dice import DICE
 from fundus_uda.recipe.judging import COLLAPSED, scored
 from fundus_uda.recipe.plan import Task
 from fundus_uda.segmentation.adjustment import FEWEST, fit_adjustment, write_adjusted
-from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
+from fundus_uda.segmentation.evaluation import write_scores
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.segmentation.settings import FundusSettings
 
@@ -19,7 +19,11 @@ ADJUSTED = Path("stages") / "adjusted"
 
 
 def adjust_to_readers(
-    task: Task, kept: Path, settings: FundusSettings, reference: list[Sample] | None
+    task: Task,
+    kept: Path,
+    settings: FundusSettings,
+    reference: list[Sample] | None,
+    sizes_not_matched: str,
 ) -> tuple[dict[str, Any], Path]:
     """Adjust the kept network to the outlined photographs, as far as these agree.
 
@@ -28,6 +32,7 @@ def adjust_to_readers(
         kept: network of the stage that is kept.
         settings: settings of a run that names the target's photographs.
         reference: photographs with masks to score on; None for none.
+        sizes_not_matched: that of the stage that is kept (see `judging.scored`).
 
     Returns:
         Columns of `stages.csv` for the adjusted network; and that network, or `kept` where there is
@@ -37,6 +42,7 @@ def adjust_to_readers(
     samples = load_labelled(task.outlined)
     by = fit_adjustment(load_model(kept, task.device), samples)
     row: dict[str, Any] = {"stage": "adjusted", "title": "Adjusted to the readers' outlines"}
+    row["sizes_not_matched"] = sizes_not_matched
     if not any(by):
         reason = "They do not agree on a direction in which borders are off."
         if len(samples) < FEWEST:
@@ -51,12 +57,9 @@ def adjust_to_readers(
     moved = f"log-odds of disc {by.disc:+.2f}, of cup {by.cup:+.2f}"
     row["title"] += f" ({len(samples)} photographs, {moved})"
     if reference is not None:
-        told = about(model, reference, settings.data.test, settings.data.target_annotation)
-        folder = RunFolder(run).evaluation("last")
-        scores = write_evaluation(evaluate(model, reference), folder, told)
+        scores = write_scores(model, reference, settings.data, RunFolder(run).evaluation("last"))
         row |= {name: scores[name]["mean"] for name in DICE}
-    judged = scored(model, settings, sizes_not_matched="")
-    del judged["sizes_not_matched"]  # as it is in the stage that is kept
-    if judged["collapsed"]:
-        return row | judged | {"left_out": True, "reason": COLLAPSED}, kept
-    return row | judged, run
+    row |= scored(model, settings, sizes_not_matched)
+    if row["collapsed"]:
+        return row | {"left_out": True, "reason": COLLAPSED}, kept
+    return row, run

@@ -32,6 +32,7 @@ from fundus_uda.segmentation.readers import (
     disagreement_of_readers,
     seen_in_training,
 )
+from fundus_uda.segmentation.settings import DataSettings
 from fundus_uda.unfinished import require_replaceable, rewritten
 
 OF_THE_CUP = (
@@ -155,6 +156,14 @@ def about(
         "augmentation": settings.data.augmentation,
         "source_sizes": settings.data.source_sizes,
     }
+
+
+def write_scores(
+    model: Model, samples: list[Sample], data: DataSettings, out: Path
+) -> dict[str, Any]:
+    """Score a model on the samples of `data.test` into a folder (see `write_evaluation`)."""
+    told = about(model, samples, data.test, data.target_annotation)
+    return write_evaluation(evaluate(model, samples), out, told)
 
 
 def write_evaluation(table: pd.DataFrame, out: Path, about: dict[str, Any]) -> dict[str, Any]:

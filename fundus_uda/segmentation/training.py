@@ -43,7 +43,7 @@ from fundus_uda.masks.outlines import overlay
 from fundus_uda.networks import input_statistics
 from fundus_uda.output import note
 from fundus_uda.paths import user_path
-from fundus_uda.segmentation.evaluation import about, evaluate, write_evaluation
+from fundus_uda.segmentation.evaluation import write_scores
 from fundus_uda.segmentation.model import Model, build_network, load_model
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.size_match import SizeMatch
@@ -62,8 +62,7 @@ def train(
 
     def score(state: TrainState, test: list[Sample], folder: Path) -> dict[str, Any]:
         model = Model(state.segmenter, settings, device, state.step, state.label_shares)
-        told = about(model, test, settings.data.test, settings.data.target_annotation)
-        return write_evaluation(evaluate(model, test), folder, told)
+        return write_scores(model, test, settings.data, folder)
 
     return engine.train(settings, out, device, prepare, score, continue_run)
 

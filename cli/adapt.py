@@ -69,8 +69,8 @@ def command(
     from fundus_uda.api import adapt
     from fundus_uda.clinic.report.numbers import read_predictions
     from fundus_uda.clinic.report.summary import measured
-    from fundus_uda.recipe.adapt import left_out
     from fundus_uda.recipe.next_steps import command_for_next
+    from fundus_uda.recipe.outlining import left_out
 
     stages = adapt(
         target=target,

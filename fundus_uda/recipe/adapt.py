@@ -13,7 +13,6 @@ import torch
 
 from fundus_uda import weights
 from fundus_uda.clinic.crops import is_whole
-from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import Ids
 from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri
@@ -28,7 +27,6 @@ from fundus_uda.output import (
     ESTIMATED_AFTER,
     note,
     part,
-    read_json,
     replacing,
     require_empty,
     write_table,
@@ -37,6 +35,7 @@ from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored
 from fundus_uda.recipe.next_steps import write_next_steps
+from fundus_uda.recipe.outlining import outline_target
 from fundus_uda.recipe.plan import (
     STAGES,
     Planned,
@@ -164,7 +163,7 @@ def adapt(
             kept = first if kept == weights.RENDERED else kept
         name_kept_run(out, str(table.loc[~table["left_out"], "stage"].iloc[-1]), kept)
         write_next_steps(out)
-        _outline(task, photographs, first, kept, reference, _note(table))
+        outline_target(task, photographs, first, kept, reference, table)
     return table
 
 
@@ -283,58 +282,3 @@ def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
     columns = ["stage", "title", *JUDGED, *(f.name for f in fields(SelectionScore))]
     columns += ["left_out", "reason", "sizes_not_matched", *(DICE if has_masks else ())]
     return pd.DataFrame(rows).reindex(columns=columns)
-
-
-def _outline(
-    task: Task,
-    photographs: list[Path],
-    first: Path,
-    kept: Path,
-    reference: list[Sample] | None,
-    note: str,
-) -> None:
-    """Outline the photographs with the first network and with the kept one, unless that is done."""
-    before = task.out / "before"
-    beside: dict[str, Any] = {"before": before, "note": note, "reference": reference}
-    for run, folder, more in ((first, before, {}), (kept, task.out / "predictions", beside)):
-        if not _is_outlined(folder, more.get("note", "")):
-            if not is_unfinished(folder):
-                shutil.rmtree(folder, ignore_errors=True)  # of another decision
-            where: dict[str, Any] = {"recursive": task.recursive, "ids": task.ids}
-            predict(load_model(run, task.device), photographs, folder, task.key, **more, **where)
-
-
-def _is_outlined(folder: Path, note: str) -> bool:
-    """Check whether `predict` has written everything, with this note."""
-    summary = folder / "summary.json"
-    if not (folder / "report.html").is_file() or not summary.is_file():
-        return False
-    try:
-        return read_json(summary).get("note") == note
-    except InputError:  # cut off
-        return False
-
-
-def left_out(table: pd.DataFrame) -> list[str]:
-    """Say of each stage that is left out, why."""
-    rows = table[table["left_out"]]
-    return [
-        f"{title}: {reason} The network before it is used."
-        for title, reason in zip(rows["title"], rows["reason"], strict=True)
-    ]
-
-
-def _note(table: pd.DataFrame) -> str:
-    """Write a note to readers of the report: what was left out, what the network is adjusted to.
-
-    The outlines of another decision have another note (see `_is_outlined`).
-    """
-    used = table[~table["left_out"]].iloc[-1]
-    told = left_out(table)
-    if used["stage"] == "adjusted":
-        told.append(f"{used['title']}.")
-    if used["collapsed"]:
-        told.append("The prediction on these photographs collapsed. Do not trust it.")
-    if reason := used["sizes_not_matched"]:
-        told.append(f"The source's discs were shown as large as they are: {reason}.")
-    return " ".join(told)

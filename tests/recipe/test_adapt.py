@@ -21,7 +21,7 @@ from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.export.formats import export
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe import judging, plan, readers
+from fundus_uda.recipe import judging, outlining, plan, readers
 from fundus_uda.recipe.adapt import adapt, first_network, photographs_of
 from fundus_uda.segmentation.adjustment import LAST_BIAS, Adjustment
 from fundus_uda.segmentation.comparison import compare
@@ -129,9 +129,9 @@ def test_a_broken_adaptation_goes_on(adapted, cameras, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return predict(model, paths, folder, *arguments, **more)
 
-    predict = recipe.predict
+    predict = outlining.predict
     with monkeypatch.context() as patch:
-        patch.setattr(recipe, "predict", stops_at_the_second_set)
+        patch.setattr(outlining, "predict", stops_at_the_second_set)
         with pytest.raises(KeyboardInterrupt):
             adapt(target, out, CPU, source=source, overrides=TINY, continue_run=True)
     shutil.copytree(cameras, tmp_path / "elsewhere")  # as on another machine
@@ -506,7 +506,7 @@ def test_five_outlines_adjust_a_network_unless_it_collapses(
     assert stages["disc_share"].iloc[2] < stages["disc_share"].iloc[0]
     assert kept_run(out) == out / readers.ADJUSTED
     assert first_network(out) == seeing_run
-    assert len(recipe.left_out(stages)) == 1
+    assert len(outlining.left_out(stages)) == 1
 
     monkeypatch.setattr(readers, "fit_adjustment", lambda *_: Adjustment(-50.0, 0.0))
     stages = adapt(target, tmp_path / "no", CPU, model=seeing_run, overrides=steps, outlined=few)
@@ -529,7 +529,7 @@ def test_the_report_scores_by_the_annotation_of_the_stages(adapted, cameras, tmp
             Image.fromarray(soft).save(maps / f"{file.stem}_{name}segSoftmap.png")
     target, steps = [f"drishti-gs:{tmp_path / 'drishti'}#test"], TINY[1:]
     overrides = (*steps, "data.target_annotation=any")
-    monkeypatch.setattr(recipe, "_outline", lambda *arguments: outlined.append(arguments))
+    monkeypatch.setattr(recipe, "outline_target", lambda *arguments: outlined.append(arguments))
     outlined: list[tuple] = []
     model = adapted[0] / "stages" / "1_source"
     adapt(target, tmp_path / "out", CPU, model=model, overrides=overrides)

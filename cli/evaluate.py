@@ -19,7 +19,7 @@ def fundus(
     device: Device = "auto",
 ) -> None:
     """Compute Dice of cup and disc per image (dice.csv) and over all images (summary.json)."""
-    from fundus_uda.engine.run_folder import require_model
+    from fundus_uda.engine.model_path import require_model
 
     require_model(model, [Path(uri)], checkpoint)
     from fundus_uda.engine.device import pick_device
@@ -73,7 +73,7 @@ def roadscene(
 
     The folder `export` holds the files that Cityscapes' own evaluator reads.
     """
-    from fundus_uda.engine.run_folder import require_model
+    from fundus_uda.engine.model_path import require_model
 
     settings = published_settings(published, overrides)
     require_model(model, [Path(uri)], checkpoint)

@@ -42,7 +42,7 @@ def fundus(
     A photograph that cannot be read, that shows no disc, or in which the network is unsure of it,
     gets a row with the reason, and the command ends with exit code 3.
     """
-    from fundus_uda.engine.run_folder import names_a_model, require_model
+    from fundus_uda.engine.model_path import names_a_model, require_model
 
     model, photographs = None, paths
     if names_a_model(paths):
@@ -87,7 +87,7 @@ def roadscene(
     An image that cannot be read gets a row with the reason in predictions.csv, and the command ends
     with exit code 3.
     """
-    from fundus_uda.engine.run_folder import require_model
+    from fundus_uda.engine.model_path import require_model
 
     settings = published_settings(published, overrides)
     require_model(model, paths, checkpoint)

@@ -37,7 +37,7 @@ def command(
     has squares around the discs and their outlines so far, for LabelMe, 3D Slicer, ITK-SNAP or
     napari. `adapt --outlined` learns those that are corrected, and is adjusted to five or more.
     """
-    from fundus_uda.engine.run_folder import require_model
+    from fundus_uda.engine.model_path import require_model
 
     require_model(model, paths or [], checkpoint)
     from fundus_uda.clinic.reading import read_key

@@ -12,7 +12,7 @@ from fundus_uda.clinic.report.page import write_report
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.engine.run_folder import kept_run
+from fundus_uda.engine.model_path import kept_run
 from fundus_uda.experiments.panel import Column, panel
 from fundus_uda.masks.classes import Mask
 from fundus_uda.masks.dice import DICE

@@ -12,7 +12,7 @@ from torchvision.models import ResNet101_Weights, VGG16_Weights
 
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.run_folder import checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.engine.state import ParameterGroup, encoder_and_head
 from fundus_uda.errors import InputError

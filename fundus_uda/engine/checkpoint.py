@@ -12,7 +12,8 @@ import torch
 from fundus_uda.config.read import differences
 from fundus_uda.engine import checkpoint_faults as faults
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.run_folder import RunFolder, require_file
+from fundus_uda.engine.model_path import require_file
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fundus_uda.engine.run_folder import checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.paths import user_path
 

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from fundus_uda.engine.methods import METHODS
-from fundus_uda.engine.run_folder import RunFolder, kept_run
+from fundus_uda.engine.model_path import kept_run
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
 from fundus_uda.output import write_table, write_whole
 

@@ -13,7 +13,8 @@ import torch
 from fundus_uda.config.read import Profile, override
 from fundus_uda.engine.checkpoint import has_same_addresses, require_same_settings
 from fundus_uda.engine.fingerprint import fingerprint
-from fundus_uda.engine.run_folder import RunFolder, checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.cost import further_steps
 from fundus_uda.experiments.results import as_markdown, collect, plot

@@ -18,7 +18,8 @@ from fundus_uda.data.samples import without_masks
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.fingerprint import fingerprint_files
 from fundus_uda.engine.methods import METHODS, training_domains
-from fundus_uda.engine.run_folder import LIBRARIES, RunFolder, checkpoint_file, kept_run
+from fundus_uda.engine.model_path import checkpoint_file, kept_run
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.masks.dice import DICE

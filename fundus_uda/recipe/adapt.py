@@ -18,7 +18,8 @@ from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.run_folder import RunFolder, kept_run, name_kept_run
+from fundus_uda.engine.model_path import kept_run, name_kept_run
+from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.cost import further_steps

@@ -18,7 +18,7 @@ from fundus_uda.data.samples import Sample
 from fundus_uda.data.transforms import content_box, fixed_transforms, read_sample
 from fundus_uda.engine.checkpoint import Checkpoint, state_of_network, write_checkpoint
 from fundus_uda.engine.fingerprint import fingerprint_files
-from fundus_uda.engine.run_folder import checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 from fundus_uda.segmentation.model import Model, read_network
 from fundus_uda.segmentation.settings import LEARN_NO_OUTLINES

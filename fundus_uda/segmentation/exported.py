@@ -22,7 +22,7 @@ from fundus_uda.engine.checkpoint import (
     state_of_network,
 )
 from fundus_uda.engine.fingerprint import digest
-from fundus_uda.engine.run_folder import require_file
+from fundus_uda.engine.model_path import require_file
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CLASSES
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fundus_uda.data.transforms import content_box, eval_transforms, fixed_transforms
 from fundus_uda.engine.checkpoint import Checkpoint, load_checkpoint
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.run_folder import checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName, DeepLabV3PlusSettings
 from fundus_uda.engine.state import memory_format
 from fundus_uda.errors import InputError

@@ -13,7 +13,7 @@ from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, has_masks, without_masks
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.fingerprint import fingerprint_files
-from fundus_uda.engine.run_folder import checkpoint_file
+from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CUP

@@ -20,7 +20,6 @@ from fundus_uda.engine.checkpoint import (
     save_checkpoint,
 )
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_files
-from fundus_uda.engine.run_folder import checkpoint_file
 from fundus_uda.errors import InputError, RunError
 from tests.fixtures.runs import assert_identical, power_failure
 from tests.fixtures.tiny_engine import CLASSES, run, settings, state
@@ -372,41 +371,6 @@ def test_a_fingerprint_of_files_is_of_names_images_and_labels(tmp_path):
     assert len({whole, *others}) == 5
     assert fingerprint_files([]) == ""
     assert fingerprint_files(iter([("x", image, [label])])) == of()
-
-
-def test_a_model_is_a_file_or_one_checkpoint_of_a_run_folder(tmp_path):
-    file = tmp_path / "some.pt"
-    assert checkpoint_file(file) == file
-    assert checkpoint_file(file, "selected") == file
-    with pytest.raises(InputError, match="folder with last.pt, or .* at .* Got: neither. Has its"):
-        checkpoint_file(tmp_path)
-    (tmp_path / "last.pt").touch()
-    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
-    with pytest.raises(InputError, match="folder with selected.pt at .* Take its last"):
-        checkpoint_file(tmp_path, "selected")
-    (tmp_path / "selected.pt").touch()
-    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
-    assert checkpoint_file(tmp_path, which="selected") == tmp_path / "selected.pt"
-
-
-def test_either_checkpoint_of_a_run_folder_can_be_named(tmp_path):
-    for name in ("last.pt", "selected.pt"):
-        (tmp_path / name).touch()
-    assert checkpoint_file(tmp_path) == tmp_path / "last.pt"
-    assert checkpoint_file(tmp_path, "last") == tmp_path / "last.pt"
-    assert checkpoint_file(tmp_path, "selected") == tmp_path / "selected.pt"
-    for which in ("last", "selected"):  # a file is itself
-        assert checkpoint_file(tmp_path / "mine.pt", which) == tmp_path / "mine.pt"
-
-
-def test_a_folder_without_a_selected_checkpoint_is_refused(tmp_path):
-    (tmp_path / "last.pt").touch()
-    message = f"run folder with selected.pt at {tmp_path}. Got: none, .* Take its last checkpoint"
-    with pytest.raises(InputError, match=message):
-        checkpoint_file(tmp_path, "selected")
-    (tmp_path / "last.pt").unlink()
-    with pytest.raises(InputError, match="run folder with last.pt, or a folder that"):
-        checkpoint_file(tmp_path, "selected")
 
 
 def with_part(contents, name, value):

@@ -8,14 +8,7 @@ import yaml
 
 from fundus_uda.affinity import fused
 from fundus_uda.engine import run_folder
-from fundus_uda.engine.run_folder import (
-    LIBRARIES,
-    RunFolder,
-    checkpoint_file,
-    kept_run,
-    name_kept_run,
-    names_a_model,
-)
+from fundus_uda.engine.run_folder import LIBRARIES, RunFolder
 from fundus_uda.errors import InputError, WriteError
 from tests.fixtures.tiny_engine import settings
 
@@ -216,41 +209,6 @@ def test_scores_are_below_evaluation_and_summaries_in_order(tmp_path):
 def test_checkpoints_have_their_names(tmp_path):
     folder = RunFolder(tmp_path)
     assert (folder.last, folder.selected) == (tmp_path / "last.pt", tmp_path / "selected.pt")
-
-
-def test_the_selected_checkpoint_is_one_of_a_folder(tmp_path):
-    for name in ("last.pt", "selected.pt"):
-        (tmp_path / name).touch()
-    assert checkpoint_file(tmp_path / "selected.pt", "selected") == tmp_path / "selected.pt"
-    with pytest.raises(InputError, match="Expected a run folder, of which the selected"):
-        checkpoint_file(tmp_path / "last.pt", "selected")
-
-
-def test_folders_that_name_each_other_are_refused(tmp_path):
-    for folder, other in ("ab", "ba"):
-        (tmp_path / folder).mkdir()
-        name_kept_run(tmp_path / folder, "asa", tmp_path / other)
-    with pytest.raises(InputError, match=f"Got: {tmp_path / 'a'}, which leads back here"):
-        kept_run(tmp_path / "a")
-
-
-def test_the_first_argument_is_a_model_unless_it_is_photographs(tmp_path):
-    run, photographs, empty = (tmp_path / name for name in ("run", "photographs", "empty"))
-    RunFolder(run).begin(settings(), torch.device("cpu"))  # without a checkpoint yet
-    for folder in (photographs, empty):
-        folder.mkdir()
-    (photographs / "a.jpg").touch()
-    (tmp_path / "model.onnx").touch()
-    for first in (run, empty, tmp_path / "nowhere", tmp_path / "model.onnx"):
-        assert names_a_model([first, photographs])
-    assert names_a_model([tmp_path / "model.onnx"])
-    assert names_a_model([photographs, tmp_path / "model.onnx"])  # swapped
-    for alone in ([photographs], [photographs / "a.jpg"], [tmp_path / "nowhere"]):
-        assert not names_a_model(alone)
-    assert not names_a_model([photographs, photographs])
-    assert not names_a_model([Path("refuge:a"), Path("refuge:b")])
-    assert names_a_model([Path("C:/nowhere"), photographs])
-    assert not names_a_model([photographs / "a.jpg", photographs])
 
 
 def test_a_row_whose_step_was_cut_off_is_dropped(tmp_path):

@@ -16,7 +16,7 @@ from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render
 from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.engine.run_folder import checkpoint_file, kept_run
+from fundus_uda.engine.model_path import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError
 from fundus_uda.export.formats import export
@@ -82,18 +82,6 @@ def test_the_folder_is_a_model_everywhere(adapted, cameras, tmp_path):
     expected = run if left_out else next_out / "stages" / "3_mean_teacher"
     assert kept_run(next_out) == expected
     assert first_network(next_out) == (None if left_out else out)
-
-
-def test_an_unfinished_adaptation_is_no_model_yet(tmp_path):
-    (tmp_path / "adaptation.json").write_text("{}")
-    with pytest.raises(InputError, match="one that was stopped. Go on .* --resume"):
-        checkpoint_file(tmp_path)
-    (tmp_path / "model.json").write_text('{"path": "."}')
-    with pytest.raises(InputError, match="Expected a run below"):
-        checkpoint_file(tmp_path)
-    (tmp_path / "model.json").write_text("{")
-    with pytest.raises(InputError, match="path of a run in .*model.json. Got: JSONDecodeError"):
-        checkpoint_file(tmp_path)
 
 
 def test_both_networks_outline_the_target(adapted):

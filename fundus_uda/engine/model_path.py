@@ -11,6 +11,8 @@ from fundus_uda.output import write_whole
 
 MODEL_FILE = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
+EXPORTED = (".safetensors", ".onnx")
+"""Suffixes of the files by which a network leaves its run, each that of the format of its name."""
 
 
 def name_kept_run(folder: Path, stage: str, run: Path) -> None:
@@ -90,13 +92,19 @@ def checkpoint_file(path: Path, which: CheckpointName = "last") -> Path:
     return folder.selected if which == "selected" else folder.last
 
 
-def require_file(checkpoint: Path) -> None:
+def require_file(file: Path) -> None:
     """Raise an InputError if there is no file of a checkpoint, or of an exported network."""
-    if not checkpoint.is_file():
+    if file.is_file():
+        return
+    if file.suffix in EXPORTED:
         raise InputError(
-            f"Expected a checkpoint at {checkpoint}. Got: no such file. Train that run first, or "
-            f"name another run folder or file of a network."
+            f"Expected an exported network at {file}. Got: no such file. Write one with "
+            f"`fundus-uda export MODEL --format {file.suffix[1:]} --out FILE`, or name a run."
         )
+    raise InputError(
+        f"Expected a checkpoint at {file}. Got: no such file. Train that run first, or name "
+        f"another run folder or file of a network."
+    )
 
 
 def require_model(model: Path, rest: list[Path], which: CheckpointName) -> None:
@@ -135,5 +143,5 @@ def names_a_model(arguments: list[Path]) -> bool:
 
 def _is_model(path: Path) -> bool:
     names = ("last.pt", MODEL_FILE, "adaptation.json")
-    files = (".pt", ".pth", ".safetensors", ".onnx")
+    files = (".pt", ".pth", *EXPORTED)
     return path.suffix in files or any((path / name).is_file() for name in names)

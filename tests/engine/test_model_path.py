@@ -10,6 +10,8 @@ from fundus_uda.engine.model_path import (
     kept_run,
     name_kept_run,
     names_a_model,
+    require_file,
+    require_model,
 )
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
@@ -38,6 +40,19 @@ def test_the_selected_checkpoint_is_one_of_a_folder(tmp_path):
     assert checkpoint_file(tmp_path / "selected.pt", "selected") == tmp_path / "selected.pt"
     with pytest.raises(InputError, match="Expected a run folder, of which the selected"):
         checkpoint_file(tmp_path / "last.pt", "selected")
+
+
+@pytest.mark.parametrize(("name", "hint"), [
+    ("a.onnx", "Write one with `fundus-uda export MODEL --format onnx --out FILE`"),
+    ("a.safetensors", "Write one with `fundus-uda export MODEL --format safetensors --out FILE`"),
+    ("a.pt", "Train that run first"),
+])  # fmt: skip
+def test_a_file_that_is_missing_is_told_with_how_to_make_it(name, hint, tmp_path):
+    for asks in (require_file, lambda file: require_model(file, [], "last")):
+        with pytest.raises(InputError, match=f"at .*{name}. Got: no such file. {hint}"):
+            asks(tmp_path / name)
+    (tmp_path / name).touch()
+    require_file(tmp_path / name)
 
 
 def test_folders_that_name_each_other_are_refused(tmp_path):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import fundus_uda
 from cli.main import app
+from fundus_uda.engine.model_path import EXPORTED
 from fundus_uda.errors import InputError
 from fundus_uda.export import formats
 from fundus_uda.export.formats import FORMATS, export
@@ -120,3 +121,9 @@ def test_the_command_says_what_it_wrote(seeing_run, tmp_path):
 def test_the_command_offers_the_formats_there_are():
     result = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"})
     assert all(name in result.output for name in FORMATS)
+
+
+def test_a_files_suffix_names_its_format():
+    """By which the message about a missing file says how to write it."""
+    assert {*EXPORTED} == {form.suffix for form in FORMATS.values() if form.suffix}
+    assert all(FORMATS[suffix[1:]].suffix == suffix for suffix in EXPORTED)

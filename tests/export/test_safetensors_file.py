@@ -96,7 +96,7 @@ def test_a_cut_file_and_no_file_are_named(file, tmp_path):
     cut.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match="file of safetensors at .*cut.* Got: .* damaged"):
         load_model(cut, "cpu")
-    with pytest.raises(InputError, match="checkpoint at .*none.* Got: no such file"):
+    with pytest.raises(InputError, match="exported network at .*none.* Got: no such file"):
         load_model(tmp_path / "none.safetensors", "cpu")
 
 

@@ -123,9 +123,9 @@ def read_sample(sample: Sample) -> dict[str, Tensor]:
 def fixed_transforms(size: int) -> Pipeline:
     """Make the deterministic transforms: resize the longer side to `size`, pad to a square.
 
-    They take the output of `read_sample`, of any size, to (3, size, size) and (1, size, size)
-    uint8. A photograph of more than twice the size is first reduced to that by Pillow, in bytes:
-    MONAI's resizing of one of 12 megapixels takes 2 GB.
+    They take the output of `read_sample`, of any size, or one part of it, to (3, size, size) and
+    (1, size, size) uint8. A photograph of more than twice the size is first reduced to that by
+    Pillow, in bytes: MONAI's resizing of one of 12 megapixels takes 2 GB.
     """
     return Pipeline(
         [
@@ -287,7 +287,7 @@ class _Reduced(MapTransform):
     """Transform that reduces images (3, H, W) uint8 whose longer side is above twice `size`."""
 
     def __init__(self, key: str, size: int) -> None:
-        super().__init__(key)
+        super().__init__(key, allow_missing_keys=True)
         self.size = size
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

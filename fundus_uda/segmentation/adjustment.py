@@ -50,7 +50,8 @@ def fit_adjustment(model: Model, samples: list[Sample]) -> Adjustment:
 
     Args:
         model: trained model.
-        samples: photographs around the disc with masks, at least `FEWEST` for an adjustment.
+        samples: photographs with masks, around the disc or to be cropped around it (see
+            `read_sample`), at least `FEWEST` for an adjustment.
 
     Returns:
         Zeros where the photographs do not agree, or are too few.
@@ -66,9 +67,10 @@ def fit_adjustment(model: Model, samples: list[Sample]) -> Adjustment:
         views = model.views(photograph[None], flips=model.settings.data.tta_flips)
         # The views' log-odds, not those of their mean, are what a bias is added to.
         logits = views[:, 0].clamp(min=_LEAST).log().mean(0).cpu().numpy()
+        label = fixed({"label": item["label"]})["label"][0].numpy()
         height, width = photograph.shape[:2]
         box = content_box(height, width, model.settings.data.size)
-        rows.append(adjustment_of(logits, np.asarray(fixed(item)["label"])[0][box]))
+        rows.append(adjustment_of(logits, label[box]))
     shifts = np.array(rows)
     return Adjustment(agreed(shifts[:, 0]), agreed(shifts[:, 1]))
 

@@ -5,6 +5,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from fundus_uda.data.samples import Sample
+from fundus_uda.data.synthetic import render
 from fundus_uda.data.transforms import (
     RandMoved,
     content_box,
@@ -72,6 +73,20 @@ def test_fixed_geometry_fits_the_longer_side_and_content_box_inverts_it(height_w
     photograph = torch.as_tensor(np.asarray(item["image"]))
     assert (photograph[:, inside] >= 185).all()  # anti-aliasing darkens the outermost pixels
     assert (photograph[:, ~inside] == 0).all()
+
+
+@pytest.mark.parametrize("side", [40, 150])
+def test_a_label_alone_is_resized_as_beside_its_photograph(side, tmp_path):
+    """Also beside one that is so large that it is reduced first."""
+    pixels, classes = render("a", 0, side)
+    image, mask = save(tmp_path / "i.png", pixels[:-7]), save(tmp_path / "m.png", classes[:-7])
+    item = read_sample(Sample("i", image, (mask,), "labels"))
+    fixed = fixed_transforms(64)
+    both = fixed(item)
+    for key in ("image", "label"):
+        alone = fixed({key: item[key]})
+        assert alone.keys() == {key}
+        assert torch.equal(alone[key], both[key])
 
 
 def test_plain_pipeline_normalises_each_channel(tmp_path):

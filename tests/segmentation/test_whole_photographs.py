@@ -12,13 +12,14 @@ from typer.testing import CliRunner
 from cli.main import app
 from fundus_uda.clinic.crops import write_labelled_crops
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.inspection import cropped_if_whole, require_crops
+from fundus_uda.data.inspection import cropped_if_whole, load_labelled, require_crops
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import without_masks
 from fundus_uda.data.transforms import read_photograph, read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import CROP_FROM, disc_diameter
 from fundus_uda.segmentation import evaluation
+from fundus_uda.segmentation.adjustment import FEWEST, fit_adjustment
 from fundus_uda.segmentation.evaluation import evaluate_model
 from fundus_uda.segmentation.training import prepare, train
 from fundus_uda.segmentation.translated_source import write_translated_source
@@ -126,6 +127,23 @@ def test_evaluation_of_whole_photographs_is_that_of_their_crops(whole, tmp_path,
     pd.testing.assert_frame_equal(one, other)
     assert of_whole["dice_disc"]["mean"] > 0.8
     assert of_whole["images"] == of_crops["images"]
+
+
+def test_outlines_in_whole_photographs_adjust_as_those_in_their_crops(cameras, tmp_path):
+    """Of a network that draws all borders farther outside than the masks have them."""
+    folder = write_whole(tmp_path / "five", FEWEST)
+    write_labelled_crops(load_samples(f"folder:{folder}"), tmp_path / "crops")
+    model = brightness_model(cameras)
+    model.network.register_forward_hook(
+        lambda *of: of[2] + torch.tensor([0, 2, 3.0])[:, None, None]
+    )
+    of_whole, of_crops = (
+        fit_adjustment(model, load_labelled(f"folder:{data}"))
+        for data in (folder, tmp_path / "crops")
+    )
+    assert of_whole == of_crops
+    assert of_whole.disc < -0.5
+    assert of_whole.cup < -0.5
 
 
 @pytest.mark.usefixtures("seeing")

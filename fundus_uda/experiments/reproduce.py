@@ -67,32 +67,26 @@ def reproduce(
         RunError: rows that failed, raised at the end.
     """
     rows = rows_of(application, table, profile, overrides, only)
-    failures, number = [], 0
-    runs = sum(
-        min(row.seeds or seeds, seeds) for row in rows.values() if not isinstance(row, Quoted)
-    )
-    further = _further(application, rows, seeds, out, overrides)
-    for seed in range(seeds):
-        failed: set[str] = set()
-        for name, row in rows.items():
-            if isinstance(row, Quoted) or seed >= (row.seeds or seeds):
-                continue
-            number += 1
-            if failed & needed_by(application, row, overrides):
-                failed.add(name)  # it has nothing to go on from
-                continue
-            say(f"Run {number} of {runs}: {row.title}, seed {seed}")
-            run = out / f"{name}-seed{seed}"
-            try:
-                with part(f"run {number} of {runs}", further.get((seed, name), 0.0)):
-                    _make(application, row, seed, run, profile, overrides, device, failed)
-            except WriteError:  # the other rows could not be written, either
-                raise
-            except RunError as error:
-                failed.add(name)
-                failures.append(f"{row.title}, seed {seed}: {error}")
-            written = collect(application, rows, out)
-            _write(application, table, rows, written, out)
+    runs = _runs(rows, seeds)
+    further = _further(application, runs, out, overrides)
+    failures = []
+    failed: dict[int, set[str]] = {seed: set() for seed in range(seeds)}
+    for number, (seed, name, row) in enumerate(runs, start=1):
+        if failed[seed] & needed_by(application, row, overrides):
+            failed[seed].add(name)  # it has nothing to go on from
+            continue
+        say(f"Run {number} of {len(runs)}: {row.title}, seed {seed}")
+        run = out / f"{name}-seed{seed}"
+        try:
+            with part(f"run {number} of {len(runs)}", further.get((seed, name), 0.0)):
+                _make(application, row, seed, run, profile, overrides, device, failed[seed])
+        except WriteError:  # the other rows could not be written, either
+            raise
+        except RunError as error:
+            failed[seed].add(name)
+            failures.append(f"{row.title}, seed {seed}: {error}")
+        written = collect(application, rows, out)
+        _write(application, table, rows, written, out)
     if failures:
         raise RunError(
             f"All but {len(failures)} rows, and those that go on from them, are in "
@@ -101,17 +95,28 @@ def reproduce(
     return written
 
 
+def _runs(rows: Table, seeds: int) -> list[tuple[int, str, Row | BestOf]]:
+    """List the runs of a table in their order: seed, name of the row, and row."""
+    return [
+        (seed, name, row)
+        for seed in range(seeds)
+        for name, row in rows.items()
+        if not isinstance(row, Quoted) and seed < (row.seeds or seeds)
+    ]
+
+
 def _further(
-    application: Application, rows: Table, seeds: int, out: Path, overrides: tuple[str, ...]
+    application: Application,
+    runs: list[tuple[int, str, Row | BestOf]],
+    out: Path,
+    overrides: tuple[str, ...],
 ) -> dict[tuple[int, str], float]:
     """Express what follows each missing run in its own steps, by seed and row."""
-    missing = {}
-    for seed in range(seeds):
-        for name, row in rows.items():
-            if not isinstance(row, Row) or seed >= (row.seeds or seeds):
-                continue
-            if not RunFolder(out / f"{name}-seed{seed}").is_finished:
-                missing[seed, name] = run_settings(application, row, seed, out, overrides)
+    missing = {
+        (seed, name): run_settings(application, row, seed, out, overrides)
+        for seed, name, row in runs
+        if isinstance(row, Row) and not RunFolder(out / f"{name}-seed{seed}").is_finished
+    }
     if all(settings.steps <= ESTIMATED_AFTER for settings in missing.values()):
         return {}
     gflops: dict[str, float] = {}

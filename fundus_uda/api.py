@@ -85,7 +85,7 @@ def load_model(
     """Load a MODEL: a run folder, a folder that `adapt` wrote, or a file.
 
     Args:
-        path: where it is; a file is a checkpoint.
+        path: where it is; a file is a checkpoint, or one that `export` wrote (.safetensors, .onnx).
         device: where to put it: "auto", "cpu", "cuda", "cuda:1", "mps" or a device of torch.
         checkpoint: checkpoint of a run folder: "last", or the one "selected" by mean affinity.
 

@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fundus_uda.clinic.decoding import DecoderDiedError, frames_of, photograph_of
 from fundus_uda.clinic.dicom_pixels import MAX_FRAMES, is_dicom
@@ -237,13 +237,11 @@ def read(file: PhotographFile) -> LoadedPhotograph:
         reason = f"Expected at most {MAX_MEGAPIXELS} megapixels. Got: more. Make the image smaller."
     except MemoryError:
         reason = f"Expected a photograph that fits into the memory. Got: a larger {kind}."
-    except UnidentifiedImageError:
-        reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        # Only our own messages are passed on: a library's may quote the path or a tag.
-        ours = isinstance(error, InputError) and str(file.path) not in str(error)
         reason = f"Expected a readable {kind}. Got: a damaged or unknown one."
-        reason = str(error) if ours else reason
+        # Only our own messages are passed on: a library's may quote the path or a tag.
+        if isinstance(error, InputError) and str(file.path) not in str(error):
+            reason = str(error)
     return LoadedPhotograph(file.id, "unreadable", reason)
 
 

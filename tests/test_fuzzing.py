@@ -29,8 +29,8 @@ from fundus_uda.clinic import decoding, reading
 from fundus_uda.clinic.reading import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import checksum, load_checkpoint, resume, save_checkpoint
 from fundus_uda.errors import InputError
 from fundus_uda.masks.labelme import labelme_text, read_mask_labelme

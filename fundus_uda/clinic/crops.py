@@ -13,8 +13,8 @@ from PIL import Image
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
 from fundus_uda.data.field import is_grey
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError, WriteError
 from fundus_uda.masks.classes import Photograph

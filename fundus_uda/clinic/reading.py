@@ -22,6 +22,7 @@ from fundus_uda.clinic.dicom_pixels import MAX_FRAMES, is_dicom
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.field import on_black
 from fundus_uda.data.listed import read_listed
+from fundus_uda.data.photograph_files import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.data.samples import (
     IMAGE_SUFFIXES,
     MAX_MEGAPIXELS,
@@ -30,7 +31,6 @@ from fundus_uda.data.samples import (
     listed_folders,
     may_name_a_file,
 )
-from fundus_uda.data.transforms import MAX_ASPECT_RATIO, read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality

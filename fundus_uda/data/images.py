@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from torch import Tensor
 
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.sizes import Drawn, SizeDraw
-from fundus_uda.data.transforms import fixed_transforms, read_sample
+from fundus_uda.data.transforms import fixed_transforms
 from fundus_uda.engine.batches import SampleKey
 from fundus_uda.engine.randomness import derive_seed
 from fundus_uda.errors import InputError

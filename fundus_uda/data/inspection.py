@@ -9,6 +9,7 @@ import numpy as np
 from fundus_uda.data.datasets import list_samples, load_samples
 from fundus_uda.data.field import field_of_view, shows_round_field
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph, require_same_size
 from fundus_uda.data.samples import (
     IMAGE_SUFFIXES,
     Sample,
@@ -17,7 +18,6 @@ from fundus_uda.data.samples import (
     masks_in,
     require_masks,
 )
-from fundus_uda.data.transforms import read_photograph, require_same_size
 from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import BACKGROUND, CUP

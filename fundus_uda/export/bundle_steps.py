@@ -15,8 +15,9 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, images_in, require_masks
-from fundus_uda.data.transforms import content_box, read_sample
+from fundus_uda.data.transforms import content_box
 from fundus_uda.errors import InputError
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.segmentation.model import views_of

@@ -8,8 +8,8 @@ from PIL import Image
 
 from fundus_uda.clinic.crops import CROPS, is_whole, write_crops, write_labelled_crops
 from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import DiscRegion

@@ -6,8 +6,8 @@ from pathlib import Path
 from fundus_uda.clinic.crops import fingerprint_labelled
 from fundus_uda.clinic.reading import list_photographs, samples_of_dataset
 from fundus_uda.data.datasets import is_data_uri, load_samples
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, require_masks
-from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError
 from fundus_uda.output import read_json, temporary_of, write_whole

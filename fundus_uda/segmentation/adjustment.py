@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import content_box, fixed_transforms, read_sample
+from fundus_uda.data.transforms import content_box, fixed_transforms
 from fundus_uda.engine.checkpoint import Checkpoint, state_of_network, write_checkpoint
 from fundus_uda.engine.fingerprint import fingerprint_files
 from fundus_uda.engine.model_path import checkpoint_file

@@ -10,8 +10,8 @@ import torch
 from scipy.stats import spearmanr
 
 from fundus_uda.data.inspection import load_labelled
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.masks.classes import BACKGROUND, CUP

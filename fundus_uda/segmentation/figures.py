@@ -9,7 +9,7 @@ from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import cropped_if_whole, require_crops
-from fundus_uda.data.transforms import read_sample
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.experiments.panel import SIDE, Column, View, model_columns, panel
 from fundus_uda.masks.classes import Mask, Photograph

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fundus_uda.affinity import affinity_map
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.dice import dice_cup_disc
 from fundus_uda.masks.postprocess import fill_cup_hull, remove_small_components

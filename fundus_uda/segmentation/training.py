@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.inspection import load_labelled, require_crops, require_cups
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.pipeline import Pipeline
 from fundus_uda.data.samples import Sample, without_masks
 from fundus_uda.data.transforms import (
@@ -19,7 +20,6 @@ from fundus_uda.data.transforms import (
     STRONG_ZOOM,
     eval_transforms,
     plain_transforms,
-    read_sample,
     strong_transforms,
     weak_strong_transforms,
 )

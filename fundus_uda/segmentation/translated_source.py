@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.field import field_of_view
 from fundus_uda.data.inspection import load_labelled, require_crops
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, without_masks
-from fundus_uda.data.transforms import content_size, read_sample
+from fundus_uda.data.transforms import content_size
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics

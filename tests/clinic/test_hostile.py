@@ -25,9 +25,9 @@ from fundus_uda.clinic.predict import predict
 from fundus_uda.clinic.reading import list_photographs, read
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.synthetic import render
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.errors import InputError
 from fundus_uda.masks.labelme import read_mask_labelme

@@ -15,8 +15,8 @@ from PIL import Image
 from fundus_uda.clinic import decoding
 from fundus_uda.clinic.reading import LoadedPhotograph, PhotographFile, list_photographs, read
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
-from fundus_uda.data.transforms import read_sample
 from fundus_uda.errors import InputError
 from tests.fixtures.dicom import NAME, NUMBER, eye, smooth_eye, write_dicom
 

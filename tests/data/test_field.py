@@ -4,8 +4,8 @@ from PIL import Image
 
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.data.field import box_of_field, field_of_view, on_black, reflections
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.synthetic import render
-from fundus_uda.data.transforms import read_photograph
 from tests.fixtures.fields import retina, whole_field
 
 

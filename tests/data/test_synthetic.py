@@ -3,8 +3,8 @@ import pytest
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.synthetic import CAMERAS, render, write_camera
-from fundus_uda.data.transforms import read_photograph
 
 
 @pytest.mark.parametrize("camera", CAMERAS)

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 from fundus_uda import weights
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
+from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.synthetic import render
-from fundus_uda.data.transforms import read_sample
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.model_path import checkpoint_file, kept_run
 from fundus_uda.engine.selection import SelectionScore

@@ -4,7 +4,7 @@ from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
-from fundus_uda.data.transforms import read_photograph
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.errors import InputError
 from fundus_uda.paths import CACHE
 from fundus_uda.rendering import dataset

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fundus_uda.data.datasets import load_samples
-from fundus_uda.data.transforms import read_photograph
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.masks.classes import CUP
 from fundus_uda.segmentation.adjustment import (

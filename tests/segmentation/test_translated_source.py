@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.synthetic import write_camera
-from fundus_uda.data.transforms import read_photograph
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.errors import InputError
 from fundus_uda.segmentation.model import load_model

@@ -14,8 +14,8 @@ from fundus_uda.clinic.crops import write_labelled_crops
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import cropped_if_whole, load_labelled, require_crops
 from fundus_uda.data.mask_files import read_mask
+from fundus_uda.data.photograph_files import read_photograph, read_sample
 from fundus_uda.data.samples import without_masks
-from fundus_uda.data.transforms import read_photograph, read_sample
 from fundus_uda.errors import InputError
 from fundus_uda.masks.region import CROP_FROM, disc_diameter
 from fundus_uda.segmentation import evaluation

@@ -11,6 +11,8 @@ from fundus_uda.output import write_whole
 
 MODEL_FILE = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""
+ADAPTATION_FILE = "adaptation.json"
+"""File that an adaptation begins with; it is finished when its folder has a `MODEL_FILE`."""
 EXPORTED = (".safetensors", ".onnx")
 """Suffixes of the files by which a network leaves its run, each that of the format of its name."""
 
@@ -51,7 +53,7 @@ def kept_run(path: Path) -> Path:
                 f"here. Name a run folder."
             )
         path = run
-    if (path / "adaptation.json").is_file():
+    if (path / ADAPTATION_FILE).is_file():
         raise InputError(
             f"Expected a finished adaptation in {path}, with {MODEL_FILE}. Got: one that was "
             f"stopped. Go on with the `adapt` command that began it, and --resume."
@@ -142,6 +144,6 @@ def names_a_model(arguments: list[Path]) -> bool:
 
 
 def _is_model(path: Path) -> bool:
-    names = ("last.pt", MODEL_FILE, "adaptation.json")
+    names = ("last.pt", MODEL_FILE, ADAPTATION_FILE)
     files = (".pt", ".pth", *EXPORTED)
     return path.suffix in files or any((path / name).is_file() for name in names)

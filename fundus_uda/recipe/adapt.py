@@ -18,7 +18,7 @@ from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.device import pick_device
-from fundus_uda.engine.model_path import kept_run, name_kept_run
+from fundus_uda.engine.model_path import ADAPTATION_FILE, kept_run, name_kept_run
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
@@ -228,7 +228,7 @@ def _write_data(task: Task, dataset: list[Sample], whole: list[Sample]) -> list[
         target = task.out / "target"
         if not is_whole(target) and not is_unfinished(target):
             shutil.rmtree(target, ignore_errors=True)  # nothing is begun: leave no trace
-            (task.out / "adaptation.json").unlink()
+            (task.out / ADAPTATION_FILE).unlink()
         raise
     return photographs
 

@@ -9,6 +9,7 @@ from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
+from fundus_uda.engine.model_path import ADAPTATION_FILE
 from fundus_uda.errors import InputError
 from fundus_uda.output import read_json, temporary_of, write_whole
 from fundus_uda.paths import user_path
@@ -82,7 +83,7 @@ def require_same_data(out: Path, named: list[tuple[str, Path]], whole: list[Samp
         named: ids and files of the target's photographs.
         whole: samples of a source of whole photographs, which are cropped once.
     """
-    file = out / "adaptation.json"
+    file = out / ADAPTATION_FILE
     ours = {
         "target": fingerprint([(id_, fingerprint_file(path)) for id_, path in named]),
         "source": fingerprint_labelled(whole),

@@ -20,7 +20,7 @@ def command(load: Load) -> Callable[..., None]:
     ) -> None:
         """Compare runs side by side, as in the paper's Tables I, II, VI and VII."""
         from fundus_uda.experiments.comparison import write_comparison
-        from fundus_uda.output import require_new
+        from fundus_uda.files import require_new
 
         if out is not None:
             require_new(out, overwrite)

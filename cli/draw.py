@@ -25,7 +25,7 @@ def command(load: Load) -> Callable[..., None]:
         """Draw images, ground truth, and the prediction and affinity map of each model."""
         from fundus_uda.engine.device import pick_device
         from fundus_uda.experiments.panel import View
-        from fundus_uda.output import require_new
+        from fundus_uda.files import require_new
 
         require_new(out, overwrite)
         view = View(rows, affinity, checkpoint)

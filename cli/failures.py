@@ -31,7 +31,7 @@ def run_app(app: typer.Typer) -> None:
         typer.secho(f"Error: {error}", err=True, fg="red")
         sys.exit(2)
     except OSError as error:
-        from fundus_uda.output import is_full
+        from fundus_uda.files import is_full
 
         if is_full(error):
             what = "Make room, then go on: what was written before is whole."

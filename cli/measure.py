@@ -32,7 +32,7 @@ def command(
     """
     from fundus_uda.clinic.columns import AUTOMORPH
     from fundus_uda.clinic.measure import measure_files
-    from fundus_uda.output import require_new, write_table
+    from fundus_uda.files import require_new, write_table
 
     require_new(out, overwrite)
     table = measure_files(masks, spacing, laterality)

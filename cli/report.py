@@ -28,7 +28,7 @@ def command(
     from fundus_uda.clinic.report.page import write_report
     from fundus_uda.data.datasets import load_samples
     from fundus_uda.data.samples import require_masks
-    from fundus_uda.output import require_new
+    from fundus_uda.files import require_new
     from fundus_uda.segmentation.readers import disagreement_of_readers
 
     for file in (out.with_suffix(suffix) for suffix in (".html", ".csv", ".json")) if out else ():

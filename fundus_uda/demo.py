@@ -14,9 +14,9 @@ from fundus_uda.data.samples import Sample, images_in
 from fundus_uda.data.synthetic import write_camera
 from fundus_uda.engine.model_path import kept_run
 from fundus_uda.experiments.panel import Column, panel
+from fundus_uda.files import require_empty, write_table
 from fundus_uda.masks.classes import Mask
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import require_empty, write_table
 from fundus_uda.recipe.adapt import adapt, first_network
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.figures import outlined

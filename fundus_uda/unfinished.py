@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import needing_room, read_json, require_empty, temporary_of, write_whole
+from fundus_uda.files import needing_room, read_json, require_empty, temporary_of, write_whole
 
 UNFINISHED = ".unfinished"
 """Name of the mark in a dataset folder that is not whole."""

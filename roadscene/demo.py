@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from fundus_uda.config.read import override
-from fundus_uda.output import require_empty, write_table
+from fundus_uda.files import require_empty, write_table
 from roadscene.comparison import compare
 from roadscene.model import load_model
 from roadscene.prediction import predict

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
-from fundus_uda.output import write_table, write_whole
+from fundus_uda.files import write_table, write_whole
 from fundus_uda.unfinished import require_replaceable, rewritten
 from roadscene.classes import CLASSES, IGNORE, class_table
 from roadscene.data import Frame, load_frames, require_labels

@@ -13,7 +13,8 @@ from torch import Tensor
 from fundus_uda.engine.checkpoint import checksum
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError
-from fundus_uda.output import note_passed_over, progress, write_picture, write_table
+from fundus_uda.files import write_picture, write_table
+from fundus_uda.output import note_passed_over, progress
 from fundus_uda.unfinished import Unfinished
 from roadscene.classes import CLASSES, class_table, palette
 from roadscene.data import Frame, images_in

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fundus_uda.config.data_uri import parse_data_uri
 from fundus_uda.engine.run_folder import RunFolder
-from fundus_uda.output import replacing, write_picture
+from fundus_uda.files import replacing, write_picture
 from fundus_uda.paths import user_path
 from fundus_uda.translation.images import Domain, whole_frame
 from fundus_uda.translation.settings import CycadaSettings, TranslationSettings

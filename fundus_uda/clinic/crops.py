@@ -17,9 +17,10 @@ from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.errors import InputError, WriteError
+from fundus_uda.files import is_full, write_picture, write_table
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.region import DiscRegion, region_of
-from fundus_uda.output import detail, is_full, note, progress, write_picture, write_table
+from fundus_uda.output import detail, note, progress
 from fundus_uda.unfinished import Unfinished, is_unfinished
 
 Item = TypeVar("Item")

@@ -27,8 +27,9 @@ from fundus_uda.clinic.dicom_sr import DISC, SCHEME, UTF_8, coding_schemes, repo
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
+from fundus_uda.files import replacing
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
-from fundus_uda.output import progress, replacing
+from fundus_uda.output import progress
 from fundus_uda.unfinished import require_replaceable, rewritten
 
 CUP_OF_DISC = Code("optic-cup", SCHEME, "Cup of optic nerve head")

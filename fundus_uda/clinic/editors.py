@@ -13,10 +13,11 @@ from fundus_uda.clinic.reading import Ids, list_photographs
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
+from fundus_uda.files import write_whole
 from fundus_uda.masks.classes import BACKGROUND, CUP, Mask
 from fundus_uda.masks.labelme import CUP_LABEL, DISC_LABEL, TOLERANCE, labelme_text
 from fundus_uda.masks.outlines import smooth_outlines
-from fundus_uda.output import progress, write_whole
+from fundus_uda.output import progress
 from fundus_uda.unfinished import require_replaceable, rewritten
 
 EditorFormat = Literal["labelme", "coco"]

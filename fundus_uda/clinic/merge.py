@@ -11,7 +11,7 @@ from fundus_uda.clinic.report.numbers import read_predictions, reference_to
 from fundus_uda.clinic.report.page import write_report
 from fundus_uda.clinic.report.summary import columns
 from fundus_uda.errors import InputError
-from fundus_uda.output import link_or_copy
+from fundus_uda.files import link_or_copy
 from fundus_uda.unfinished import require_replaceable, rewritten
 
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from fundus_uda.data.field import round_field
 from fundus_uda.errors import InputError
+from fundus_uda.files import write_picture
 from fundus_uda.masks.classes import Mask, Photograph
 from fundus_uda.masks.outlines import overlay
-from fundus_uda.output import write_picture
 
 OVERLAY_SIDE, CROP_SIDE, AFFINITY_SIDE, WITHOUT_DISC_SIDE, WHOLE_SIDE = 768, 640, 192, 384, 128
 """Largest longer side of each picture, in pixels. The report embeds all but the overlay: at a

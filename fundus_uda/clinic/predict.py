@@ -42,12 +42,12 @@ from fundus_uda.engine.checkpoint import checksum
 from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
+from fundus_uda.files import write_picture, write_table, write_whole
 from fundus_uda.masks.classes import BACKGROUND, Mask, Photograph
 from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
 from fundus_uda.masks.postprocess import remove_small_components
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import write_picture, write_table, write_whole
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import Prediction, mask_of, outline
 from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality

@@ -32,9 +32,10 @@ from fundus_uda.data.samples import (
     may_name_a_file,
 )
 from fundus_uda.errors import InputError
+from fundus_uda.files import is_formula
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.masks.measurements import EYES, Laterality, parse_laterality
-from fundus_uda.output import is_formula, note, note_passed_over
+from fundus_uda.output import note, note_passed_over
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 EYE_IN_NAME = re.compile(

@@ -16,17 +16,12 @@ from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, rea
 from fundus_uda.data.outlined import SUGGESTED, WRITTEN
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
+from fundus_uda.files import write_picture, write_table, write_whole
 from fundus_uda.masks.classes import BACKGROUND
 from fundus_uda.masks.labelme import labelme_text
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import (
-    note,
-    progress,
-    write_picture,
-    write_table,
-    write_whole,
-)
+from fundus_uda.output import note, progress
 from fundus_uda.segmentation.model import Model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import agreement

@@ -15,7 +15,8 @@ from fundus_uda.data.public_sets import MissingError
 from fundus_uda.data.samples import Found, Sample, images_in
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError
-from fundus_uda.output import note, read_json
+from fundus_uda.files import read_json
+from fundus_uda.output import note
 from fundus_uda.unfinished import require_whole
 
 SUGGESTED, WRITTEN = "suggested.csv", "written.json"

@@ -17,7 +17,8 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import RunSettings
 from fundus_uda.engine.state import State
 from fundus_uda.errors import InputError, WriteError
-from fundus_uda.output import detail, link_or_copy, note, temporary_of
+from fundus_uda.files import link_or_copy, temporary_of
+from fundus_uda.output import detail, note
 from fundus_uda.torch_file import UnreadableError, read_torch_file
 
 FORMAT = 3

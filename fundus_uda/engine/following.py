@@ -18,7 +18,7 @@ from typing import Any
 from fundus_uda.engine.run_folder import LOGS, RunFolder
 from fundus_uda.engine.settings import FollowedBy
 from fundus_uda.errors import InputError
-from fundus_uda.output import read_json, replacing, write_picture, write_whole
+from fundus_uda.files import read_json, replacing, write_picture, write_whole
 
 Curves = dict[str, list[tuple[int, float]]]
 """Step and value by name, such as "metrics/segmentation"."""

@@ -7,7 +7,7 @@ from fundus_uda.config.data_uri import has_kind
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
-from fundus_uda.output import write_whole
+from fundus_uda.files import write_whole
 
 MODEL_FILE = "model.json"
 """File by which a folder of several runs names the one whose network it stands for."""

@@ -12,14 +12,8 @@ import yaml
 
 from fundus_uda.config.read import Settings, differences
 from fundus_uda.errors import InputError
-from fundus_uda.output import (
-    needing_room,
-    note,
-    read_json,
-    require_empty,
-    temporary_of,
-    write_whole,
-)
+from fundus_uda.files import needing_room, read_json, require_empty, temporary_of, write_whole
+from fundus_uda.output import note
 from fundus_uda.unfinished import LEFT_BY_LOCK
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from fundus_uda.engine.methods import METHODS
 from fundus_uda.engine.model_path import kept_run
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.errors import InputError
-from fundus_uda.output import write_table, write_whole
+from fundus_uda.files import write_table, write_whole
 
 ABOUT = ("run", "method", "checkpoint", "seed", "step")
 

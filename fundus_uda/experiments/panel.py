@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fundus_uda.engine.settings import CheckpointName
-from fundus_uda.output import write_picture
+from fundus_uda.files import write_picture
 
 Picture = NDArray[np.uint8]
 """RGB picture, (H, W, 3)."""

@@ -19,14 +19,8 @@ from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.cost import further_steps
 from fundus_uda.experiments.results import as_markdown, collect, plot
 from fundus_uda.experiments.tables import Application, BestOf, Quoted, Row, Table
-from fundus_uda.output import (
-    ESTIMATED_AFTER,
-    note,
-    part,
-    read_json,
-    write_table,
-    write_whole,
-)
+from fundus_uda.files import read_json, write_table, write_whole
+from fundus_uda.output import ESTIMATED_AFTER, note, part
 from fundus_uda.translation.settings import read_settings as read_translation_settings
 
 

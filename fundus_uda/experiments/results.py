@@ -9,7 +9,7 @@ import pandas as pd
 from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.experiments.comparison import gap_closed
 from fundus_uda.experiments.tables import Application, Quoted, Table
-from fundus_uda.output import read_json, replacing
+from fundus_uda.files import read_json, replacing
 
 CHECKPOINTS = ("last", "selected")
 """Kept checkpoints of a run: its last, and the one that the paper reports (Section IV-B)."""

@@ -13,7 +13,7 @@ from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.export import hugging_face, monai_bundle, onnx_file, safetensors_file
 from fundus_uda.export.provenance import Provenance, provenance_of
-from fundus_uda.output import require_new
+from fundus_uda.files import require_new
 from fundus_uda.segmentation.exported import OnnxNetwork
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.unfinished import require_replaceable, rewritten

@@ -11,8 +11,8 @@ from nibabel.imageglobals import logger
 from numpy.typing import NDArray
 
 from fundus_uda.errors import InputError
+from fundus_uda.files import replacing
 from fundus_uda.masks.classes import Mask
-from fundus_uda.output import replacing
 from fundus_uda.paths import require_no_stream
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")

@@ -23,15 +23,9 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.errors import InputError, RunError, WriteError
 from fundus_uda.experiments.cost import further_steps
+from fundus_uda.files import replacing, require_empty, write_table
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import (
-    ESTIMATED_AFTER,
-    note,
-    part,
-    replacing,
-    require_empty,
-    write_table,
-)
+from fundus_uda.output import ESTIMATED_AFTER, note, part
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.crops import write_source, write_target
 from fundus_uda.recipe.judging import JUDGED, reason_to_reject, scored

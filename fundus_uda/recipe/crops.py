@@ -12,8 +12,8 @@ from fundus_uda.data.photograph_files import read_photograph
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.batches import evenly_spaced
 from fundus_uda.errors import InputError
+from fundus_uda.files import write_picture, write_table
 from fundus_uda.masks.region import DiscRegion
-from fundus_uda.output import write_picture, write_table
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
 from fundus_uda.unfinished import is_unfinished

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from fundus_uda.output import write_whole
+from fundus_uda.files import write_whole
 
 _TEXT = """What `fundus-uda adapt` wrote here
 

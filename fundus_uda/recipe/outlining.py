@@ -9,7 +9,7 @@ import pandas as pd
 from fundus_uda.clinic.predict import predict
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
-from fundus_uda.output import read_json
+from fundus_uda.files import read_json
 from fundus_uda.recipe.plan import Task
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.unfinished import is_unfinished

@@ -11,7 +11,7 @@ from fundus_uda.data.samples import Sample, require_masks
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.engine.model_path import ADAPTATION_FILE
 from fundus_uda.errors import InputError
-from fundus_uda.output import read_json, temporary_of, write_whole
+from fundus_uda.files import read_json, temporary_of, write_whole
 from fundus_uda.paths import user_path
 from fundus_uda.recipe.plan import Task
 from fundus_uda.segmentation.settings import DataSettings

@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from fundus_uda.errors import InputError
-from fundus_uda.output import needing_room, note, progress
+from fundus_uda.files import needing_room
+from fundus_uda.output import note, progress
 from fundus_uda.paths import CACHE, cache_folder
 from fundus_uda.rendering.scene import Scene, render
 from fundus_uda.unfinished import require_replaceable, rewritten

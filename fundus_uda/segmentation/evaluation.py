@@ -14,6 +14,7 @@ from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.settings import CheckpointName
+from fundus_uda.files import write_table, write_whole
 from fundus_uda.masks.classes import BACKGROUND, CUP
 from fundus_uda.masks.dice import DICE, dice_cup_disc, summarise
 from fundus_uda.masks.measurements import (
@@ -23,7 +24,7 @@ from fundus_uda.masks.measurements import (
     vertical_cup_to_disc_ratio,
 )
 from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.output import progress, write_table, write_whole
+from fundus_uda.output import progress
 from fundus_uda.segmentation.model import Model, load_model
 from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import flags_of, quality

@@ -14,9 +14,9 @@ from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, without_masks
 from fundus_uda.data.transforms import content_size
 from fundus_uda.engine.run_folder import RunFolder
+from fundus_uda.files import write_picture
 from fundus_uda.masks.classes import Photograph
 from fundus_uda.networks import input_statistics
-from fundus_uda.output import write_picture
 from fundus_uda.paths import user_path
 from fundus_uda.segmentation.model import load_model
 from fundus_uda.translation.images import Domain

@@ -15,7 +15,7 @@ from fundus_uda.engine.run_folder import RunFolder
 from fundus_uda.engine.selection import SelectionScore
 from fundus_uda.engine.teacher import class_thresholds
 from fundus_uda.errors import InputError, RunError
-from fundus_uda.output import temporary_of
+from fundus_uda.files import temporary_of
 from fundus_uda.stops import Stopped
 from tests.fixtures import tiny_engine
 from tests.fixtures.runs import assert_identical, power_failure

@@ -20,8 +20,9 @@ from fundus_uda.clinic.report.summary import MEASURED, STATUSES
 from fundus_uda.data.samples import Sample
 from fundus_uda.engine.methods import METHODS
 from fundus_uda.errors import InputError
+from fundus_uda.files import write_table, write_whole
 from fundus_uda.masks.dice import DICE
-from fundus_uda.output import note, write_table, write_whole
+from fundus_uda.output import note
 from fundus_uda.segmentation.quality import FLAGS
 from fundus_uda.unfinished import note_rewritten
 

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 
 from fundus_uda import weights
+from fundus_uda.clinic.outlining import outline_photograph
 from fundus_uda.clinic.parts import parse_part
-from fundus_uda.clinic.predict import outline_photograph
 from fundus_uda.clinic.predict import predict as predict_files
 from fundus_uda.clinic.reading import Ids, read_key
 from fundus_uda.config.read import Profile

@@ -29,10 +29,6 @@ THREADS = min(12, max(4, os.cpu_count() or 4))
 CROPS = "crops.csv"
 """Table of a folder of crops, written once all are there."""
 NO_DISC = "Expected a photograph of the eye that shows the optic disc. Got: none found."
-UNSURE = (
-    "Expected the outline of a disc, round or the same in a mirror. Got: neither, though the "
-    "search found the place. Adapt the network to this camera with `fundus-uda adapt`."
-)
 NO_COLOUR = (
     "Expected a photograph in colour, by which the disc is found in a crop. Got: one in grey. Give "
     "the colour photograph, or the whole field."

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import monai
 import numpy as np
@@ -18,15 +18,13 @@ from torch import Tensor, nn
 
 from fundus_uda import __version__
 from fundus_uda.clinic.crops import (
-    UNSURE,
     OtherPhotographError,
     add_rows,
     listed,
-    reason_without_disc,
     region_columns,
     row_or_reason,
 )
-from fundus_uda.clinic.locate import locate_disc
+from fundus_uda.clinic.outlining import Outlined, outlined_region
 from fundus_uda.clinic.parts import Part
 from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
 from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
@@ -43,14 +41,11 @@ from fundus_uda.engine.device import retain_freed_memory
 from fundus_uda.engine.fingerprint import fingerprint
 from fundus_uda.engine.methods import training_domains
 from fundus_uda.files import write_picture, write_table, write_whole
-from fundus_uda.masks.classes import BACKGROUND, Mask, Photograph
+from fundus_uda.masks.classes import Mask
 from fundus_uda.masks.measurements import measure, plausible_spacing
 from fundus_uda.masks.nifti import write_mask_nifti
-from fundus_uda.masks.postprocess import remove_small_components
-from fundus_uda.masks.region import DiscRegion
 from fundus_uda.segmentation.model import Model
-from fundus_uda.segmentation.prediction import Prediction, mask_of, outline
-from fundus_uda.segmentation.quality import agreement, flags_of, is_disc, quality
+from fundus_uda.segmentation.quality import agreement, flags_of
 from fundus_uda.unfinished import Unfinished
 
 FOLDERS = ("masks", "overlays", "crops", "affinity", "locator")
@@ -173,70 +168,6 @@ def _predict_one(
         if not found.region.is_crop:
             write_locator(out, file.id, photograph.pixels)
     return row
-
-
-def outline_photograph(model: Model, photograph: Photograph) -> Mask:
-    """Outline a photograph (H, W, 3), whole or a crop around the disc, as `predict` does.
-
-    Returns:
-        The mask (H, W) that `predict` writes; all background where it writes none.
-    """
-    found = outlined_region(model, photograph)
-    if isinstance(found, Outlined):
-        return found.mask
-    return np.full(photograph.shape[:2], BACKGROUND, np.uint8)
-
-
-class Outlined(NamedTuple):
-    """A disc that was found in a photograph and outlined."""
-
-    region: DiscRegion
-    around: Photograph
-    """Photograph, cropped to the region."""
-    prediction: Prediction
-    mask: Mask
-    """Mask at the photograph's size."""
-    seen: Mask
-    """Mask of the region, empty beyond the photograph's border."""
-    quality: dict[str, float]
-
-
-class WithoutOutline(NamedTuple):
-    """A photograph in which no disc was outlined."""
-
-    status: str
-    """`no_disc`, or `network_unsure`."""
-    reason: str
-    around: Photograph | None = None
-    """Photograph, cropped to the place that the search found, where the network is unsure."""
-
-
-def outlined_region(model: Model, photograph: Photograph) -> Outlined | WithoutOutline:
-    """Find the disc in a photograph (H, W, 3) and outline it."""
-
-    looked_at: list[tuple[Photograph, Tensor]] = []
-
-    def segment(crop: Photograph) -> Mask:
-        views = model.views(crop[None], flips=True)
-        looked_at.append((crop, views))
-        height, width = crop.shape[:2]
-        return mask_of(model.probabilities(views), (height, width), filled=False)
-
-    region = locate_disc(photograph, segment)
-    if region is None:
-        return WithoutOutline("no_disc", reason_without_disc(photograph))
-    around = region.crop(photograph)
-    # The search has mostly looked at the same square.
-    known = (views for crop, views in looked_at if np.array_equal(crop, around))
-    prediction = outline(model, around, views=next(known, None))
-    height, width = photograph.shape[:2]
-    mask = region.paste(remove_small_components(prediction.mask), (height, width))
-    unsure = WithoutOutline("network_unsure", UNSURE, around)
-    if not mask.any():
-        return unsure
-    seen = region.crop(mask)
-    judged = quality(around, seen, prediction)
-    return Outlined(region, around, prediction, mask, seen, judged) if is_disc(judged) else unsure
 
 
 def write_tables(

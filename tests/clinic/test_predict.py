@@ -251,7 +251,7 @@ def test_reading_goes_on_while_the_network_is_busy(model, clinic, tmp_path, monk
 
     waited: list[bool] = []
     monkeypatch.setattr("fundus_uda.clinic.predict.read", read_and_tell)
-    monkeypatch.setattr("fundus_uda.clinic.predict.outline", wait_for_all)
+    monkeypatch.setattr("fundus_uda.clinic.outlining.outline", wait_for_all)
     listed = [f"{name},{clinic / 'crop.png'}" for name in "abcd"]
     (tmp_path / "list.csv").write_text("\n".join(["id,path", *listed]))
     predict(model, [tmp_path / "list.csv"], tmp_path / "out")
@@ -264,7 +264,7 @@ def test_a_photograph_that_nobody_foresaw_is_a_row(cameras, tmp_path, monkeypatc
             raise RuntimeError("of a library, about /home/Mustermann")
         return locate_disc(pixels, segment)
 
-    monkeypatch.setattr("fundus_uda.clinic.predict.locate_disc", fails_on_the_first)
+    monkeypatch.setattr("fundus_uda.clinic.outlining.locate_disc", fails_on_the_first)
     folder = tmp_path / "in"
     folder.mkdir()
     Image.new("RGB", (50, 50), "red").save(folder / "odd.png")

@@ -57,7 +57,7 @@ def test_monais_own_command_gives_the_masks_of_predict(
 ):
     folder, out = crops(cameras, tmp_path), tmp_path / "masks"
     # `predict` alone judges a mask, so that here every one counts.
-    monkeypatch.setattr("fundus_uda.clinic.predict.is_disc", lambda _: True)
+    monkeypatch.setattr("fundus_uda.clinic.outlining.is_disc", lambda _: True)
     monai(
         bundle, "run", "--config_file", "configs/inference.yaml",
         "--meta_file", "configs/metadata.json", "--dataset_dir", folder, "--output_dir", out,

@@ -241,7 +241,7 @@ def test_the_size_is_that_of_the_model(cameras, tmp_path):
 
 def test_three_photographs_in_a_csv_one_of_them_dicom(adapted, cameras, tmp_path, monkeypatch):
     # what two steps teach is no disc, and of no human size
-    monkeypatch.setattr("fundus_uda.clinic.predict.is_disc", lambda _: True)
+    monkeypatch.setattr("fundus_uda.clinic.outlining.is_disc", lambda _: True)
     monkeypatch.setattr("fundus_uda.clinic.predict.plausible_spacing", lambda _, spacing: spacing)
     whole, _ = adapted
     pixels, _ = render("b", 3, 200)

@@ -30,7 +30,7 @@ def command(
     command ends with exit code 3.
     """
     from fundus_uda.clinic.crops import write_crops, write_labelled_crops
-    from fundus_uda.clinic.reading import read_key, samples_of_dataset
+    from fundus_uda.clinic.listing import read_key, samples_of_dataset
     from fundus_uda.data.datasets import is_data_uri
     from fundus_uda.data.samples import require_masks
     from fundus_uda.paths import user_path

@@ -32,7 +32,7 @@ def command(
     the command ends with exit code 3.
     """
     from fundus_uda.clinic.editors import write_for_editors
-    from fundus_uda.clinic.reading import read_key
+    from fundus_uda.clinic.listing import read_key
 
     key = read_key(key_file) if key_file else None
     given = [path.expanduser() for path in paths]

@@ -40,7 +40,7 @@ def command(
     from fundus_uda.engine.model_path import require_model
 
     require_model(model, paths or [], checkpoint)
-    from fundus_uda.clinic.reading import read_key
+    from fundus_uda.clinic.listing import read_key
     from fundus_uda.clinic.suggest import suggest
     from fundus_uda.engine.device import pick_device
     from fundus_uda.paths import user_path

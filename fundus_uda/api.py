@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 
 from fundus_uda import weights
+from fundus_uda.clinic.listing import Ids, read_key
 from fundus_uda.clinic.outlining import outline_photograph
 from fundus_uda.clinic.parts import parse_part
 from fundus_uda.clinic.predict import predict as predict_files
-from fundus_uda.clinic.reading import Ids, read_key
 from fundus_uda.config.read import Profile
 from fundus_uda.data.inspection import cropped_if_whole, load_labelled
 from fundus_uda.data.samples import Sample, require_masks

@@ -26,7 +26,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELos
 from torch import nn
 
 from fundus_uda.clinic import decoding, reading
-from fundus_uda.clinic.reading import PhotographFile
+from fundus_uda.clinic.listing import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.photograph_files import read_photograph

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import pandas as pd
 from PIL import Image
 
+from fundus_uda.clinic.listing import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
+from fundus_uda.clinic.reading import read
 from fundus_uda.data.field import is_grey
 from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample

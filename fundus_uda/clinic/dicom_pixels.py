@@ -61,11 +61,15 @@ class DicomPhotograph:
     burned_in_text: bool
 
 
-def is_dicom(head: bytes) -> bool:
-    """Check the first 132 bytes of a file for a DICOM file (PS3.10, 7.1), or a bare data set.
+def is_dicom(path: Path) -> bool:
+    """Check by its first 132 bytes for a DICOM file (PS3.10, 7.1), or a bare data set.
 
     A data set without preamble starts with a short element of group 2 or 8.
+
+    Raises:
+        OSError: the file cannot be read.
     """
+    head = _head_of(path)
     return head[128:132] == b"DICM" or _is_bare(head)
 
 
@@ -257,8 +261,12 @@ def _require_inflatable(path: Path) -> None:
 
 
 def _starts_bare(path: Path) -> bool:
+    return _is_bare(_head_of(path))
+
+
+def _head_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        return _is_bare(file.read(132))
+        return file.read(132)
 
 
 def _is_bare(head: bytes) -> bool:

@@ -24,7 +24,7 @@ from fundus_uda import __version__
 from fundus_uda.clinic.dicom_pixels import is_dicom
 from fundus_uda.clinic.dicom_silence import silently
 from fundus_uda.clinic.dicom_sr import DISC, SCHEME, UTF_8, coding_schemes, report_of
-from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs
+from fundus_uda.clinic.listing import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.report.numbers import read_predictions
 from fundus_uda.errors import InputError
 from fundus_uda.files import replacing
@@ -124,9 +124,8 @@ def _write_one(
 ) -> str:
     """Write segmentation and report of one photograph; return the reason why not, else ""."""
     try:
-        with file.path.open("rb") as opened:
-            if not is_dicom(opened.read(132)):
-                return NOT_DICOM
+        if not is_dicom(file.path):
+            return NOT_DICOM
         header = pydicom.dcmread(file.path, stop_before_pixels=True, force=True)
         frames = int(header.get("NumberOfFrames") or 1)
     except Exception:  # damaged bytes may raise anything; a library's message may quote a tag

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from skimage.measure import approximate_polygon
 
-from fundus_uda.clinic.reading import Ids, list_photographs
+from fundus_uda.clinic.listing import Ids, list_photographs
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError

@@ -4,7 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from fundus_uda.clinic.reading import PhotographFile
+from fundus_uda.clinic.listing import PhotographFile
 from fundus_uda.errors import InputError
 
 

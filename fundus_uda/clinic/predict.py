@@ -24,10 +24,11 @@ from fundus_uda.clinic.crops import (
     region_columns,
     row_or_reason,
 )
+from fundus_uda.clinic.listing import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.outlining import Outlined, outlined_region
 from fundus_uda.clinic.parts import Part
 from fundus_uda.clinic.pictures import write_locator, write_pictures, write_without_disc
-from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
+from fundus_uda.clinic.reading import read
 from fundus_uda.clinic.report.numbers import (
     read_predictions,
     reference_to,

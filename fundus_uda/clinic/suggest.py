@@ -11,8 +11,9 @@ import pandas as pd
 from PIL import Image
 
 from fundus_uda.clinic.crops import row_or_reason
+from fundus_uda.clinic.listing import Ids, PhotographFile, list_photographs
 from fundus_uda.clinic.outlining import Outlined, outlined_region
-from fundus_uda.clinic.reading import Ids, PhotographFile, list_photographs, read
+from fundus_uda.clinic.reading import read
 from fundus_uda.data.outlined import SUGGESTED, WRITTEN
 from fundus_uda.engine.fingerprint import digest
 from fundus_uda.errors import InputError

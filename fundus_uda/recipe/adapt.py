@@ -13,7 +13,7 @@ import torch
 
 from fundus_uda import weights
 from fundus_uda.clinic.crops import is_whole
-from fundus_uda.clinic.reading import Ids
+from fundus_uda.clinic.listing import Ids
 from fundus_uda.config.read import Profile
 from fundus_uda.data.datasets import is_data_uri
 from fundus_uda.data.samples import Sample
@@ -86,7 +86,7 @@ def adapt(
     folder is, and `README.txt`, which says so.
 
     Args:
-        target: paths of photographs (see `clinic.reading.list_photographs`), or one data URI
+        target: paths of photographs (see `clinic.listing.list_photographs`), or one data URI
             `KIND:PATH[#SPLIT]`, whose masks are read only for scores.
         out: new or empty folder, or that of the adaptation to continue.
         device: where to train; for a text see `pick_device`.
@@ -104,8 +104,8 @@ def adapt(
             source, the network that is kept is adjusted to them (see
             `segmentation.adjustment`), and they are not scored.
         continue_run: continue the adaptation in `out`.
-        recursive: see `clinic.reading.list_photographs`.
-        ids: see `clinic.reading.list_photographs`.
+        recursive: see `clinic.listing.list_photographs`.
+        ids: see `clinic.listing.list_photographs`.
 
     Returns:
         The table `stages.csv`; `load_model(out)` loads the network. The table has a row per stage,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from fundus_uda import weights
-from fundus_uda.clinic.reading import Ids
+from fundus_uda.clinic.listing import Ids
 from fundus_uda.config.read import Profile, override
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import require_cups, shows_whole_photographs

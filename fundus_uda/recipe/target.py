@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from fundus_uda.clinic.crops import fingerprint_labelled
-from fundus_uda.clinic.reading import list_photographs, samples_of_dataset
+from fundus_uda.clinic.listing import list_photographs, samples_of_dataset
 from fundus_uda.data.datasets import is_data_uri, load_samples
 from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample, require_masks

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fundus_uda.clinic.listing import list_photographs
 from fundus_uda.clinic.locate import locate_disc
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import list_photographs, read
+from fundus_uda.clinic.reading import read
 from fundus_uda.data.images import FundusImages
 from fundus_uda.data.samples import Sample
 from fundus_uda.data.synthetic import render

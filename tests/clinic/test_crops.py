@@ -15,7 +15,7 @@ from fundus_uda.clinic.crops import (
     write_crops,
     write_labelled_crops,
 )
-from fundus_uda.clinic.reading import PhotographFile
+from fundus_uda.clinic.listing import PhotographFile
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.inspection import shows_whole_photographs
 from fundus_uda.data.synthetic import render

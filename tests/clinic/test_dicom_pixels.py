@@ -17,7 +17,8 @@ from pydicom.uid import (
 )
 
 from fundus_uda.clinic.dicom_pixels import read_dicom
-from fundus_uda.clinic.reading import list_photographs, read
+from fundus_uda.clinic.listing import list_photographs
+from fundus_uda.clinic.reading import read
 from tests.clinic.test_reading import read_one
 from tests.fixtures.dicom import HEIGHT, WIDTH, eye, smooth_eye, write_dicom, write_stream
 

@@ -20,9 +20,10 @@ from pydicom.uid import (
 
 from fundus_uda.clinic import dicom_pixels
 from fundus_uda.clinic.dicom_pixels import frame_pixels, read_dicom
+from fundus_uda.clinic.listing import list_photographs
 from fundus_uda.clinic.measure import measure_files
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import list_photographs, read
+from fundus_uda.clinic.reading import read
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.photograph_files import read_photograph

@@ -4,10 +4,10 @@ import shutil
 import pytest
 from PIL import Image
 
+from fundus_uda.clinic.listing import PhotographFile
 from fundus_uda.clinic.merge import merge_parts
 from fundus_uda.clinic.parts import parse_part
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import PhotographFile
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError
 from tests.fixtures.fields import retina

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from cli.main import run
 from fundus_uda.clinic.crops import write_crops, write_labelled_crops
+from fundus_uda.clinic.listing import list_photographs
 from fundus_uda.clinic.measure import measure_files
 from fundus_uda.clinic.predict import predict
-from fundus_uda.clinic.reading import list_photographs
 from fundus_uda.data.datasets import load_samples
 from fundus_uda.data.synthetic import render
 from fundus_uda.errors import InputError

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fundus_uda.clinic.listing import PhotographFile
 from fundus_uda.clinic.locate import locate_disc
-from fundus_uda.clinic.reading import PhotographFile, read
+from fundus_uda.clinic.reading import read
 from tests.disc_search.cameras import Shot, changed, fields, write
 
 WIDTH = 1072

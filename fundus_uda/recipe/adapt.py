@@ -110,11 +110,11 @@ def adapt(
     Returns:
         The table `stages.csv`; `load_model(out)` loads the network. The table has a row per stage,
         after a row of `model` if it is given. Columns are stage, title, those of `scored` (without
-        labels: estimated_dice, disc_share, collapsed, …), left_out, reason,
-        sizes_not_matched (the reason why the source's discs were shown as large as they are, if
-        they were) and, if the target has masks, dice_cup, dice_disc, dice_mean of the stages. A
-        stage is left out if `reason_to_reject` has one, or if it failed, and there was a network
-        before it. With `outlined`, the last row is that of `adjust_to_readers`.
+        labels: estimated_dice, disc_share, collapsed, …; with `outlined`, outlined_dice), left_out,
+        reason, sizes_not_matched (the reason why the source's discs were shown as large as they
+        are, if they were) and, if the target has masks, dice_cup, dice_disc, dice_mean of the
+        stages. A stage is left out if `reason_to_reject` has one, or if it failed, and there was a
+        network before it. With `outlined`, the last row is that of `adjust_to_readers`.
 
     Raises:
         InputError: wrong data, settings or folder; an override of a setting that has a parameter;
@@ -150,7 +150,7 @@ def adapt(
             shown = [row["sizes_not_matched"] for row in rows if not row["left_out"]][-1]
             row, kept = adjust_to_readers(task, kept, plan[-1].settings, reference, shown)
             rows.append(KEPT_ROW | row)
-        table = _stages_table(rows, has_masks=reference is not None)
+        table = _stages_table(rows, reference is not None, task.outlined is not None)
         write_table(out / "stages.csv", table)
         first = task.model or plan[0].run
         if first == weights.RENDERED:
@@ -273,7 +273,8 @@ def _tell_cost(stages: list[FundusSettings]) -> list[float]:
     return further_steps([(of.steps, cost.gflops) for of, cost in zip(stages, costs, strict=True)])
 
 
-def _stages_table(rows: list[dict[str, Any]], has_masks: bool) -> pd.DataFrame:
+def _stages_table(rows: list[dict[str, Any]], has_masks: bool, has_outlines: bool) -> pd.DataFrame:
     columns = ["stage", "title", *JUDGED, *(f.name for f in fields(SelectionScore))]
-    columns += ["left_out", "reason", "sizes_not_matched", *(DICE if has_masks else ())]
+    columns += [*(("outlined_dice",) if has_outlines else ()), "left_out", "reason"]
+    columns += ["sizes_not_matched", *(DICE if has_masks else ())]
     return pd.DataFrame(rows).reindex(columns=columns)

@@ -1,12 +1,24 @@
-"""Whether a stage is kept: what is known of a network without labels, and the rule on it."""
+"""Whether a stage is kept: what is known of a network without labels, and the rule on it.
+
+Where a reader has outlined photographs, their outlines decide.
+"""
 
 import math
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fundus_uda.data.datasets import load_samples
+from fundus_uda.data.inspection import load_labelled
+from fundus_uda.data.photograph_files import read_sample
+from fundus_uda.data.samples import Sample
 from fundus_uda.masks.classes import BACKGROUND, CUP
+from fundus_uda.masks.dice import dice_cup_disc
+from fundus_uda.segmentation.adjustment import FEWEST
 from fundus_uda.segmentation.model import Model
+from fundus_uda.segmentation.prediction import outline
 from fundus_uda.segmentation.quality import judge
 from fundus_uda.segmentation.settings import FundusSettings
 from fundus_uda.segmentation.training import score_on_target
@@ -20,7 +32,7 @@ JUDGED = ("estimated_dice", "disc_share", "cup_share", "source_disc_share", "sou
 
 
 def scored(model: Model, settings: FundusSettings, sizes_not_matched: str) -> dict[str, Any]:
-    """Score a model on the photographs of data.target, without labels.
+    """Score a model on data.target, without labels, and on the photographs of data.outlined.
 
     Args:
         model: trained model.
@@ -31,11 +43,17 @@ def scored(model: Model, settings: FundusSettings, sizes_not_matched: str) -> di
     Returns:
         estimates, disc_share and cup_share (see `segmentation.quality.Judgement`), estimated_dice,
         the mean of the estimates; source_disc_share and source_cup_share, those of the labels that
-        the network learnt from; sizes_not_matched; and the fields of `SelectionScore`.
+        the network learnt from; sizes_not_matched; the fields of `SelectionScore`; and, with
+        data.outlined, outlined_dices, the mean Dice of cup and disc of each of those, and
+        outlined_dice, their mean.
     """
     assert settings.data.target is not None
     samples = load_samples(settings.data.target)
     judgement = judge(model, samples)
+    on_outlined: dict[str, Any] = {}
+    if settings.data.outlined is not None:
+        dices = _dices(model, load_labelled(settings.data.outlined))
+        on_outlined = {"outlined_dices": dices, "outlined_dice": float(np.mean(dices))}
     return {
         "estimated_dice": float(judgement.estimates.mean()),
         **vars(judgement),
@@ -43,7 +61,18 @@ def scored(model: Model, settings: FundusSettings, sizes_not_matched: str) -> di
         "source_cup_share": float(model.label_shares[CUP]),
         "sizes_not_matched": sizes_not_matched,
         **asdict(score_on_target(model, samples, settings)),
+        **on_outlined,
     }
+
+
+def _dices(model: Model, samples: list[Sample]) -> list[float]:
+    """Compute the mean Dice of cup and disc of each photograph, with masks."""
+    dices = []
+    for sample in samples:
+        item = read_sample(sample)
+        mask = outline(model, item["image"].permute(1, 2, 0).numpy()).mask
+        dices.append(float(np.mean(dice_cup_disc(mask, item["label"][0].numpy()))))
+    return dices
 
 
 def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
@@ -53,12 +82,25 @@ def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
     differences. Where sizes could not be matched, it must not move them by over a tenth towards the
     source's, as an alignment does.
 
+    With at least `FEWEST` outlined photographs, neither counts, and a stage is left out only if it
+    lowers their Dice by more than the standard error. It learns from them where readers draw, which
+    moves borders for a reason that photographs without outlines do not show.
+
     Args:
         row: output of `scored` for the network of the stage.
         before: output of `scored` for the network before it, on the same photographs.
     """
     if row["collapsed"]:
         return COLLAPSED
+    if len(row.get("outlined_dices", ())) >= FEWEST:
+        change, error = _change(row["outlined_dices"], before["outlined_dices"])
+        if change >= -error:
+            return ""
+        return (
+            f"Its Dice on the outlined photographs is {row['outlined_dice']:.4f}, and "
+            f"{before['outlined_dice']:.4f} with the network before it: a fall of more than the "
+            f"standard error of {error:.4f}."
+        )
     for structure in ("disc", "cup"):
         share, old = row[f"{structure}_share"], before[f"{structure}_share"]
         towards_source = (share - old) * (before[f"source_{structure}_share"] - old) > 0
@@ -70,12 +112,18 @@ def reason_to_reject(row: dict[str, Any], before: dict[str, Any]) -> str:
                 f"Its {structure}s are {change:+.0f} % in area, towards the source's: it seems to "
                 f"have aligned sizes, which may well differ between the two cameras."
             )
-    change = row["estimates"] - before["estimates"]
-    error = change.std(ddof=1) / math.sqrt(len(change)) if len(change) > 1 else 0.0
-    if change.mean() > error:
+    change, error = _change(row["estimates"], before["estimates"])
+    if change > error:
         return ""
     return (
         f"Without labels, its Dice is estimated at {row['estimated_dice']:.4f}, and at "
         f"{before['estimated_dice']:.4f} with the network before it: no rise of more than the "
         f"standard error of {error:.4f}."
     )
+
+
+def _change(after: NDArray[np.float64] | list[float], before: Any) -> tuple[float, float]:
+    """Compute the mean of the photographs' differences, and its standard error; 0 of a single."""
+    change = np.subtract(after, before)
+    error = change.std(ddof=1) / math.sqrt(len(change)) if len(change) > 1 else 0.0
+    return float(change.mean()), float(error)

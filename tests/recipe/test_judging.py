@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fundus_uda.recipe.judging import reason_to_reject
+from fundus_uda.recipe.judging import COLLAPSED, reason_to_reject
 
 
 def judged(estimates=(0.8, 0.8), disc=0.4, cup=0.2, sizes_not_matched=""):
@@ -49,3 +49,30 @@ def test_sizes_that_were_not_matched_must_not_move_to_the_sources(before, after,
     told = reason_to_reject(judged(higher, *after, "few discs"), judged((0.8, 0.8), *before))
     assert re.match(reason, told) if reason else told == ""
     assert reason_to_reject(judged(higher, *after), judged((0.8, 0.8), *before)) == ""
+
+
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [
+        ((0.9, 0.9, 0.9, 0.9, 0.9), True),
+        ((0.9, 0.88, 0.9, 0.9, 0.9), True),  # lower by 0.004, with a standard error of 0.004
+        ((0.88, 0.9, 0.88, 0.89, 0.9), False),  # by 0.01, with one of 0.0045
+    ],
+)
+def test_outlined_photographs_decide_in_place_of_the_estimate(after, kept):
+    def with_outlines(network, dices):
+        return network | {"outlined_dices": list(dices), "outlined_dice": float(np.mean(dices))}
+
+    before = with_outlines(judged(), (0.9,) * 5)
+    told = reason_to_reject(with_outlines(judged((0.7, 0.7)), after), before)
+    assert (told == "") is kept
+    if not kept:
+        assert told == (
+            "Its Dice on the outlined photographs is 0.8900, and 0.9000 with the network before "
+            "it: a fall of more than the standard error of 0.0045."
+        )
+    few = reason_to_reject(with_outlines(judged((0.7, 0.7)), (0.9,) * 4), before)
+    assert few.startswith("Without labels")
+    moved = with_outlines(judged((0.7, 0.7), disc=0.3, sizes_not_matched="few discs"), (0.9,) * 5)
+    assert reason_to_reject(moved, before) == ""
+    assert reason_to_reject(moved | {"collapsed": True}, before) == COLLAPSED

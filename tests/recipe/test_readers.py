@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from fundus_uda.data.datasets import load_samples
 from fundus_uda.engine.checkpoint import load_checkpoint
 from fundus_uda.engine.model_path import checkpoint_file, kept_run
 from fundus_uda.errors import InputError
@@ -20,6 +21,7 @@ from fundus_uda.recipe.adapt import adapt, first_network
 from fundus_uda.recipe.outlining import left_out
 from fundus_uda.segmentation.adjustment import LAST_BIAS, Adjustment
 from fundus_uda.segmentation.comparison import compare
+from fundus_uda.segmentation.evaluation import evaluate
 from fundus_uda.segmentation.model import load_model
 from tests.recipe.test_adapt import CPU, TINY
 
@@ -100,6 +102,10 @@ def test_five_outlines_adjust_a_network_unless_it_collapses(
     out = tmp_path / "out"
     stages = adapt(target, out, CPU, model=seeing_run, overrides=steps, outlined=few)
     assert stages["left_out"].tolist() == [False, True, False]
+    model = load_model(kept_run(out), CPU)
+    scores = evaluate(model, load_samples(f"outlined:{few}"))["dice_mean"]
+    assert stages["outlined_dice"].iloc[2] == pytest.approx(scores.mean())
+    assert stages["outlined_dice"].iloc[2] > stages["outlined_dice"].iloc[0]
     assert stages["disc_share"].iloc[2] < stages["disc_share"].iloc[0]
     assert kept_run(out) == out / readers.ADJUSTED
     assert first_network(out) == seeing_run

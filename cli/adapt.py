@@ -41,7 +41,8 @@ def command(
         None,
         metavar="DIR",
         help="Folder of a few of these photographs with outlines that a reader drew or corrected "
-        "(see `suggest`), to learn beside the source. From five on, they adjust the network.",
+        "(see `suggest`), to learn beside the source. From five on, they decide which stages are "
+        "kept, and adjust the network.",
     ),
     out: Path = typer.Option(
         ..., help=f"Folder to write to: new, or with --resume the one to continue. {NO_OVERWRITE}"

@@ -231,8 +231,8 @@ def adapt(
         model: MODEL to start from. Without `source`, adaptation sees no source image.
         overrides: `key=value` for the settings of all stages.
         outlined: folder of a few of these photographs, outlined by a reader (see `suggest`), or
-            their data URI, which are learnt beside the source. To five or more, the network is
-            adjusted at the end.
+            their data URI, which are learnt beside the source. Five or more decide which stages
+            are kept, and the network is adjusted to them at the end.
         seed: random seed of all stages.
         profile: "cpu", or "paper" for the paper's size and network.
         key_file: see `predict`.

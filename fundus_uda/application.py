@@ -36,8 +36,8 @@ def _select_without_labels(
     rows = {}
     kept, reason = runs[0], ""
     for run in runs:
-        rows[run] = scored(models[run], settings, reason_left_as_it_is(run))
-        if run != kept and (reason := reason_to_reject(rows[run], rows[kept])):
+        rows[run] = scored(models[run], settings, reason_left_as_it_is(run), [])
+        if run != kept and (reason := reason_to_reject(rows[run], rows[kept], 0)):
             break
         kept = run
     numbers = {

@@ -221,8 +221,8 @@ _STAGES: dict[str, tuple[str, str]] = {
     "mean_affinity": ("1", "Mean affinity of the predictions on the target."),
     "effective_classes": ("", "Effective number of classes in the predictions on the target."),
     "collapsed": ("", "Whether the predictions hold far fewer classes than the source's labels."),
-    "outlined_dice": ("1", "Mean Dice of cup and disc on the outlined photographs, with "
-                      "`--outlined`. The network may have learnt them."),
+    "outlined_dice": ("1", "Mean Dice of cup and disc on the photographs of `--outlined`, "
+                      "which the network may have learnt."),
     "left_out": ("", "Whether the stage's network was left out, and the one before it kept."),
     "reason": ("", "Why it was left out."),
     "sizes_not_matched": ("", "Why the source's discs were shown as large as they are, if they "

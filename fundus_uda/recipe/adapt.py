@@ -44,9 +44,9 @@ from fundus_uda.recipe.plan import (
 from fundus_uda.recipe.readers import adjust_to_readers
 from fundus_uda.recipe.target import (
     load_dataset,
+    load_outlined,
     load_reference,
     named_target,
-    require_of_target,
     require_same_data,
 )
 from fundus_uda.segmentation.model import load_model
@@ -102,7 +102,8 @@ def adapt(
         outlined: folder of photographs of the target with the outlines that a reader drew or
             corrected (see `data.outlined`), or their data URI. All stages learn them beside the
             source, the network that is kept is adjusted to them (see
-            `segmentation.adjustment`), and they are not scored.
+            `segmentation.adjustment`), and no Dice of the target counts them. Five or more decide
+            which stages are kept.
         continue_run: continue the adaptation in `out`.
         recursive: see `clinic.listing.list_photographs`.
         ids: see `clinic.listing.list_photographs`.
@@ -139,18 +140,20 @@ def adapt(
     dataset = load_dataset(target, key)
     whole = whole_source(task)
     named = named_target(task, dataset)
-    drawn = require_of_target(task, named)
+    with_outlines = load_outlined(task, named)
     plan = plan_stages(task, dataset, crops_source=bool(whole))
-    reference = load_reference(plan[0].settings.data, drawn)
+    reference = load_reference(plan[0].settings.data, with_outlines)
     with locked(out):
         require_same_data(out, named, whole)
         photographs = _write_data(task, dataset, whole)
-        rows, kept = _run_stages(task, plan)
-        if task.outlined is not None:
-            shown = [row["sizes_not_matched"] for row in rows if not row["left_out"]][-1]
-            row, kept = adjust_to_readers(task, kept, plan[-1].settings, reference, shown)
+        rows, kept = _run_stages(task, plan, with_outlines)
+        if with_outlines:
+            before = [row for row in rows if not row["left_out"]][-1]
+            row, kept = adjust_to_readers(
+                task, kept, before, plan[-1].settings, with_outlines, reference
+            )
             rows.append(KEPT_ROW | row)
-        table = _stages_table(rows, reference is not None, task.outlined is not None)
+        table = _stages_table(rows, reference is not None, bool(with_outlines))
         write_table(out / "stages.csv", table)
         first = task.model or plan[0].run
         if first == weights.RENDERED:
@@ -227,12 +230,14 @@ def _write_data(task: Task, dataset: list[Sample], whole: list[Sample]) -> list[
     return photographs
 
 
-def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], Path]:
+def _run_stages(
+    task: Task, plan: list[Planned], outlined: list[Sample]
+) -> tuple[list[dict[str, Any]], Path]:
     """Train the stages until one is left out; return their rows, and the kept network."""
     rows: list[dict[str, Any]] = []
     kept = task.model
     if task.model is not None:
-        of_model = scored(load_model(task.model, task.device), plan[0].settings, "")
+        of_model = scored(load_model(task.model, task.device), plan[0].settings, "", outlined)
         comes_along = task.model == weights.RENDERED
         title = "The network that comes with the program" if comes_along else "The given model"
         rows.append({"stage": "model", "title": title, **KEPT_ROW, **of_model})
@@ -249,8 +254,8 @@ def _run_stages(task: Task, plan: list[Planned]) -> tuple[list[dict[str, Any]], 
             row |= {"left_out": True, "reason": str(error)}
             break
         row |= {name: scores["last"][name]["mean"] for name in DICE if scores}
-        row |= scored(load_model(run, task.device), settings, reason_left_as_it_is(run))
-        if kept is not None and (reason := reason_to_reject(row, rows[-2])):
+        row |= scored(load_model(run, task.device), settings, reason_left_as_it_is(run), outlined)
+        if kept is not None and (reason := reason_to_reject(row, rows[-2], len(outlined))):
             row |= {"left_out": True, "reason": reason}
             break  # the network before it is kept
         kept = run

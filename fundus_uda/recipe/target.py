@@ -6,8 +6,9 @@ from pathlib import Path
 from fundus_uda.clinic.crops import fingerprint_labelled
 from fundus_uda.clinic.listing import list_photographs, samples_of_dataset
 from fundus_uda.data.datasets import is_data_uri, load_samples
+from fundus_uda.data.inspection import load_labelled
 from fundus_uda.data.photograph_files import read_sample
-from fundus_uda.data.samples import Sample, require_masks
+from fundus_uda.data.samples import Sample
 from fundus_uda.engine.fingerprint import fingerprint, fingerprint_file
 from fundus_uda.engine.model_path import ADAPTATION_FILE
 from fundus_uda.errors import InputError
@@ -34,16 +35,16 @@ def named_target(task: Task, dataset: list[Sample]) -> list[tuple[str, Path]]:
     return [(file.id, file.path) for file in files]
 
 
-def require_of_target(task: Task, named: list[tuple[str, Path]]) -> set[str]:
-    """Return the ids of the outlined photographs, all of which must be the target's.
+def load_outlined(task: Task, named: list[tuple[str, Path]]) -> list[Sample]:
+    """Load the outlined photographs, all of which must be the target's; none without `outlined`.
 
     Raises:
         InputError: a photograph of another name, or an outline that cannot be read or has another
             size.
     """
     if task.outlined is None:
-        return set()
-    samples = require_masks(load_samples(task.outlined), task.outlined)
+        return []
+    samples = load_labelled(task.outlined)
     known = {id_ for id_, _ in named}
     for sample in samples:
         if sample.id not in known:
@@ -53,15 +54,15 @@ def require_of_target(task: Task, named: list[tuple[str, Path]]) -> set[str]:
                 f"it and its photograph."
             )
         read_sample(sample)
-    return {sample.id for sample in samples}
+    return samples
 
 
-def load_reference(data: DataSettings, drawn: set[str]) -> list[Sample] | None:
+def load_reference(data: DataSettings, outlined: list[Sample]) -> list[Sample] | None:
     """Load the samples against which the report scores, by the annotation of all other scores.
 
     Args:
         data: settings of the stages.
-        drawn: ids of the photographs that are learnt with outlines, and not scored.
+        outlined: photographs that are learnt with outlines, and left out here.
 
     Returns:
         None for a target without masks.
@@ -69,7 +70,8 @@ def load_reference(data: DataSettings, drawn: set[str]) -> list[Sample] | None:
     if data.test is None:
         return None
     samples = load_samples(data.test, data.target_annotation)
-    return [sample for sample in samples if sample.id not in drawn]
+    learnt = {sample.id for sample in outlined}
+    return [sample for sample in samples if sample.id not in learnt]
 
 
 def require_same_data(out: Path, named: list[tuple[str, Path]], whole: list[Sample]) -> None:

@@ -25,7 +25,7 @@ from fundus_uda.segmentation.model import Model, read_network
 from fundus_uda.segmentation.settings import LEARN_NO_OUTLINES
 
 FEWEST = 5
-"""Fewest outlined photographs that can agree; results with fewer were not measured."""
+"""Fewest outlined photographs that tell where a reader draws; fewer were not measured."""
 LAST_BIAS = "segmentation_head.0.bias"
 """Parameter (3,) of DeepLabv3+ that is added to the logits of background, rim and cup."""
 _LEAST = 1e-12

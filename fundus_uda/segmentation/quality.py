@@ -283,20 +283,26 @@ class Judgement:
     """Mean shares of the predicted disc and cup in the photographs' areas."""
 
 
+def comparable(model: Model) -> Model:
+    """Return a model that predicts with `data.tta_flips` and `data.fill_cup_hull`, as all others.
+
+    Two models are then compared by their networks alone.
+    """
+    data = model.settings.data.model_copy(update={"tta_flips": True, "fill_cup_hull": True})
+    return replace(model, settings=model.settings.model_copy(update={"data": data}))
+
+
 def judge(model: Model, samples: list[Sample]) -> Judgement:
     """Judge a model on photographs without labels, at most `MAX_PHOTOGRAPHS` of them.
 
-    Every model predicts with `data.tta_flips` and `data.fill_cup_hull` for it, so that judgements
-    are comparable.
-
     Args:
-        model: model to judge.
+        model: model to judge, made `comparable`.
         samples: photographs; masks are not read.
     """
-    data = model.settings.data.model_copy(update={"tta_flips": True, "fill_cup_hull": True})
-    alike = replace(model, settings=model.settings.model_copy(update={"data": data}))
     estimates, disc, cup = [], [], []
-    for _, photograph, seen in predictions(alike, evenly_spaced(samples, MAX_PHOTOGRAPHS)):
+    for _, photograph, seen in predictions(
+        comparable(model), evenly_spaced(samples, MAX_PHOTOGRAPHS)
+    ):
         mask = remove_small_components(seen.mask)
         estimates.append(quality(photograph, mask, seen)["estimated_dice"])
         disc.append((mask != BACKGROUND).mean())

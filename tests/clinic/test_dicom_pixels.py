@@ -19,8 +19,7 @@ from pydicom.uid import (
 from fundus_uda.clinic.dicom_pixels import read_dicom
 from fundus_uda.clinic.listing import list_photographs
 from fundus_uda.clinic.reading import read
-from tests.clinic.test_reading import read_one
-from tests.fixtures.dicom import HEIGHT, WIDTH, eye, smooth_eye, write_dicom, write_stream
+from tests.fixtures.dicom import HEIGHT, WIDTH, eye, read_one, smooth_eye, write_dicom, write_stream
 
 
 def test_rgb_with_spacing_and_laterality(tmp_path):

@@ -10,8 +10,7 @@ from PIL import Image
 from fundus_uda.clinic.listing import PhotographFile, list_photographs
 from fundus_uda.clinic.reading import read
 from fundus_uda.errors import InputError
-from tests.clinic.test_reading import read_one
-from tests.fixtures.dicom import eye, write_dicom
+from tests.fixtures.dicom import eye, read_one, write_dicom
 
 
 def test_folders_take_images_and_dicom_with_or_without_suffix_and_nothing_below(tmp_path):

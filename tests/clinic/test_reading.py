@@ -18,12 +18,7 @@ from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.photograph_files import read_sample
 from fundus_uda.data.samples import Sample
 from fundus_uda.errors import InputError
-from tests.fixtures.dicom import NAME, NUMBER, eye, smooth_eye, write_dicom
-
-
-def read_one(path, **kwargs) -> LoadedPhotograph:
-    (source,) = list_photographs([path], **kwargs)
-    return read(source)
+from tests.fixtures.dicom import NAME, NUMBER, eye, read_one, smooth_eye, write_dicom
 
 
 @pytest.mark.parametrize("fate", ["crash", "swell", "hang"])

@@ -16,13 +16,14 @@ from fundus_uda.engine.model_path import checkpoint_file, kept_run
 from fundus_uda.errors import InputError
 from fundus_uda.export.formats import export
 from fundus_uda.recipe import adapt as recipe
-from fundus_uda.recipe import plan, readers
+from fundus_uda.recipe import judging, plan, readers
 from fundus_uda.recipe.adapt import adapt, first_network
 from fundus_uda.recipe.outlining import left_out
 from fundus_uda.segmentation.adjustment import LAST_BIAS, Adjustment
 from fundus_uda.segmentation.comparison import compare
 from fundus_uda.segmentation.evaluation import evaluate
 from fundus_uda.segmentation.model import load_model
+from fundus_uda.segmentation.quality import comparable
 from tests.recipe.test_adapt import CPU, TINY
 
 
@@ -54,6 +55,7 @@ def test_outlined_photographs_are_learnt_and_not_scored(cameras, tmp_path, monke
 
 def test_the_kept_network_is_adjusted_to_the_outlines(cameras, seeing_run, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "reason_to_reject", lambda *_: "No.")
+    monkeypatch.setattr(readers, "reason_to_reject", lambda *_: "")
     by = Adjustment(0.3, -0.2)
     monkeypatch.setattr(readers, "fit_adjustment", lambda *_: by)
     few = outline_one(cameras, tmp_path / "few")
@@ -85,37 +87,53 @@ def test_the_kept_network_is_adjusted_to_the_outlines(cameras, seeing_run, tmp_p
     assert torch.equal(exported, bias)
 
 
-def test_five_outlines_adjust_a_network_unless_it_collapses(
-    cameras, seeing_run, tmp_path, monkeypatch
-):
-    """Outlines of which each is smaller than what the network draws."""
-    monkeypatch.setattr(recipe, "reason_to_reject", lambda *_: "No.")
-    few = tmp_path / "few"
-    for folder in ("images", "masks"):
-        (few / folder).mkdir(parents=True)
-    for file in sorted((cameras / "b" / "images").iterdir())[:5]:
-        shutil.copy(file, few / "images")
+def outline_smaller(cameras, folder, photographs=5):
+    """Outline photographs of the target smaller than the network draws them."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for file in sorted((cameras / "b" / "images").iterdir())[:photographs]:
+        shutil.copy(file, folder / "images")
         mask = np.asarray(Image.open(cameras / "b" / "masks" / file.name))
         small = np.where(ndimage.binary_erosion(mask > 0, iterations=4), mask, 0)
-        Image.fromarray(small.astype(np.uint8)).save(few / "masks" / file.name)
-    target, steps = [str(cameras / "b" / "images")], TINY[2:]
-    out = tmp_path / "out"
-    stages = adapt(target, out, CPU, model=seeing_run, overrides=steps, outlined=few)
-    assert stages["left_out"].tolist() == [False, True, False]
-    model = load_model(kept_run(out), CPU)
-    scores = evaluate(model, load_samples(f"outlined:{few}"))["dice_mean"]
-    assert stages["outlined_dice"].iloc[2] == pytest.approx(scores.mean())
-    assert stages["outlined_dice"].iloc[2] > stages["outlined_dice"].iloc[0]
-    assert stages["disc_share"].iloc[2] < stages["disc_share"].iloc[0]
-    assert kept_run(out) == out / readers.ADJUSTED
-    assert first_network(out) == seeing_run
-    assert len(left_out(stages)) == 1
+        Image.fromarray(small.astype(np.uint8)).save(folder / "masks" / file.name)
+    return folder
 
-    monkeypatch.setattr(readers, "fit_adjustment", lambda *_: Adjustment(-50.0, 0.0))
-    stages = adapt(target, tmp_path / "no", CPU, model=seeing_run, overrides=steps, outlined=few)
+
+def test_five_outlines_decide_whether_a_stage_and_the_adjustment_are_kept(
+    cameras, seeing_run, tmp_path
+):
+    """A stage that leaves the network as it is lowers no Dice, and raises no estimate."""
+    few = outline_smaller(cameras, tmp_path / "few")
+    target = [str(cameras / "b" / "images")]
+    still = (*TINY[2:], "segmenter.lr=1e-12", "adaptation.batch_norm_statistics=frozen")
+    out = tmp_path / "out"
+    stages = adapt(target, out, CPU, model=seeing_run, overrides=still, outlined=few)
+    assert stages["stage"].tolist() == ["model", "mean_teacher", "adjusted"]
+    assert stages["outlined_dice"].iloc[1] == stages["outlined_dice"].iloc[0]
+    assert not stages["left_out"].any()
+    assert stages["outlined_dice"].iloc[2] > stages["outlined_dice"].iloc[1]
+    assert stages["disc_share"].iloc[2] < stages["disc_share"].iloc[1]
+    scores = evaluate(comparable(load_model(out, CPU)), load_samples(f"outlined:{few}"))
+    assert stages["outlined_dice"].iloc[2] == pytest.approx(scores["dice_mean"].mean())
+    assert kept_run(out) == out / readers.ADJUSTED
+
+
+def test_a_stage_or_an_adjustment_that_lowers_the_outlined_dice_is_left_out(
+    cameras, seeing_run, tmp_path, monkeypatch
+):
+    few = outline_smaller(cameras, tmp_path / "few")
+    dices = iter((0.9, 0.8, 0.7))
+    monkeypatch.setattr(judging, "_mean_dice", lambda *_: next(dices))
+    target, out = [str(cameras / "b" / "images")], tmp_path / "out"
+    stages = adapt(target, out, CPU, model=seeing_run, overrides=TINY[2:], outlined=few)
     assert stages["left_out"].tolist() == [False, True, True]
-    assert "collapsed" in stages["reason"].iloc[2]
-    assert kept_run(tmp_path / "no") == seeing_run
+    worse = (
+        "Its Dice on the 5 outlined photographs is 0.{}000, and 0.9000 with the network before it."
+    )
+    assert stages["reason"].tolist()[1:] == [worse.format(8), worse.format(7)]
+    assert kept_run(out) == seeing_run
+    assert first_network(out) is None
+    assert len(left_out(stages)) == 2
 
 
 def test_outlines_must_be_of_the_target(cameras, tmp_path):

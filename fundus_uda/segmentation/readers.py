@@ -12,13 +12,14 @@ from fundus_uda.data.datasets import LAYOUTS, load_samples
 from fundus_uda.data.mask_files import read_mask
 from fundus_uda.data.samples import Sample, has_masks, without_masks
 from fundus_uda.engine.checkpoint import load_checkpoint
-from fundus_uda.engine.fingerprint import fingerprint_files
+from fundus_uda.engine.fingerprint import digest, fingerprint_files
 from fundus_uda.engine.model_path import checkpoint_file
 from fundus_uda.engine.settings import CheckpointName
 from fundus_uda.errors import InputError
 from fundus_uda.masks.classes import CUP
 from fundus_uda.masks.dice import dice_cup_disc
 from fundus_uda.masks.measurements import vertical_cup_to_disc_ratio
+from fundus_uda.weights import RENDERED
 
 CLOSE = 0.05
 """Largest difference of the vertical ratio at which two readers are said to agree."""
@@ -123,8 +124,8 @@ def seen_in_training(path: Path, which: CheckpointName, samples: list[Sample]) -
         samples: the set, with its masks.
 
     Returns:
-        "unknown" for an exported file, and where a run that it went on from is gone and no other
-        one saw the set.
+        "unknown" for an exported file, but that of the network that comes along, which has seen no
+        photograph; and where a run that it went on from is gone and no other one saw the set.
     """
     prints = {
         name: fingerprint_files((sample.id, sample.image, sample.masks) for sample in some)
@@ -132,7 +133,7 @@ def seen_in_training(path: Path, which: CheckpointName, samples: list[Sample]) -
     }
     answer: Seen = "no"
     file: Path | None = checkpoint_file(path, which)
-    while file is not None:
+    while file is not None and not _comes_along(file):
         if file.suffix != ".pt" or not file.is_file():
             return "unknown" if answer == "no" else answer
         checkpoint = load_checkpoint(file)
@@ -143,6 +144,10 @@ def seen_in_training(path: Path, which: CheckpointName, samples: list[Sample]) -
             answer = "without labels"
         file = _first_network(checkpoint.settings)
     return answer
+
+
+def _comes_along(file: Path) -> bool:
+    return file.is_file() and digest(file) == digest(RENDERED)
 
 
 def _first_network(settings: dict[str, Any]) -> Path | None:

@@ -15,6 +15,7 @@ from fundus_uda.segmentation.readers import (
     disagreement_of_readers,
     seen_in_training,
 )
+from fundus_uda.weights import RENDERED
 from tests.fixtures.shapes import ellipses
 
 
@@ -80,3 +81,19 @@ def test_what_a_run_went_on_from_counts_too(seeing_run, cameras, tmp_path):
     contents["settings"]["start"] = "gone"
     torch.save(contents | {"checksum": checksum(contents)}, later)
     assert seen_in_training(later, "last", samples) == "unknown"
+
+
+def test_the_network_that_comes_along_has_seen_no_photograph(seeing_run, cameras, tmp_path):
+    """Nor has a copy of it, as an adaptation has one."""
+    copy = shutil.copy(RENDERED, tmp_path / "model.safetensors")
+    samples = load_samples(f"folder:{cameras / 'b'}")
+    assert seen_in_training(copy, "last", samples) == "no"
+    contents = torch.load(seeing_run / "last.pt", weights_only=True)
+    contents.pop("checksum")
+    contents["settings"]["start"] = str(copy)
+    later = tmp_path / "later.pt"
+    torch.save(contents | {"checksum": checksum(contents)}, later)
+    assert seen_in_training(later, "last", samples) == "no"
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(RENDERED.read_bytes() + b" ")
+    assert seen_in_training(other, "last", samples) == "unknown"

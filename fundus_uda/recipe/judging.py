@@ -60,10 +60,10 @@ def scored(
 
 
 def _mean_dice(model: Model, samples: list[Sample]) -> float:
-    dices = []
+    model, dices = comparable(model), []
     for sample in samples:
         item = read_sample(sample)
-        mask = outline(comparable(model), item["image"].permute(1, 2, 0).numpy()).mask
+        mask = outline(model, item["image"].permute(1, 2, 0).numpy()).mask
         reference = item["label"][0].numpy()
         cup, disc = dice_cup_disc(mask, reference)
         dices.append((cup + disc) / 2 if (reference == CUP).any() else disc)
